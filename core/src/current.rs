@@ -1,0 +1,1 @@
+//! The span this thread is in.

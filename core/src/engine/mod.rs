@@ -1,0 +1,1 @@
+//! The only brain: no thread, no clock, no I/O.

@@ -1,0 +1,111 @@
+//! A tracing pipeline that lives inside another program.
+//!
+//! A span is encoded once, as OTLP protobuf, at the moment it ends, straight into a block of a bounded ring. From
+//! there to the socket it is bytes: batching lists blocks, memory accounting counts bytes, a retry sends the same
+//! bytes again.
+//!
+//! ```text
+//!  DOOR A: this program's code
+//!    Tracer -> Sampler -> Span --end--> Ring (sharded blocks) --seal--+
+//!                                                                     |
+//!  DOOR B: neighbours                                                 +--> log --> stages --> Lane -> Exporter
+//!    receiver -> validate -> Intake ----------segment-----------------+                  \--> Lane -> Exporter
+//! ```
+//!
+//! The modules stand in walking order: each knows only those above it.
+#![no_std]
+#![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+// The one door to atomics and cells.
+mod sync;
+
+// Names of traces and spans.
+pub mod id;
+
+// What time it is.
+pub mod clock;
+
+// Which process this is: a forked child counts one more.
+#[cfg(feature = "std")]
+mod fork;
+
+// Which thread this is: a small number, reused.
+mod thread;
+
+// Where ids come from.
+pub mod random;
+
+// Every span counted out exactly once.
+pub mod stats;
+
+// OTLP bytes: written into fixed buffers, read in place.
+pub mod wire;
+
+// What is said about a span.
+pub mod attribute;
+
+// Who is speaking.
+pub mod resource;
+
+// What crosses a process boundary.
+pub mod context;
+
+// Context as header text.
+pub mod propagation;
+
+// Which traces are kept.
+pub mod sampler;
+
+// How much memory there is.
+#[cfg(feature = "alloc")]
+pub mod limiter;
+
+// Where ended spans wait; the room with `unsafe`.
+pub mod ring;
+
+// What a span needs to be recorded.
+pub mod recorder;
+
+// The live handle.
+pub mod span;
+
+// What starts spans.
+pub mod tracer;
+
+// The span this thread is in.
+#[cfg(feature = "std")]
+pub mod current;
+
+// Blocks, listed.
+#[cfg(feature = "alloc")]
+pub mod batch;
+
+// What may change or drop a batch.
+#[cfg(feature = "alloc")]
+pub mod processor;
+
+// What takes a batch away.
+#[cfg(feature = "alloc")]
+pub mod exporter;
+
+// The only brain: no thread, no clock, no I/O.
+#[cfg(feature = "alloc")]
+pub mod engine;
+
+// The whole, built and closed.
+#[cfg(feature = "std")]
+pub mod pipeline;
+
+// The thread that turns the crank.
+#[cfg(feature = "std")]
+mod worker;
+
+// For the tests of programs that link Spanwire.
+#[cfg(feature = "testing")]
+pub mod testing;

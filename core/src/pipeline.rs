@@ -1,0 +1,1 @@
+//! The whole, built and closed.

@@ -1,0 +1,1 @@
+//! Context as header text.

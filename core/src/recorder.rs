@@ -1,0 +1,1 @@
+//! What a span needs to be recorded.

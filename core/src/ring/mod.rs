@@ -1,0 +1,1 @@
+//! Where ended spans wait.

@@ -1,0 +1,1 @@
+//! The one door to atomics and cells: the processor's own, `portable-atomic`'s, or loom's.

@@ -1,0 +1,1 @@
+//! Which thread this is: a small number, reused.
