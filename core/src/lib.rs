@@ -44,11 +44,11 @@ pub mod random;
 // Every span counted out exactly once.
 pub mod stats;
 
-// OTLP bytes: written into fixed buffers, read in place.
-pub mod wire;
-
 // What is said about a span.
 pub mod attribute;
+
+// OTLP bytes: written into fixed buffers, read in place.
+pub mod wire;
 
 // Who is speaking.
 pub mod resource;

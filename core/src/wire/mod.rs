@@ -8,6 +8,9 @@ pub mod field;
 /// Base-128 numbers.
 pub mod varint;
 
+/// Attributes, measured and written.
+pub mod encode;
+
 /// What a span is to its parent and children. OTLP `Span.SpanKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
