@@ -1,0 +1,81 @@
+//! Which characters may stand where, as one table.
+
+/// May begin a trace state key: W3C Trace Context Level 2, section 3.3.1.3.1.
+pub(crate) const STATE_KEY_START: u8 = 1;
+/// May stand in a trace state key.
+pub(crate) const STATE_KEY: u8 = 1 << 1;
+/// May stand in a trace state value: section 3.3.1.3.2.
+pub(crate) const STATE_VALUE: u8 = 1 << 2;
+/// May stand in a token: RFC 7230, section 3.2.6.
+pub(crate) const TOKEN: u8 = 1 << 3;
+/// May stand in a baggage value as it is; `%` only begins an encoded byte: W3C Baggage, section 3.3.1.3.
+pub(crate) const BAGGAGE_VALUE: u8 = 1 << 4;
+/// Optional white space of HTTP: space and tab.
+pub(crate) const SPACE: u8 = 1 << 5;
+
+const fn classify(byte: u8) -> u8 {
+    let mut class = 0;
+    if matches!(byte, b'a'..=b'z' | b'0'..=b'9') {
+        class |= STATE_KEY_START | STATE_KEY;
+    }
+    if matches!(byte, b'_' | b'-' | b'*' | b'/' | b'@') {
+        class |= STATE_KEY;
+    }
+    if matches!(byte, 0x20..=0x7e) && byte != b',' && byte != b'=' {
+        class |= STATE_VALUE;
+    }
+    if byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
+        )
+        || matches!(byte, b'`' | b'|' | b'~')
+    {
+        class |= TOKEN;
+    }
+    if matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e) {
+        class |= BAGGAGE_VALUE;
+    }
+    if matches!(byte, b' ' | b'\t') {
+        class |= SPACE;
+    }
+    class
+}
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = classify(byte as u8);
+        byte += 1;
+    }
+    classes
+};
+
+/// Whether the byte belongs to any of the classes.
+#[inline]
+pub(crate) fn is(byte: u8, classes: u8) -> bool {
+    CLASSES[usize::from(byte)] & classes != 0
+}
+
+/// Whether every byte belongs to any of the classes.
+#[inline]
+pub(crate) fn all(bytes: &[u8], classes: u8) -> bool {
+    bytes.iter().all(|&byte| is(byte, classes))
+}
+
+/// The bytes without optional white space at either end.
+#[inline]
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is(*first, SPACE)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is(*last, SPACE)
+    {
+        bytes = rest;
+    }
+    bytes
+}
