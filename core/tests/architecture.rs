@@ -281,10 +281,11 @@ impl<'a> Code<'a> {
                 let end = item_end(all, body);
                 let item = &all[body..end];
                 code.test_lines += all[end - 1].line - all[at].line + 1;
-                if let [.., word, name, last] = item {
-                    if word.text == "mod" && last.text == ";" {
-                        code.test_modules.push(name.text);
-                    }
+                if let [.., word, name, last] = item
+                    && word.text == "mod"
+                    && last.text == ";"
+                {
+                    code.test_modules.push(name.text);
                 }
                 at = end;
             } else {
