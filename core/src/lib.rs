@@ -25,6 +25,9 @@ extern crate std;
 // The one door to atomics and cells.
 mod sync;
 
+// Sets of small numbers that threads share.
+mod bitmap;
+
 // Names of traces and spans.
 pub mod id;
 

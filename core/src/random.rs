@@ -1,6 +1,9 @@
 //! Where ids come from.
+//!
+//! OpenTelemetry trace SDK, "Id Generators"; W3C Trace Context Level 2, section 3.2.2.3.
 
 use crate::id::{SpanId, TraceId};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// Makes the ids of new traces and spans.
 pub trait IdGenerator: Send + Sync {
@@ -14,5 +17,237 @@ pub trait IdGenerator: Send + Sync {
     /// (Trace Context Level 2, section 3.2.2.5.2).
     fn is_random(&self) -> bool {
         false
+    }
+}
+
+impl<G: IdGenerator + ?Sized> IdGenerator for &G {
+    fn trace_id(&self) -> TraceId {
+        (**self).trace_id()
+    }
+
+    fn span_id(&self) -> SpanId {
+        (**self).span_id()
+    }
+
+    fn is_random(&self) -> bool {
+        (**self).is_random()
+    }
+}
+
+/// Ids from a seed and a counter, for programs without an operating system to ask for randomness.
+///
+/// Each id is a keyed hash (SipHash-2-4) of a counter. Two programs with the same seed make the same ids, so the seed
+/// must be fresh and unpredictable at every start. The counter has the width of a pointer: on a 32-bit target ids
+/// repeat after 2^32 calls.
+///
+/// ```
+/// use spanwire_core::random::{IdGenerator, SeededIds};
+///
+/// static IDS: SeededIds = SeededIds::new(*b"from this board's noise source..");
+/// assert_ne!(IDS.trace_id(), IDS.trace_id());
+/// ```
+#[derive(Debug)]
+pub struct SeededIds {
+    keys: [u64; 4],
+    #[cfg(not(spanwire_loom))]
+    next: AtomicUsize,
+}
+
+impl SeededIds {
+    /// The generator that starts from this seed.
+    #[cfg(not(spanwire_loom))]
+    #[must_use]
+    pub const fn new(seed: [u8; 32]) -> Self {
+        let mut keys = [0; 4];
+        let mut at = 0;
+        while at < seed.len() {
+            keys[at / 8] = keys[at / 8] << 8 | seed[at] as u64;
+            at += 1;
+        }
+        Self {
+            keys,
+            next: AtomicUsize::new(1),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        #[cfg(not(spanwire_loom))]
+        return self.next.fetch_add(1, Ordering::Relaxed) as u64;
+        #[cfg(spanwire_loom)]
+        0
+    }
+
+    fn hash(&self, key: usize, count: u64) -> u64 {
+        #[allow(
+            deprecated,
+            reason = "the keyed SipHash of `core`: its successor lives in `std` and can't be keyed"
+        )]
+        {
+            use core::hash::{Hasher, SipHasher};
+            let mut hasher = SipHasher::new_with_keys(self.keys[key], self.keys[key + 1]);
+            hasher.write_u64(count);
+            hasher.finish()
+        }
+    }
+}
+
+impl IdGenerator for SeededIds {
+    fn trace_id(&self) -> TraceId {
+        let count = self.count();
+        trace_id(|half| self.hash(if half { 2 } else { 0 }, count))
+    }
+
+    fn span_id(&self) -> SpanId {
+        span_id(|| self.hash(1, self.count()))
+    }
+
+    fn is_random(&self) -> bool {
+        true
+    }
+}
+
+#[inline]
+fn trace_id(mut word: impl FnMut(bool) -> u64) -> TraceId {
+    let id = u128::from(word(false)) << 64 | u128::from(word(true));
+    // One value in 2^128 names no trace.
+    TraceId::from_bytes((if id == 0 { 1 } else { id }).to_be_bytes())
+}
+
+#[inline]
+fn span_id(mut word: impl FnMut() -> u64) -> SpanId {
+    let id = word();
+    SpanId::from_bytes((if id == 0 { 1 } else { id }).to_be_bytes())
+}
+
+#[cfg(feature = "std")]
+pub use self::per_thread::ThreadIds;
+
+#[cfg(feature = "std")]
+mod per_thread {
+    use core::cell::Cell;
+    use core::hash::{BuildHasher, Hash, Hasher};
+    use std::collections::hash_map::RandomState;
+    use std::thread_local;
+
+    use super::{IdGenerator, SpanId, TraceId, span_id, trace_id};
+    use crate::fork;
+
+    /// Ids from a generator that each thread has for itself. The default.
+    ///
+    /// 128 bits of state, seeded by the operating system's randomness once a thread, and anew in a forked child. The
+    /// ids are well spread, not secret: do not use them as tokens.
+    ///
+    /// ```
+    /// use spanwire_core::random::{IdGenerator, ThreadIds};
+    ///
+    /// assert!(ThreadIds.is_random());
+    /// assert_ne!(ThreadIds.span_id(), ThreadIds.span_id());
+    /// ```
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct ThreadIds;
+
+    /// A multiplicative congruential generator modulo 2^128, of which the upper half is used. The multiplier is the
+    /// one that P. L'Ecuyer, "Tables of linear congruential generators" (1999), lists for this modulus.
+    const MULTIPLIER: u128 = 0x12e1_5e35_b500_f16e_2e71_4eb2_b379_16a5;
+
+    thread_local! {
+        // The state is odd once it is seeded; the generation tells a child its parent's state.
+        static STATE: Cell<(u128, usize)> = const { Cell::new((0, 0)) };
+    }
+
+    #[inline]
+    fn next(state: u128) -> u128 {
+        state.wrapping_mul(MULTIPLIER)
+    }
+
+    #[inline]
+    fn upper(state: u128) -> u64 {
+        (state >> 64) as u64
+    }
+
+    #[cold]
+    fn seed() -> u128 {
+        // Keyed by the operating system's randomness. The same keys may be at work in a forked child, with another
+        // generation, process and time as their input.
+        let keys = RandomState::new();
+        let half = |half: u8| {
+            let mut hasher = keys.build_hasher();
+            half.hash(&mut hasher);
+            fork::generation().hash(&mut hasher);
+            std::process::id().hash(&mut hasher);
+            std::time::SystemTime::now().hash(&mut hasher);
+            hasher.finish()
+        };
+        (u128::from(half(0)) << 64 | u128::from(half(1))) | 1
+    }
+
+    #[inline]
+    fn state() -> u128 {
+        let (state, generation) = STATE.get();
+        if state != 0 && generation == fork::generation() {
+            state
+        } else {
+            seed()
+        }
+    }
+
+    impl IdGenerator for ThreadIds {
+        #[inline]
+        fn trace_id(&self) -> TraceId {
+            let first = next(state());
+            let second = next(first);
+            STATE.set((second, fork::generation()));
+            trace_id(|half| upper(if half { second } else { first }))
+        }
+
+        #[inline]
+        fn span_id(&self) -> SpanId {
+            let state = next(state());
+            STATE.set((state, fork::generation()));
+            span_id(|| upper(state))
+        }
+
+        fn is_random(&self) -> bool {
+            true
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn differ(ids: &dyn IdGenerator) {
+        let mut traces = HashSet::new();
+        let mut spans = HashSet::new();
+        let mut ones = [0_u32; 128];
+        for _ in 0..10_000 {
+            let trace = ids.trace_id();
+            assert!(trace.is_valid() && traces.insert(trace));
+            assert!(spans.insert(ids.span_id()));
+            for (bit, ones) in ones.iter_mut().enumerate() {
+                *ones += (u128::from_be_bytes(trace.to_bytes()) >> bit & 1) as u32;
+            }
+        }
+        // Six standard deviations of a fair coin thrown 10,000 times.
+        assert!(
+            ones.iter().all(|ones| (4700..5300).contains(ones)),
+            "{ones:?}"
+        );
+    }
+
+    #[test]
+    fn ids_differ_and_every_bit_is_fair() {
+        differ(&ThreadIds);
+        differ(&SeededIds::new([7; 32]));
+    }
+
+    #[test]
+    fn threads_have_generators_of_their_own() {
+        let here = ThreadIds.trace_id();
+        let there = std::thread::spawn(|| ThreadIds.trace_id()).join().unwrap();
+        assert_ne!(here, there);
     }
 }

@@ -1,0 +1,294 @@
+use core::time::Duration;
+use std::time::{Instant, SystemTime};
+
+use super::counter;
+use super::{Clock, Moment, Stopwatch, Timestamp};
+use anchor::Anchor;
+
+/// The operating system's clock, read through the processor's counter where that is steady.
+///
+/// Spans are timed by the counter against an *anchor*: a reading of counter, wall clock and monotonic clock together.
+/// The first span to start more than a second after the last reading takes a new one, so a step or a drift of the wall
+/// clock shows in spans that start a second later at most, and an idle program wakes for nothing. A span keeps the
+/// anchor it started with. Until 10 ms have passed since construction, and on processors without a steady counter, the
+/// operating system's clocks are read directly: there is no pause to calibrate.
+///
+/// ```
+/// use spanwire_core::clock::{Clock, SystemClock};
+///
+/// let clock = SystemClock::new();
+/// let watch = clock.start();
+/// let later = clock.read(&watch);
+/// assert!(watch.timestamp(later) >= watch.started());
+/// ```
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Instant,
+    /// The counter at `origin`, if it is steady.
+    counter: Option<u64>,
+    anchor: anchor::Shared,
+}
+
+/// How long an anchor holds.
+const RENEW: Duration = Duration::from_secs(1);
+
+/// The least time over which the counter's rate is measured.
+const CALIBRATE: Duration = Duration::from_millis(10);
+
+impl SystemClock {
+    /// A clock whose moments count from here.
+    #[must_use]
+    pub fn new() -> Self {
+        let origin = Instant::now();
+        let counter = counter::is_steady().then(counter::ticks);
+        Self {
+            origin,
+            counter,
+            anchor: anchor::Shared::default(),
+        }
+    }
+
+    fn since_origin(&self) -> u64 {
+        nanos(self.origin.elapsed())
+    }
+
+    /// Starts a stopwatch from the operating system's clocks, and leaves an anchor for those after it.
+    #[cold]
+    fn start_anew(&self) -> Stopwatch {
+        let Some(first) = self.counter else {
+            return self.start_without_counter();
+        };
+        // The reading with the least time between its ends is the truest.
+        let reading = || {
+            let before = counter::ticks();
+            let (wall, moment) = (self.now(), self.since_origin());
+            let after = counter::ticks();
+            (after.wrapping_sub(before), after, wall, moment)
+        };
+        let (_, ticks, wall, moment) =
+            core::cmp::min_by_key(reading(), reading(), |reading| reading.0);
+        let passed = ticks.wrapping_sub(first);
+        if u128::from(moment) < CALIBRATE.as_nanos() || passed == 0 {
+            return self.start_without_counter();
+        }
+        let scale = ((u128::from(moment) << 32) / u128::from(passed)) as u64;
+        if scale == 0 {
+            return self.start_without_counter();
+        }
+        let anchor = Anchor {
+            ticks,
+            wall: wall.0,
+            moment,
+            scale,
+        };
+        self.anchor.renew(&anchor);
+        anchor.at(ticks)
+    }
+
+    fn start_without_counter(&self) -> Stopwatch {
+        Stopwatch {
+            started: self.now(),
+            moment: self.moment(),
+            ticks: 0,
+            scale: 0,
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Timestamp(nanos(since_epoch.unwrap_or_default()))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.since_origin())
+    }
+
+    #[inline]
+    fn start(&self) -> Stopwatch {
+        if let Some(anchor) = self.anchor.load() {
+            let ticks = counter::ticks();
+            if anchor.holds(ticks, RENEW) {
+                return anchor.at(ticks);
+            }
+        }
+        self.start_anew()
+    }
+
+    #[inline]
+    fn read(&self, stopwatch: &Stopwatch) -> Moment {
+        if stopwatch.scale == 0 {
+            return self.moment();
+        }
+        let passed = counter::ticks().wrapping_sub(stopwatch.ticks);
+        Moment(
+            stopwatch
+                .moment
+                .0
+                .wrapping_add(scaled(passed, stopwatch.scale)),
+        )
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[inline]
+fn scaled(ticks: u64, scale: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(scale)) >> 32) as u64
+}
+
+mod anchor {
+    //! One reading of all clocks, shared without a lock.
+
+    use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+    use core::time::Duration;
+
+    use super::{Moment, Stopwatch, Timestamp, scaled};
+
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Anchor {
+        pub(super) ticks: u64,
+        pub(super) wall: u64,
+        pub(super) moment: u64,
+        /// Nanoseconds a tick, in units of 2^-32.
+        pub(super) scale: u64,
+    }
+
+    impl Anchor {
+        #[inline]
+        pub(super) fn holds(&self, ticks: u64, renew: Duration) -> bool {
+            u128::from(scaled(ticks.wrapping_sub(self.ticks), self.scale)) < renew.as_nanos()
+        }
+
+        #[inline]
+        pub(super) fn at(&self, ticks: u64) -> Stopwatch {
+            let passed = scaled(ticks.wrapping_sub(self.ticks), self.scale);
+            Stopwatch {
+                started: Timestamp(self.wall.wrapping_add(passed)),
+                moment: Moment(self.moment.wrapping_add(passed)),
+                ticks,
+                scale: self.scale,
+            }
+        }
+    }
+
+    /// A sequence lock that nobody waits for: a reader that meets a writer goes without.
+    #[derive(Debug, Default)]
+    #[repr(align(128))]
+    pub(super) struct Shared {
+        /// Odd while the fields are being written.
+        version: AtomicUsize,
+        ticks: AtomicU64,
+        wall: AtomicU64,
+        moment: AtomicU64,
+        scale: AtomicU64,
+    }
+
+    impl Shared {
+        /// The newest anchor. `None` before the first and while one is being written.
+        #[inline]
+        pub(super) fn load(&self) -> Option<Anchor> {
+            // Pairs with the last store of `renew`: an even version comes with its fields.
+            let before = self.version.load(Ordering::Acquire);
+            let anchor = Anchor {
+                ticks: self.ticks.load(Ordering::Relaxed),
+                wall: self.wall.load(Ordering::Relaxed),
+                moment: self.moment.load(Ordering::Relaxed),
+                scale: self.scale.load(Ordering::Relaxed),
+            };
+            // Pairs with the fence of `renew`: fields of a newer anchor come with its odd version.
+            fence(Ordering::Acquire);
+            let same = self.version.load(Ordering::Relaxed) == before;
+            (same && before % 2 == 0 && anchor.scale != 0).then_some(anchor)
+        }
+
+        /// Replaces the anchor, unless someone else is doing so.
+        pub(super) fn renew(&self, anchor: &Anchor) {
+            let version = self.version.load(Ordering::Relaxed);
+            let odd = version | 1;
+            if version == odd
+                || self
+                    .version
+                    .compare_exchange(version, odd, Ordering::Acquire, Ordering::Relaxed)
+                    .is_err()
+            {
+                return;
+            }
+            fence(Ordering::Release);
+            self.ticks.store(anchor.ticks, Ordering::Relaxed);
+            self.wall.store(anchor.wall, Ordering::Relaxed);
+            self.moment.store(anchor.moment, Ordering::Relaxed);
+            self.scale.store(anchor.scale, Ordering::Relaxed);
+            self.version.store(odd.wrapping_add(1), Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    #[test]
+    fn the_counter_agrees_with_the_clocks() {
+        let clock = SystemClock::new();
+        let first = clock.start();
+        sleep(Duration::from_millis(30));
+        let anchored = clock.start();
+        assert_eq!(anchored.scale != 0, clock.counter.is_some());
+        sleep(Duration::from_millis(30));
+        for watch in [first, anchored, clock.start()] {
+            let read = clock.read(&watch);
+            let (now, moment) = (clock.now(), clock.moment());
+            let wall = watch.timestamp(read).as_unix_nanos();
+            assert!(
+                now.as_unix_nanos().abs_diff(wall) < 5_000_000,
+                "{now:?} {wall}"
+            );
+            assert!(
+                moment.as_nanos().abs_diff(read.as_nanos()) < 5_000_000,
+                "{moment:?} {read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_anchor_holds_for_a_second() {
+        // 2^31 units of 2^-32 ns: two ticks a nanosecond.
+        let anchor = Anchor {
+            ticks: 100,
+            wall: 5_000,
+            moment: 7,
+            scale: 1 << 31,
+        };
+        assert!(anchor.holds(100 + 1_999_999_999, RENEW));
+        assert!(!anchor.holds(100 + 2_000_000_000, RENEW));
+        // A counter that went backwards asks for a new reading.
+        assert!(!anchor.holds(99, RENEW));
+        let watch = anchor.at(120);
+        assert_eq!((watch.started.0, watch.moment.0), (5_010, 17));
+    }
+
+    #[test]
+    fn a_reader_that_meets_a_writer_goes_without() {
+        let shared = anchor::Shared::default();
+        assert!(shared.load().is_none());
+        shared.renew(&Anchor {
+            ticks: 1,
+            wall: 2,
+            moment: 3,
+            scale: 4,
+        });
+        assert_eq!(shared.load().unwrap().wall, 2);
+    }
+}
