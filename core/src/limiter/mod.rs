@@ -92,7 +92,6 @@ pub struct MemoryLimiter(Arc<Shares>);
 
 impl MemoryLimiter {
     /// Divides a budget of this many bytes.
-    #[must_use]
     pub fn builder(budget: usize) -> MemoryLimiterBuilder {
         MemoryLimiterBuilder::new(budget)
     }

@@ -6,6 +6,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::{Account, OVERHEAD, Refused};
+use crate::wire::encode::Put;
 
 /// Bytes granted by a share of the budget; given back on drop.
 ///
@@ -137,8 +138,8 @@ impl fmt::Debug for Permit {
 ///
 /// let limiter = MemoryLimiter::builder(32 << 20).build()?;
 /// let mut buffer = limiter.reserve().acquire(8)?.into_buffer();
-/// assert!(buffer.put(b"12345"));
-/// assert!(!buffer.put(b"6789"), "nine bytes do not fit eight");
+/// assert!(buffer.try_put(b"12345"));
+/// assert!(!buffer.try_put(b"6789"), "nine bytes do not fit eight");
 /// assert_eq!(&buffer.freeze()[..], b"12345");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
@@ -151,7 +152,7 @@ pub struct Buffer {
 impl Buffer {
     /// Appends `bytes` whole, or nothing of them and returns `false` when they do not fit.
     #[must_use = "the bytes may not have fitted"]
-    pub fn put(&mut self, bytes: &[u8]) -> bool {
+    pub fn try_put(&mut self, bytes: &[u8]) -> bool {
         let fits = bytes.len() <= self.permit.bytes() - self.memory.len();
         if fits {
             self.memory.extend_from_slice(bytes);
@@ -178,6 +179,13 @@ impl Buffer {
             memory: self.memory,
             _permit: self.permit,
         })
+    }
+}
+
+/// For what was measured beforehand: bytes that do not fit are not written.
+impl Put for Buffer {
+    fn put(&mut self, bytes: &[u8]) {
+        let _fits = self.try_put(bytes);
     }
 }
 

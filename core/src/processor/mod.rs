@@ -1,1 +1,123 @@
-//! What may change or drop a batch.
+//! What may change or drop a batch on its way out.
+//!
+//! A [`Processor`] takes segments and gives segments, on bytes: what it does not touch it does not re-encode, and a
+//! change of the resource replaces the head and leaves every span where it is. "Processor" has the OpenTelemetry
+//! Collector's meaning.
+
+use core::fmt;
+
+use crate::batch::Segment;
+use crate::limiter::{Account, Permit, Refused};
+use crate::stats::{DropReason, Dropped};
+
+/// A stage of a pipeline.
+///
+/// Every span of the segment that comes in goes out in a segment, or is counted as filtered or dropped, and none is
+/// counted twice: that is what the engine's account rests on. A processor keeps no span between calls. If it panics,
+/// the spans it was given and has not emitted count as `Panicked`.
+pub trait Processor: Send {
+    /// Its name in reports: `resource`, `filter`.
+    fn name(&self) -> &str;
+
+    /// Takes a segment; what is left of it goes to [`Edit::emit`].
+    ///
+    /// # Errors
+    ///
+    /// [`Later`] gives the segment back, with nothing emitted and nothing counted, when the working reserve has no
+    /// room now but will have: once what is in flight has been sent. The engine offers it again then. An edit that
+    /// the reserve could never hold is `NoRoom`, and costs its spans.
+    fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later>;
+}
+
+/// The segment waits for room in the working reserve.
+#[derive(Debug)]
+pub struct Later(pub Segment);
+
+impl fmt::Display for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the working reserve has no room for this edit now")
+    }
+}
+
+impl core::error::Error for Later {}
+
+/// One call of a processor: where memory comes from, where segments go, and what became of the other spans.
+pub struct Edit<'a> {
+    reserve: &'a Account,
+    out: &'a mut dyn FnMut(Segment),
+    filtered: u64,
+    dropped: Dropped,
+    emitted: u64,
+}
+
+impl<'a> Edit<'a> {
+    /// An edit that takes memory from `reserve` and gives segments to `out`.
+    pub fn new(reserve: &'a Account, out: &'a mut dyn FnMut(Segment)) -> Self {
+        Self {
+            reserve,
+            out,
+            filtered: 0,
+            dropped: Dropped::default(),
+            emitted: 0,
+        }
+    }
+
+    /// Hands a segment on.
+    pub fn emit(&mut self, segment: Segment) {
+        self.emitted = self.emitted.saturating_add(segment.spans() as u64);
+        (self.out)(segment);
+    }
+
+    /// Counts spans that are left out on purpose.
+    pub fn filter(&mut self, spans: usize) {
+        self.filtered = self.filtered.saturating_add(spans as u64);
+    }
+
+    /// Counts spans that are lost.
+    pub fn drop_spans(&mut self, reason: DropReason, spans: usize) {
+        self.dropped.add(reason, spans as u64);
+    }
+
+    /// Memory for `bytes` of edited output: measured first, so that it is granted whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: try later if [`is_retryable`](Refused::is_retryable), else there is never room.
+    pub fn acquire(&self, bytes: usize) -> Result<Permit, Refused> {
+        self.reserve.acquire(bytes)
+    }
+
+    /// The working reserve.
+    #[must_use]
+    pub fn reserve(&self) -> &Account {
+        self.reserve
+    }
+
+    /// The spans left out on purpose.
+    #[must_use]
+    pub fn filtered(&self) -> u64 {
+        self.filtered
+    }
+
+    /// The spans lost.
+    #[must_use]
+    pub fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
+    /// The spans handed on.
+    #[must_use]
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+}
+
+impl fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("emitted", &self.emitted)
+            .field("filtered", &self.filtered)
+            .field("dropped", &self.dropped)
+            .finish_non_exhaustive()
+    }
+}
