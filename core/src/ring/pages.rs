@@ -1,0 +1,259 @@
+//! Pages: the memory of spans that have not ended.
+//!
+//! A page is claimed by a span when it is first told something, and goes back when the span ends. A thread with a
+//! [`Seat`] keeps a few free pages for itself, so that the next span costs no atomic operation; the rest are in a set
+//! that all threads share, so a span may end on another thread than it started on.
+
+use core::fmt;
+
+use super::arena::{self, Byte};
+use crate::bitmap::Bitmap;
+use crate::sync::AtomicUsize;
+use crate::thread::Seat;
+
+/// The size of a page in bytes.
+pub(crate) const PAGE: usize = 512;
+
+/// The bytes of a page that hold content; the others hold the number of the next page.
+pub(super) const PAYLOAD: usize = PAGE - size_of::<u32>();
+
+/// The memory of live spans.
+pub(crate) struct Pages(Place);
+
+enum Place {
+    Static {
+        free: &'static [AtomicUsize],
+        bytes: &'static [Byte],
+    },
+    #[cfg(feature = "alloc")]
+    Heap(heap::Slab),
+}
+
+/// A page that the holder of this value owns. Must be given back; a forgotten page is lost to its slab.
+#[derive(Debug)]
+pub(super) struct Page {
+    number: u32,
+}
+
+impl Page {
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The page with this number.
+    ///
+    /// # Safety
+    /// The caller owns that page: its [`Page`] value was turned into the number, and no other made of it lives.
+    pub(super) unsafe fn from_number(number: u32) -> Self {
+        Self { number }
+    }
+}
+
+impl Pages {
+    #[inline]
+    fn bytes(&self) -> &[Byte] {
+        match &self.0 {
+            Place::Static { bytes, .. } => bytes,
+            #[cfg(feature = "alloc")]
+            Place::Heap(slab) => &slab.bytes,
+        }
+    }
+
+    #[inline]
+    fn free(&self) -> Bitmap<'_> {
+        match &self.0 {
+            Place::Static { free, .. } => Bitmap(free),
+            #[cfg(feature = "alloc")]
+            Place::Heap(slab) => Bitmap(&slab.free),
+        }
+    }
+
+    /// What tells this slab from others.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        self.bytes().as_ptr().addr()
+    }
+
+    /// Claims a page. `None` when none is free.
+    #[inline]
+    pub(super) fn take(&self, seat: Option<&Seat>) -> Option<Page> {
+        #[cfg(feature = "alloc")]
+        if let (Place::Heap(slab), Some(seat)) = (&self.0, seat)
+            && let Some(number) = slab.pop(seat)
+        {
+            return Some(Page { number });
+        }
+        let _ = seat;
+        let number = self.free().take_lowest()?;
+        Some(Page {
+            number: u32::try_from(number).ok()?,
+        })
+    }
+
+    /// Gives a page back.
+    #[inline]
+    pub(super) fn give(&self, page: Page, seat: Option<&Seat>) {
+        #[cfg(feature = "alloc")]
+        if let (Place::Heap(slab), Some(seat)) = (&self.0, seat)
+            && slab.push(seat, page.number)
+        {
+            return;
+        }
+        let _ = seat;
+        self.free().insert(page.number as usize);
+    }
+
+    /// The bytes of a page of this slab.
+    ///
+    /// # Safety
+    /// The page was claimed from this slab.
+    #[inline]
+    pub(super) unsafe fn read<'p>(&'p self, page: &'p Page) -> &'p [u8] {
+        // SAFETY: a claimed page belongs to the holder of its `Page`, which is borrowed for as long as the result.
+        unsafe { arena::read(self.bytes(), page.number as usize * PAGE, PAGE) }
+    }
+
+    /// The bytes of a page of this slab, for writing.
+    ///
+    /// # Safety
+    /// The page was claimed from this slab.
+    #[inline]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the mutable borrow of the page stands for its bytes"
+    )]
+    pub(super) unsafe fn write<'p>(&'p self, page: &'p mut Page) -> &'p mut [u8] {
+        // SAFETY: a claimed page belongs to the holder of its `Page`, which is borrowed mutably for as long as the
+        // result.
+        unsafe { arena::write(self.bytes(), page.number as usize * PAGE, PAGE) }
+    }
+
+    /// Pages that no span holds and no thread keeps.
+    #[cfg(test)]
+    pub(crate) fn shared_free(&self) -> usize {
+        self.free().count()
+    }
+}
+
+#[cfg(not(spanwire_loom))]
+impl Pages {
+    /// The pages of this storage.
+    pub(crate) const fn fixed<
+        const BLOCKS: usize,
+        const BLOCK_BYTES: usize,
+        const SHARDS: usize,
+        const PAGES: usize,
+    >(
+        storage: &'static super::Storage<BLOCKS, BLOCK_BYTES, SHARDS, PAGES>,
+    ) -> Self {
+        Self(Place::Static {
+            free: &storage.free_pages,
+            bytes: storage.pages.as_flattened(),
+        })
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages")
+            .field("bytes", &self.bytes().len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "alloc")]
+mod heap {
+    use alloc::boxed::Box;
+
+    use super::super::arena::{self, Byte};
+    use super::{PAGE, Pages, Place};
+    use crate::bitmap;
+    use crate::sync::{AtomicUsize, OwnLine, UnsafeCell};
+    use crate::thread::{SEATS, Seat};
+
+    /// The most free pages that a thread keeps for itself.
+    const KEEP: usize = 8;
+
+    pub(super) struct Slab {
+        pub(super) free: Box<[AtomicUsize]>,
+        pub(super) bytes: Box<[Byte]>,
+        kept: Box<[OwnLine<Kept>]>,
+        /// How many pages a thread keeps: few where there are few.
+        keep: usize,
+    }
+
+    /// The free pages of one thread.
+    struct Kept(UnsafeCell<Stack>);
+
+    // SAFETY: a stack is entered only with the seat of its number, of which one thread at a time has a reference, and
+    // no stack is entered while it is: `pop` and `push` call nothing of others. What one thread leaves, the next
+    // thread with that seat sees, as seats change hands through a set that releases and acquires.
+    unsafe impl Sync for Kept {}
+
+    #[derive(Clone, Copy)]
+    struct Stack {
+        len: usize,
+        pages: [u32; KEEP],
+    }
+
+    impl Slab {
+        #[inline]
+        fn stack<R>(&self, seat: &Seat, run: impl FnOnce(&mut Stack) -> R) -> Option<R> {
+            let kept = self.kept.get(seat.number())?;
+            Some(kept.0.0.with_mut(|stack| {
+                // SAFETY: the seat proves that no other thread is here, and `run` is `pop`'s or `push`'s.
+                run(unsafe { &mut *stack })
+            }))
+        }
+
+        #[inline]
+        pub(super) fn pop(&self, seat: &Seat) -> Option<u32> {
+            self.stack(seat, |stack| {
+                let last = stack.len.checked_sub(1)?;
+                let page = stack.pages.get(last).copied()?;
+                stack.len = last;
+                Some(page)
+            })?
+        }
+
+        #[inline]
+        pub(super) fn push(&self, seat: &Seat, page: u32) -> bool {
+            let kept = self.stack(seat, |stack| {
+                if stack.len >= self.keep {
+                    return false;
+                }
+                let Some(slot) = stack.pages.get_mut(stack.len) else {
+                    return false;
+                };
+                *slot = page;
+                stack.len += 1;
+                true
+            });
+            kept == Some(true)
+        }
+    }
+
+    impl Pages {
+        /// This many pages. Their memory is mapped by the system when a page is first used.
+        pub(crate) fn on_heap(pages: usize) -> Self {
+            let pages = pages.min(u32::MAX as usize);
+            let empty = || {
+                OwnLine(Kept(UnsafeCell::new(Stack {
+                    len: 0,
+                    pages: [0; KEEP],
+                })))
+            };
+            Self(Place::Heap(Slab {
+                free: bitmap::words(pages, true),
+                bytes: arena::zeroed(pages * PAGE),
+                kept: (0..SEATS).map(|_| empty()).collect(),
+                keep: (pages / 64).min(KEEP),
+            }))
+        }
+
+        /// The bytes of a slab of this many pages, all parts included.
+        pub(crate) const fn bytes_of(pages: usize) -> usize {
+            pages * PAGE + pages.div_ceil(8) + SEATS * size_of::<OwnLine<Kept>>()
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! One append point: a lock that nobody waits for, and the open block behind it.
+
+use super::arena::{self, Byte};
+use super::{SCOPE_PREFIX, ScopeRef};
+use crate::clock::Moment;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, UnsafeCell};
+use crate::wire::field::{self, WireType};
+
+/// The tag of `ResourceSpans.scope_spans`.
+const SCOPE_SPANS: u8 = field::tag(field::resource_spans::SCOPE_SPANS, WireType::Len) as u8;
+
+/// A length in three bytes, whatever its size: decoders accept padded lengths, and 2^21 exceeds every block.
+const PADDED: usize = SCOPE_PREFIX - 1;
+
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Shard {
+    /// Whoever swaps it from false to true holds the shard until it stores false.
+    locked: AtomicBool,
+    /// Spans appended here. Written by the holder only.
+    pub(super) admitted: AtomicUsize,
+    /// Belongs to the holder.
+    state: UnsafeCell<State>,
+}
+
+// SAFETY: `state` is entered only through a `Guard`, of which `locked` admits one at a time.
+unsafe impl Sync for Shard {}
+
+#[derive(Debug)]
+struct State {
+    open: Option<Open>,
+    closed: bool,
+}
+
+/// A block that is being appended to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) block: usize,
+    /// When the first span was appended.
+    pub(super) first: Moment,
+    /// The first byte of the block in the arena.
+    start: usize,
+    /// The bytes written.
+    at: usize,
+    spans: usize,
+    /// The scope of the record at the end, and where its fields begin. No scope has the number `usize::MAX`.
+    scope: usize,
+    scope_at: usize,
+}
+
+impl Shard {
+    #[cfg(not(spanwire_loom))]
+    pub(super) const fn new() -> Self {
+        Self {
+            locked: AtomicBool::new(false),
+            admitted: AtomicUsize::new(0),
+            state: UnsafeCell::new(State {
+                open: None,
+                closed: false,
+            }),
+        }
+    }
+
+    #[cfg(spanwire_loom)]
+    pub(super) fn new() -> Self {
+        Self {
+            locked: AtomicBool::new(false),
+            admitted: AtomicUsize::new(0),
+            state: UnsafeCell::new(State {
+                open: None,
+                closed: false,
+            }),
+        }
+    }
+
+    /// Holds the shard, unless another thread does.
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<Guard<'_>> {
+        // Acquires what the last holder released.
+        (!self.locked.swap(true, Ordering::Acquire)).then(|| Guard { shard: self })
+    }
+}
+
+/// A shard that is held. Gives it free when dropped, also by a panic.
+pub(super) struct Guard<'r> {
+    shard: &'r Shard,
+}
+
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.shard.locked.store(false, Ordering::Release);
+    }
+}
+
+impl Guard<'_> {
+    #[inline]
+    fn with<R>(&mut self, run: impl FnOnce(&mut State) -> R) -> R {
+        self.shard.state.with_mut(|state| {
+            // SAFETY: this guard is the only one of its shard, and is borrowed for as long as the state is.
+            run(unsafe { &mut *state })
+        })
+    }
+
+    pub(super) fn open(&mut self) -> Option<&Open> {
+        self.shard.state.with(|state| {
+            // SAFETY: this guard is the only one of its shard, and is borrowed for as long as the result is.
+            unsafe { (*state).open.as_ref() }
+        })
+    }
+
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.with(|state| state.closed)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.with(|state| state.closed = true);
+    }
+
+    pub(super) fn take_open(&mut self) -> Option<Open> {
+        self.with(|state| state.open.take())
+    }
+
+    pub(super) fn set_open(&mut self, open: Open) {
+        self.with(|state| state.open = Some(open));
+    }
+
+    /// Whether the record at the end of the open block is of this scope and has room for `len` more bytes.
+    #[inline]
+    pub(super) fn fits(
+        &mut self,
+        scope: usize,
+        len: usize,
+        block_bytes: usize,
+        spans: usize,
+    ) -> bool {
+        self.with(|state| match &state.open {
+            Some(open) if !state.closed => {
+                open.scope == scope && len <= block_bytes - open.at && open.spans < spans
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether the open block has room for `len` more bytes.
+    pub(super) fn has_room(&mut self, len: usize, block_bytes: usize, spans: usize) -> bool {
+        self.with(|state| {
+            state
+                .open
+                .as_ref()
+                .is_some_and(|open| len <= block_bytes - open.at && open.spans < spans)
+        })
+    }
+
+    /// Begins a `ScopeSpans` record. The open block has room for it.
+    pub(super) fn begin_scope(&mut self, arena: &[Byte], scope: ScopeRef<'_>) {
+        self.with(|state| {
+            let Some(open) = &mut state.open else { return };
+            open.finish_scope(arena);
+            let prefix = [SCOPE_SPANS, 0x80, 0x80, 0];
+            // SAFETY: the bytes of an open block belong to the holder of its shard.
+            let out = unsafe {
+                arena::write(
+                    arena,
+                    open.start + open.at,
+                    SCOPE_PREFIX + scope.fields.len(),
+                )
+            };
+            if let Some((head, fields)) = out.split_first_chunk_mut::<SCOPE_PREFIX>()
+                && fields.len() == scope.fields.len()
+            {
+                *head = prefix;
+                fields.copy_from_slice(scope.fields);
+                open.scope_at = open.at + SCOPE_PREFIX;
+                open.at += SCOPE_PREFIX + scope.fields.len();
+                open.scope = scope.number;
+            }
+        });
+    }
+
+    /// Appends one record of `len` bytes to the `ScopeSpans` record at the end. The open block has room for it.
+    #[inline]
+    pub(super) fn write(&mut self, arena: &[Byte], len: usize, write: impl FnOnce(&mut [u8])) {
+        self.with(|state| {
+            let Some(open) = &mut state.open else { return };
+            // SAFETY: the bytes of an open block belong to the holder of its shard.
+            let out = unsafe { arena::write(arena, open.start + open.at, len) };
+            write(out);
+            open.at += len;
+            open.spans += 1;
+        });
+        let admitted = self.shard.admitted.load(Ordering::Relaxed);
+        self.shard
+            .admitted
+            .store(admitted.wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Open {
+    pub(super) fn new(block: usize, first: Moment, block_bytes: usize) -> Self {
+        Self {
+            block,
+            first,
+            start: block * block_bytes,
+            at: 0,
+            spans: 0,
+            scope: usize::MAX,
+            scope_at: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn spans(&self) -> usize {
+        self.spans
+    }
+
+    /// Writes the length of the record at the end, which is complete. Called by the owner of the block only.
+    pub(super) fn finish_scope(&self, arena: &[Byte]) {
+        let Some(at) = self.scope_at.checked_sub(PADDED) else {
+            return;
+        };
+        let len = self.at - self.scope_at;
+        // SAFETY: the bytes of an open block belong to the holder of its shard.
+        let out = unsafe { arena::write(arena, self.start + at, PADDED) };
+        if let Ok(out) = <&mut [u8; PADDED]>::try_from(out) {
+            *out = [
+                len as u8 | 0x80,
+                (len >> 7) as u8 | 0x80,
+                (len >> 14) as u8 & 0x7f,
+            ];
+        }
+    }
+}

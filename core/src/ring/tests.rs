@@ -1,0 +1,396 @@
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::vec;
+use std::vec::Vec;
+
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use prost::Message;
+
+use super::pages::{PAGE, PAYLOAD};
+use super::storage::Layout;
+use super::*;
+use crate::thread;
+use crate::wire::encode::{Put, Writer, write_len_field, write_len_prefix};
+use crate::wire::field;
+
+const SCOPE: ScopeRef<'_> = ScopeRef {
+    number: 1,
+    fields: &[0x0a, 0x03, 0x0a, 0x01, b'a'],
+};
+const OTHER: ScopeRef<'_> = ScopeRef {
+    number: 2,
+    fields: &[0x0a, 0x03, 0x0a, 0x01, b'b'],
+};
+
+fn ring(blocks: usize, block_bytes: usize) -> Ring {
+    Ring::on_heap(Layout {
+        blocks,
+        block_bytes,
+        shards: 1,
+        max_shards: 1,
+        spans: usize::MAX,
+        overwrite: false,
+    })
+}
+
+/// A record that says `id` in its name.
+fn record(id: u64) -> ([u8; 32], usize) {
+    let mut bytes = [0; 32];
+    let mut out = Writer::new(&mut bytes);
+    let name = std::format!("{id}");
+    write_len_prefix(&mut out, field::scope_spans::SPANS, name.len() + 2);
+    write_len_field(&mut out, field::span::NAME, name.as_bytes());
+    let len = out.finish().unwrap();
+    (bytes, len)
+}
+
+fn append(ring: &Ring, home: usize, scope: ScopeRef<'_>, id: u64) -> Result<Appended, Refused> {
+    let (bytes, len) = record(id);
+    ring.append(home, scope, Moment::from_nanos(id), len, |out| {
+        out.copy_from_slice(&bytes[..len])
+    })
+}
+
+/// Scope name and span ids of every record in a block.
+fn ids(bytes: &[u8]) -> Vec<(std::string::String, Vec<u64>)> {
+    ResourceSpans::decode(bytes)
+        .unwrap()
+        .scope_spans
+        .into_iter()
+        .map(|scope| {
+            let ids = scope
+                .spans
+                .iter()
+                .map(|span| span.name.parse().unwrap())
+                .collect();
+            (scope.scope.unwrap().name, ids)
+        })
+        .collect()
+}
+
+fn drain(ring: &Ring) -> Vec<u64> {
+    let mut all = Vec::new();
+    while let Some(block) = ring.take() {
+        let found: Vec<_> = ids(block.as_bytes())
+            .into_iter()
+            .flat_map(|(_, ids)| ids)
+            .collect();
+        assert_eq!(found.len(), block.spans());
+        assert_eq!(block.first().as_nanos(), found[0]);
+        all.extend(found);
+    }
+    all
+}
+
+#[test]
+fn every_capacity_takes_what_fits_and_not_one_more() {
+    for blocks in [1, 2, 3, 5] {
+        // Scope prefix and fields take 9 bytes, a record with a one-digit name 5: three records a block.
+        let ring = ring(blocks, 64);
+        let (_, len) = record(0);
+        let each = (64 - 9) / len;
+        for round in 0..3 {
+            for id in 0..blocks * each {
+                assert!(
+                    append(&ring, 0, SCOPE, id as u64 % 10).is_ok(),
+                    "{blocks} blocks, span {id}, round {round}"
+                );
+            }
+            assert_eq!(append(&ring, 0, SCOPE, 0), Err(Refused::Full));
+            assert_eq!(append(&ring, 7, SCOPE, 0), Err(Refused::Full));
+            assert_eq!(ring.used_blocks(), blocks);
+            assert_eq!(ring.seal(Which::All).sealed, 1);
+            assert_eq!(append(&ring, 0, SCOPE, 0), Err(Refused::Full));
+            let expected: Vec<_> = (0..blocks * each).map(|id| id as u64 % 10).collect();
+            assert_eq!(drain(&ring), expected);
+            assert_eq!(ring.used_blocks(), 0);
+        }
+        assert_eq!(ring.admitted(), 3 * blocks * each);
+    }
+}
+
+#[test]
+fn a_flight_recorder_keeps_the_newest() {
+    for blocks in [1, 2, 3, 5] {
+        let ring = ring(blocks, 64).overwriting();
+        for id in 0..1000 {
+            let appended = append(&ring, 0, SCOPE, id);
+            // With one block, which is open, there is no sealed one to give up.
+            assert!(appended.is_ok() || blocks == 1);
+        }
+        ring.seal_all();
+        let kept = drain(&ring);
+        assert!(kept.is_sorted());
+        if blocks > 1 {
+            assert_eq!(kept.last(), Some(&999));
+            assert_eq!(kept.len() + ring.overwritten(), 1000);
+        }
+    }
+}
+
+#[test]
+fn alternating_scopes_share_a_block_and_stay_apart_in_it() {
+    let ring = ring(1, 256);
+    for id in 0..6 {
+        append(&ring, 0, if id % 3 == 0 { SCOPE } else { OTHER }, id).unwrap();
+    }
+    ring.seal_all();
+    let block = ring.take().unwrap();
+    let expected = [
+        ("a", vec![0]),
+        ("b", vec![1, 2]),
+        ("a", vec![3]),
+        ("b", vec![4, 5]),
+    ];
+    let found = ids(block.as_bytes());
+    assert_eq!(found.len(), expected.len());
+    for ((name, ids), (expected_name, expected_ids)) in found.iter().zip(&expected) {
+        assert_eq!((name.as_str(), ids), (*expected_name, expected_ids));
+    }
+}
+
+#[test]
+fn blocks_are_taken_in_the_order_of_sealing_and_given_back() {
+    let ring = ring(3, 64);
+    let (_, len) = record(0);
+    let each = (64 - 9) / len;
+    for id in 0..3 * each {
+        append(&ring, 0, SCOPE, id as u64 % 10).unwrap();
+    }
+    let first = ring.take().unwrap();
+    let second = ring.take().unwrap();
+    assert!(ring.take().is_none(), "the third block is open");
+    assert_eq!(append(&ring, 0, SCOPE, 0), Err(Refused::Full));
+    drop(first);
+    assert_eq!(
+        append(&ring, 0, SCOPE, 5),
+        Ok(Appended {
+            opened: true,
+            sealed: true
+        })
+    );
+    drop(second);
+    assert_eq!(ring.used_blocks(), 2);
+}
+
+#[test]
+fn age_and_span_limit_seal() {
+    let ring = Ring::on_heap(Layout {
+        blocks: 4,
+        block_bytes: 4096,
+        shards: 1,
+        max_shards: 1,
+        spans: 2,
+        overwrite: false,
+    });
+    append(&ring, 0, SCOPE, 10).unwrap();
+    assert_eq!(ring.seal(Which::Until(Moment::from_nanos(9))).sealed, 0);
+    let waiting = ring.seal(Which::Until(Moment::from_nanos(9)));
+    assert_eq!(
+        (waiting.open, waiting.oldest),
+        (1, Some(Moment::from_nanos(10)))
+    );
+    assert_eq!(ring.seal(Which::Until(Moment::from_nanos(10))).sealed, 1);
+    for id in 1..=5 {
+        let sealed = append(&ring, 0, SCOPE, id).unwrap().sealed;
+        assert_eq!(sealed, id == 3 || id == 5);
+    }
+}
+
+#[test]
+fn a_closed_ring_refuses_and_keeps_what_it_has() {
+    let ring = ring(2, 64);
+    append(&ring, 0, SCOPE, 1).unwrap();
+    assert_eq!(ring.close(), 0);
+    assert_eq!(append(&ring, 0, SCOPE, 2), Err(Refused::Closed));
+    ring.seal_all();
+    assert_eq!(drain(&ring), [1]);
+}
+
+#[test]
+fn what_no_block_holds_is_too_large() {
+    let ring = ring(2, 64);
+    let append = |len| ring.append(0, SCOPE, Moment::default(), len, |out| out.fill(0));
+    assert_eq!(append(64 - 9 + 1), Err(Refused::TooLarge));
+    assert_eq!(append(usize::MAX), Err(Refused::TooLarge));
+    assert!(append(64 - 9).is_ok());
+}
+
+#[test]
+fn a_panicking_writer_leaves_the_shard_usable() {
+    let ring = ring(2, 64);
+    append(&ring, 0, SCOPE, 1).unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        ring.append(0, SCOPE, Moment::default(), 5, |out| {
+            out.fill(0xff);
+            panic!("planted");
+        })
+    }));
+    assert!(panicked.is_err());
+    append(&ring, 0, SCOPE, 2).unwrap();
+    ring.seal_all();
+    assert_eq!(drain(&ring), [1, 2]);
+    assert_eq!(ring.admitted(), 2);
+}
+
+#[test]
+fn a_held_shard_is_walked_around_and_the_ring_grows() {
+    let ring = Ring::on_heap(Layout {
+        blocks: 8,
+        block_bytes: 64,
+        shards: 1,
+        max_shards: 2,
+        spans: usize::MAX,
+        overwrite: false,
+    });
+    // A span that ends while another is being written on the same shard.
+    ring.append(0, SCOPE, Moment::from_nanos(1), 5, |out| {
+        out.copy_from_slice(&record(1).0[..5]);
+        assert_eq!(ring.shards(), 1);
+        append(&ring, 0, SCOPE, 2).unwrap();
+        assert_eq!(ring.shards(), 2);
+        ring.append(1, SCOPE, Moment::from_nanos(3), 5, |out| {
+            out.copy_from_slice(&record(3).0[..5]);
+            assert_eq!(append(&ring, 0, SCOPE, 4), Err(Refused::Contended));
+            assert_eq!(ring.seal(Which::All).busy, 2);
+        })
+        .unwrap();
+    })
+    .unwrap();
+    ring.seal_all();
+    assert_eq!(drain(&ring).len(), 3);
+}
+
+#[test]
+fn threads_lose_nothing_that_was_taken_in() {
+    const THREADS: u64 = 4;
+    let each: u64 = if cfg!(miri) { 40 } else { 20_000 };
+    let ring = Ring::on_heap(Layout {
+        blocks: 16,
+        block_bytes: 512,
+        shards: 2,
+        max_shards: 4,
+        spans: usize::MAX,
+        overwrite: false,
+    });
+    let refused = AtomicUsize::new(0);
+    let done = AtomicUsize::new(0);
+    let mut seen = BTreeMap::new();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (ring, refused, done) = (&ring, &refused, &done);
+            scope.spawn(move || {
+                for id in 0..each {
+                    let scope = if id % 5 == 0 { OTHER } else { SCOPE };
+                    if append(ring, thread as usize, scope, thread * each + id).is_err() {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                done.fetch_add(1, Ordering::Release);
+            });
+        }
+        loop {
+            let last = done.load(Ordering::Acquire) == THREADS as usize;
+            if last {
+                assert_eq!(ring.seal_all(), 0);
+            }
+            while let Some(block) = ring.take() {
+                for (_, ids) in ids(block.as_bytes()) {
+                    for id in ids {
+                        *seen.entry(id).or_insert(0) += 1;
+                    }
+                }
+            }
+            if last {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    });
+    assert!(seen.values().all(|times| *times == 1));
+    assert_eq!(seen.len(), ring.admitted());
+    assert_eq!(
+        seen.len() + refused.load(Ordering::Relaxed),
+        (THREADS * each) as usize
+    );
+    assert_eq!(ring.used_blocks(), 0);
+}
+
+#[test]
+fn a_taken_block_outlives_the_loan() {
+    let ring = Arc::new(ring(1, 64));
+    append(&ring, 0, SCOPE, 7).unwrap();
+    ring.seal_all();
+    let sealed = Sealed::new(ring.clone(), ring.take_number().unwrap());
+    let bytes = bytes::Bytes::from_owner(sealed);
+    let clone = bytes.slice(1..);
+    drop(bytes);
+    assert_eq!(append(&ring, 0, SCOPE, 8), Err(Refused::Full));
+    drop(clone);
+    append(&ring, 0, SCOPE, 8).unwrap();
+}
+
+#[test]
+fn a_body_spans_pages_and_rewinds() {
+    let pages = Pages::on_heap(4);
+    let text: Vec<u8> = (0..4 * PAYLOAD).map(|at| at as u8).collect();
+    for len in [0, 1, PAYLOAD - 1, PAYLOAD, PAYLOAD + 1, 4 * PAYLOAD] {
+        let mut body = Body::EMPTY;
+        assert!(body.reserve(&pages, len));
+        let mut writer = body.writer(&pages);
+        for piece in text[..len].chunks(100) {
+            writer.put(piece);
+        }
+        let mut read = Vec::new();
+        body.for_each_piece(&pages, |piece| read.extend_from_slice(piece));
+        assert_eq!(read, &text[..len]);
+        assert_eq!(body.byte(&pages, len), None);
+        if len > 0 {
+            assert_eq!(body.byte(&pages, len - 1), Some(text[len - 1]));
+            body.set_byte(&pages, len - 1, 0);
+            assert_eq!(body.byte(&pages, len - 1), Some(0));
+        }
+        body.release(&pages, None);
+        assert_eq!(pages.shared_free(), 4);
+    }
+    let mut body = Body::EMPTY;
+    let start = body.mark();
+    assert!(body.reserve(&pages, PAYLOAD + 3));
+    body.writer(&pages).put(&text[..PAYLOAD + 1]);
+    let mark = body.mark();
+    body.writer(&pages).put(b"xy");
+    body.rewind(mark);
+    assert_eq!(body.len(), PAYLOAD + 1);
+    body.rewind(start);
+    body.writer(&pages).put(&text[..PAYLOAD + 3]);
+    let mut read = Vec::new();
+    body.for_each_piece(&pages, |piece| read.extend_from_slice(piece));
+    assert_eq!(read, &text[..PAYLOAD + 3]);
+    assert!(
+        !body.reserve(&pages, 3 * PAYLOAD),
+        "there are only four pages"
+    );
+    assert!(body.reserve(&pages, 3 * PAYLOAD - 3));
+    assert!(!body.reserve(&Pages::on_heap(1), 1), "another slab");
+    body.release(&pages, None);
+    assert_eq!(pages.shared_free(), 4);
+}
+
+#[test]
+fn a_thread_keeps_a_few_pages() {
+    let pages = Pages::on_heap(128);
+    thread::with(|seat| {
+        let taken: Vec<_> = (0..5).map(|_| pages.take(seat).unwrap()).collect();
+        for page in taken {
+            pages.give(page, seat);
+        }
+    });
+    // 128 pages allow two to be kept by each thread.
+    assert_eq!(pages.shared_free(), 126);
+    let mut body = Body::EMPTY;
+    assert!(body.reserve(&pages, PAGE));
+    assert_eq!(pages.shared_free(), 126);
+    thread::with(|seat| body.release(&pages, seat));
+}
