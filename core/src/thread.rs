@@ -22,25 +22,26 @@ impl Seat {
     }
 }
 
-#[cfg(not(feature = "std"))]
+#[cfg(any(not(feature = "std"), spanwire_loom))]
 mod numbers {
     use super::Seat;
 
-    /// Without threads nothing tells an interrupt from what it interrupts: nobody has a seat.
+    /// Without threads nothing tells an interrupt from what it interrupts: nobody has a seat. Nor has anybody under
+    /// loom, whose atomics can't be static.
     #[inline]
     pub(crate) fn with<R>(run: impl FnOnce(Option<&Seat>) -> R) -> R {
         run(None)
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(spanwire_loom)))]
 mod numbers {
     use core::marker::PhantomData;
-    use core::sync::atomic::AtomicUsize;
     use std::thread_local;
 
     use super::{SEATS, Seat};
     use crate::bitmap::{Bitmap, WORD};
+    use crate::sync::AtomicUsize;
 
     static FREE: [AtomicUsize; SEATS / WORD] =
         [const { AtomicUsize::new(usize::MAX) }; SEATS / WORD];
