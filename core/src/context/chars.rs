@@ -12,6 +12,8 @@ pub(crate) const TOKEN: u8 = 1 << 3;
 pub(crate) const BAGGAGE_VALUE: u8 = 1 << 4;
 /// Optional white space of HTTP: space and tab.
 pub(crate) const SPACE: u8 = 1 << 5;
+/// Stands for itself in a baggage value made here. `+` does not, since form decoders take it for a space.
+pub(crate) const BAGGAGE_PLAIN: u8 = 1 << 6;
 
 const fn classify(byte: u8) -> u8 {
     let mut class = 0;
@@ -35,6 +37,9 @@ const fn classify(byte: u8) -> u8 {
     }
     if matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e) {
         class |= BAGGAGE_VALUE;
+        if !matches!(byte, b'%' | b'+') {
+            class |= BAGGAGE_PLAIN;
+        }
     }
     if matches!(byte, b' ' | b'\t') {
         class |= SPACE;

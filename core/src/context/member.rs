@@ -71,6 +71,8 @@ pub(crate) fn walk<'a>(
 pub(crate) struct Seen(u64);
 
 impl Seen {
+    pub(crate) const NONE: Self = Self(0);
+
     /// Whether the key may have been added before; adds it.
     #[inline]
     pub(crate) fn add(&mut self, key: &[u8]) -> bool {
@@ -99,7 +101,7 @@ impl<'a> Members<'a> {
         Self {
             items: [&[]; MAX_MEMBERS],
             len: 0,
-            seen: Seen(0),
+            seen: Seen::NONE,
         }
     }
 

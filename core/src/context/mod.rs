@@ -5,12 +5,16 @@
 use crate::attribute::KeyValue;
 use crate::id::{SpanId, TraceId};
 
-mod chars;
+mod baggage;
+pub(crate) mod chars;
 mod flags;
-mod member;
+pub(crate) mod member;
 mod text;
 mod trace_state;
 
+pub use baggage::{
+    Baggage, BaggageChars, BaggageIter, BaggageMember, BaggageRef, BaggageValue, InvalidBaggage,
+};
 pub use flags::TraceFlags;
 pub use trace_state::{InvalidTraceState, TraceState, TraceStateIter, TraceStateRef};
 
@@ -169,8 +173,9 @@ impl Default for SpanContext {
 /// use spanwire_core::attribute::KeyValue;
 /// use spanwire_core::context::{Link, SpanContext};
 ///
+/// let context = SpanContext::INVALID;
 /// let attributes = [KeyValue::new("messaging.batch.index", 3)];
-/// let link = Link::new(&SpanContext::INVALID).with_attributes(&attributes);
+/// let link = Link::new(&context).with_attributes(&attributes);
 /// assert_eq!(link.attributes.len(), 1);
 /// ```
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use core::str::FromStr;
 
 use super::chars;
 use super::member::{self, MAX_MEMBERS, Members, Seen};
-use super::text::{INLINE, Text};
+use super::text::{Draft, Text, least};
 
 /// What vendors add to a trace context: an ordered list of at most 32 `key=value` members, newest first.
 ///
@@ -31,7 +31,7 @@ impl TraceState {
     pub const EMPTY: Self = Self(Text::EMPTY);
 
     /// The most bytes a list keeps: 512, or 30 without the `alloc` feature.
-    pub const MAX_LEN: usize = Text::MAX;
+    pub const MAX_LEN: usize = least(512, Text::ROOM);
 
     /// Reads the value of one `tracestate` header.
     ///
@@ -94,20 +94,29 @@ impl TraceState {
         if len > Self::MAX_LEN {
             return Err(InvalidTraceState::TooLong);
         }
-        let first = Some((key.as_bytes(), value.as_bytes()));
-        // As long as the whole fits in place no member has to go: 30 bytes have no room for 33.
-        if len + 1 + self.as_bytes().len() <= INLINE {
-            let others = split(self.as_bytes())
-                .filter(|other| !other.is_empty() && member::key(other) != key.as_bytes());
-            return Ok(join::<INLINE>(first, others));
+        let kept = self.as_bytes();
+        let mut draft = Draft::EMPTY;
+        draft.push(key.as_bytes());
+        draft.push(b"=");
+        draft.push(value.as_bytes());
+        // A list of at most 63 bytes has at most 16 members.
+        if len + 1 + kept.len() <= least(63, Self::MAX_LEN) {
+            for other in split(kept) {
+                if !other.is_empty() && member::key(other) != key.as_bytes() {
+                    draft.push(b",");
+                    draft.push(other);
+                }
+            }
+            return Ok(Self(draft.finish()));
         }
         let mut others = self.others(key.as_bytes());
         others.keep_left(MAX_MEMBERS - 1);
         others.cut_to((Self::MAX_LEN - len).saturating_sub(1));
-        Ok(join::<{ Text::MAX }>(
-            first,
-            others.as_slice().iter().copied(),
-        ))
+        for other in others.as_slice() {
+            draft.push(b",");
+            draft.push(other);
+        }
+        Ok(Self(draft.finish()))
     }
 
     /// The list without the member of this key.
@@ -118,7 +127,7 @@ impl TraceState {
         if find(self.as_bytes(), key.as_bytes()).is_none() {
             return self.clone();
         }
-        join::<{ Text::MAX }>(None, self.others(key.as_bytes()).as_slice().iter().copied())
+        Self::from_members(self.others(key.as_bytes()))
     }
 
     fn others(&self, key: &[u8]) -> Members<'_> {
@@ -132,10 +141,31 @@ impl TraceState {
         others
     }
 
+    /// Reads the values of several `tracestate` headers as one list.
+    pub(crate) fn collect<'c>(
+        headers: impl FnOnce(&mut dyn FnMut(&'c [u8])),
+    ) -> Result<Self, InvalidTraceState> {
+        let mut members = Members::new();
+        let mut result = Ok(());
+        headers(&mut |list| {
+            if result.is_ok() {
+                result = members.add_list(list);
+            }
+        });
+        result.map(|()| Self::from_members(members))
+    }
+
     /// The list of these members, cut to what fits.
-    pub(crate) fn from_members(mut members: Members<'_>) -> Self {
+    fn from_members(mut members: Members<'_>) -> Self {
         members.cut_to(Self::MAX_LEN);
-        join::<{ Text::MAX }>(None, members.as_slice().iter().copied())
+        let mut draft = Draft::EMPTY;
+        for (at, member) in members.as_slice().iter().enumerate() {
+            if at > 0 {
+                draft.push(b",");
+            }
+            draft.push(member);
+        }
+        Self(draft.finish())
     }
 }
 
@@ -230,6 +260,7 @@ impl From<TraceStateRef<'_>> for TraceState {
     /// Copies the list; what is longer than [`TraceState::MAX_LEN`] is cut.
     fn from(state: TraceStateRef<'_>) -> Self {
         if state.canonical
+            && state.text.len() <= Self::MAX_LEN
             && let Some(text) = Text::copy_from(state.text)
         {
             return Self(text);
@@ -302,38 +333,6 @@ fn find<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
         .filter_map(member::split)
         .find(|(name, _)| *name == key)
         .map(|(_, value)| value)
-}
-
-/// Joins checked members by commas. What does not fit into `N` bytes is left out; callers see to it that all does.
-fn join<'m, const N: usize>(
-    first: Option<(&[u8], &[u8])>,
-    members: impl Iterator<Item = &'m [u8]>,
-) -> TraceState {
-    let mut buffer = [0; N];
-    let mut len = 0;
-    let mut put = |parts: &[&[u8]]| {
-        let mut end = len;
-        for part in parts {
-            let Some(room) = buffer.get_mut(end..end + part.len()) else {
-                return;
-            };
-            room.copy_from_slice(part);
-            end += part.len();
-        }
-        len = end;
-    };
-    let mut comma: &[u8] = b"";
-    if let Some((key, value)) = first {
-        put(&[key, b"=", value]);
-        comma = b",";
-    }
-    for member in members {
-        put(&[comma, member]);
-        comma = b",";
-    }
-    let text = buffer.get(..len).unwrap_or_default();
-    let text = core::str::from_utf8(text).unwrap_or_default();
-    TraceState(Text::copy_from(text).unwrap_or(Text::EMPTY))
 }
 
 impl FromStr for TraceState {
