@@ -1,1 +1,0 @@
-//! What takes a batch away.
