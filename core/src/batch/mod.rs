@@ -11,7 +11,9 @@
 //!
 //! Lengths are minimal. Bodies are trusted: the ring writes them, and an intake validates what it lets in.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::fmt;
 
 use crate::clock::Moment;
@@ -53,6 +55,8 @@ pub struct Batch {
     spans: usize,
     first_end: Option<Moment>,
     measure: Measure,
+    /// Told, by its drop, when the last clone is gone.
+    hold: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Batch {
@@ -64,7 +68,15 @@ impl Batch {
             spans: 0,
             first_end: None,
             measure: Measure::new(),
+            hold: None,
         }
+    }
+
+    /// The same batch, with something that is dropped when the last clone of the batch is.
+    #[must_use]
+    pub(crate) fn held_by(mut self, hold: Arc<dyn Any + Send + Sync>) -> Self {
+        self.hold = Some(hold);
+        self
     }
 
     /// Adds a segment at the end.
