@@ -29,6 +29,9 @@ pub use chunks::Chunks;
 pub use segment::{Head, Segment};
 pub use split::{MAX_PIECES, SplitError};
 
+pub(crate) use fields::{Field, Fields};
+pub(crate) use segment::{Record, is_span, write_record_prefix};
+
 use chunks::Measure;
 
 /// Segments to be sent in one request. Clones share the bytes.

@@ -68,7 +68,7 @@ impl Head {
     }
 
     /// The payloads of the fields called `resource`, in order. A well-behaved sender writes one; more than one merge.
-    pub fn resources(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn resources(&self) -> impl Iterator<Item = &[u8]> + Clone {
         Fields::new(&self.0)
             .filter(|field| field.is(resource_spans::RESOURCE, WireType::Len))
             .map(|field| field.payload)
@@ -111,8 +111,8 @@ impl Segment {
     ///
     /// `body` is a sequence of `scope_spans` fields of `ResourceSpans` (tag `0x12`, length, `ScopeSpans`) that hold
     /// `spans` spans, the first of which ended at `first_end`. The caller vouches for the bytes: they are well-formed
-    /// and their strings are UTF-8. Bytes that are not lose the rest of the segment where it is read (in a processor
-    /// or a split), and nothing else.
+    /// and their strings are UTF-8. Where they are
+    /// not, a split refuses and a processor passes the segment on as it is.
     #[must_use]
     pub const fn new(head: Head, body: Bytes, spans: usize, first_end: Moment, door: Door) -> Self {
         Self {

@@ -2,9 +2,9 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::AtomicUsize;
 
 use super::{Cell, MemoryLimiter, OVERHEAD, Shares};
+use crate::sync::AtomicUsize;
 
 /// The largest batch when nobody sets another: 3.5 MiB, under the 4 MiB that most gRPC servers accept.
 const LARGEST_BATCH: usize = 7 << 19;

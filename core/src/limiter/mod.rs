@@ -10,7 +10,8 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sync::{AtomicUsize, Ordering};
 
 mod budget;
 mod permit;
@@ -373,7 +374,7 @@ impl Shares {
 }
 
 impl Cell {
-    const fn new(limit: usize, soft: usize) -> Self {
+    fn new(limit: usize, soft: usize) -> Self {
         Self {
             limit,
             soft,

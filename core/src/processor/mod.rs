@@ -6,6 +6,20 @@
 
 use core::fmt;
 
+mod actions;
+mod attributes;
+mod condition;
+mod filter;
+mod read;
+mod resource;
+mod rewrite;
+
+pub use actions::Actions;
+pub use attributes::AttributesProcessor;
+pub use condition::{AttributeCondition, Condition, Pattern};
+pub use filter::FilterProcessor;
+pub use resource::ResourceProcessor;
+
 use crate::batch::Segment;
 use crate::limiter::{Account, Permit, Refused};
 use crate::stats::{DropReason, Dropped};

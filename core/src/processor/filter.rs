@@ -1,0 +1,54 @@
+//! Spans left out by what they are.
+
+use alloc::vec::Vec;
+
+use super::rewrite::{Fate, Rewrite, rewrite};
+use super::{Condition, Edit, Later, Processor};
+use crate::batch::{Record, Segment};
+use crate::limiter::Buffer;
+
+/// Leaves out the spans of which one of its conditions is true, and counts them as filtered: the OpenTelemetry
+/// Collector's `filter` processor. What it leaves out is its own: children of a span left out stay.
+///
+/// A segment that loses some of its spans is copied without them into memory of the working reserve; one that loses
+/// none is handed on as it is, and one that loses all costs nothing. If the reserve could never hold the copy, its
+/// spans count as `NoRoom`.
+///
+/// ```
+/// use spanwire_core::processor::{AttributeCondition, Condition, FilterProcessor};
+///
+/// let probes = AttributeCondition::equals("user_agent.synthetic.type", "test");
+/// let filter = FilterProcessor::new(vec![Condition::Attribute(probes)]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct FilterProcessor(Condition);
+
+impl FilterProcessor {
+    /// One that leaves out what any of these conditions is true of.
+    #[must_use]
+    pub const fn new(leave_out: Vec<Condition>) -> Self {
+        Self(Condition::Any(leave_out))
+    }
+}
+
+impl Processor for FilterProcessor {
+    fn name(&self) -> &str {
+        "filter"
+    }
+
+    fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
+        rewrite(self, segment, edit)
+    }
+}
+
+impl Rewrite for FilterProcessor {
+    fn fate(&self, segment: &Segment, record: &Record<'_>, span: &[u8]) -> Fate {
+        if self.0.holds(segment.head(), record, span) {
+            Fate::Leave
+        } else {
+            Fate::Keep
+        }
+    }
+
+    fn write(&self, _: &[u8], _: &mut Buffer) {}
+}

@@ -1,0 +1,146 @@
+//! A body with some of its spans changed or left out.
+
+use super::{Edit, Later};
+use crate::batch::{Record, Segment, is_span, write_record_prefix};
+use crate::limiter::{Buffer, Refused};
+use crate::stats::DropReason;
+use crate::wire::encode::{self, Put};
+use crate::wire::field::{resource_spans, scope_spans};
+
+/// What becomes of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes on as it is, byte for byte.
+    Keep,
+    /// It is left out.
+    Leave,
+    /// It is written anew, in so many bytes.
+    Write(usize),
+}
+
+/// Changes spans one by one. Asked twice about each: to measure, then to write; both answers are the same.
+pub(super) trait Rewrite {
+    /// What becomes of this span.
+    fn fate(&self, segment: &Segment, record: &Record<'_>, span: &[u8]) -> Fate;
+
+    /// Writes a span whose fate is [`Fate::Write`].
+    fn write(&self, span: &[u8], out: &mut Buffer);
+}
+
+/// Puts a segment through: unchanged spans are copied whole, and an unchanged segment is not copied at all.
+pub(super) fn rewrite(
+    rewrite: &impl Rewrite,
+    segment: Segment,
+    edit: &mut Edit<'_>,
+) -> Result<(), Later> {
+    let plan = Plan::of(rewrite, &segment);
+    if !plan.changes || plan.kept + plan.left_out != segment.spans() {
+        edit.emit(segment);
+        return Ok(());
+    }
+    if plan.kept == 0 {
+        edit.filter(plan.left_out);
+        return Ok(());
+    }
+    let mut out = match edit.acquire(plan.len) {
+        Ok(permit) => permit.into_buffer(),
+        Err(refused) => return no_room(refused, segment, &plan, edit),
+    };
+    for record in segment.records() {
+        write_record(rewrite, &segment, &record, &mut out);
+    }
+    edit.filter(plan.left_out);
+    edit.emit(segment.with_body(out.freeze(), plan.kept));
+    Ok(())
+}
+
+fn no_room(
+    refused: Refused,
+    segment: Segment,
+    plan: &Plan,
+    edit: &mut Edit<'_>,
+) -> Result<(), Later> {
+    if refused.is_retryable() {
+        return Err(Later(segment));
+    }
+    edit.filter(plan.left_out);
+    edit.drop_spans(DropReason::NoRoom, plan.kept);
+    Ok(())
+}
+
+/// What a rewrite will do to a segment.
+#[derive(Debug, Default)]
+struct Plan {
+    changes: bool,
+    kept: usize,
+    left_out: usize,
+    /// The bytes of the new body.
+    len: usize,
+}
+
+impl Plan {
+    fn of(rewrite: &impl Rewrite, segment: &Segment) -> Self {
+        let mut plan = Self::default();
+        for record in segment.records() {
+            let (len, kept) = plan.record(rewrite, segment, &record);
+            if kept > 0 {
+                plan.len += encode::len_field_len(resource_spans::SCOPE_SPANS, len);
+            }
+        }
+        plan
+    }
+
+    /// The bytes and the spans of the new record.
+    fn record(
+        &mut self,
+        rewrite: &impl Rewrite,
+        segment: &Segment,
+        record: &Record<'_>,
+    ) -> (usize, usize) {
+        let (mut len, mut kept) = (0, 0);
+        for field in record.all() {
+            if !is_span(&field) {
+                len += field.raw.len();
+                continue;
+            }
+            kept += 1;
+            match rewrite.fate(segment, record, field.payload) {
+                Fate::Keep => len += field.raw.len(),
+                Fate::Leave => {
+                    kept -= 1;
+                    self.left_out += 1;
+                    self.changes = true;
+                }
+                Fate::Write(span) => {
+                    len += encode::len_field_len(scope_spans::SPANS, span);
+                    self.changes = true;
+                }
+            }
+        }
+        self.kept += kept;
+        (len, kept)
+    }
+}
+
+fn write_record(rewrite: &impl Rewrite, segment: &Segment, record: &Record<'_>, out: &mut Buffer) {
+    let (len, kept) = Plan::default().record(rewrite, segment, record);
+    // A scope that says nothing is not worth its envelope.
+    if kept == 0 {
+        return;
+    }
+    write_record_prefix(out, len);
+    for field in record.all() {
+        if !is_span(&field) {
+            out.put(field.raw);
+            continue;
+        }
+        match rewrite.fate(segment, record, field.payload) {
+            Fate::Keep => out.put(field.raw),
+            Fate::Leave => {}
+            Fate::Write(len) => {
+                encode::write_len_prefix(out, scope_spans::SPANS, len);
+                rewrite.write(field.payload, out);
+            }
+        }
+    }
+}
