@@ -11,13 +11,25 @@ use crate::context::{Link, SpanContext, TraceState};
 use crate::id::TraceId;
 use crate::wire::SpanKind;
 
+mod composite;
 mod fixed;
+mod meter;
+mod ot;
 mod parent_based;
 mod per_million;
+mod probability;
+mod rate_limiting;
+mod threshold;
 
+pub use composite::{
+    Annotating, AnyOf, ComposableSampler, CompositeSampler, ParentThreshold, SamplingIntent,
+};
 pub use fixed::{AlwaysOff, AlwaysOn, AlwaysRecord};
 pub use parent_based::ParentBased;
 pub use per_million::{InvalidRate, PerMillion};
+pub use probability::{InvalidRatio, Probability};
+pub use rate_limiting::{InvalidRateLimit, RateLimiting};
+pub use threshold::Threshold;
 
 /// Decides, for each new span, whether it is recorded and whether it is exported.
 ///
