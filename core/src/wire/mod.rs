@@ -11,6 +11,21 @@ pub mod varint;
 /// Attributes, measured and written.
 pub mod encode;
 
+/// Fields of any message.
+pub mod raw;
+
+/// What the fields of each message are.
+mod schema;
+
+/// Messages, read in place.
+pub mod view;
+
+/// Bytes from outside, trusted after one walk.
+pub mod validate;
+
+/// Requests and bodies, counted and cut.
+pub mod split;
+
 /// What a span is to its parent and children. OTLP `Span.SpanKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]

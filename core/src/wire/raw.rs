@@ -1,0 +1,386 @@
+//! Fields of a message, without knowing the message.
+//!
+//! Protobuf encoding guide, "Message Structure", "Length-Delimited Records" and "Groups".
+
+use core::fmt;
+
+use super::field::WireType;
+use super::varint;
+
+/// The most nested messages that widespread decoders take: C++, Java, upb, prost and protobufjs stop here.
+pub const MAX_DEPTH: u32 = 100;
+
+/// The longest message or string: protobuf lengths are signed 32-bit numbers.
+pub const MAX_LEN: usize = i32::MAX as usize;
+
+/// The most bytes of a tag or a length. Some decoders refuse longer ones even where the value is small.
+const MAX_PREFIX: usize = 5;
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The bytes, or the enclosing message, end inside the field.
+    Truncated,
+    /// The tag takes more than five bytes or more than 32 bits.
+    Tag,
+    /// The field number is zero.
+    FieldNumber,
+    /// The wire type is 6 or 7, which do not exist.
+    WireType,
+    /// The wire type is not that of this field.
+    UnexpectedWireType,
+    /// The length takes more than five bytes or exceeds [`MAX_LEN`].
+    Length,
+    /// The number takes more than ten bytes or more than 64 bits.
+    Varint,
+    /// A group ends that has not begun, or under another number.
+    EndGroup,
+    /// The text is not UTF-8.
+    Utf8,
+    /// More messages are nested than the limit allows.
+    Depth,
+    /// A trace id that has neither 0 nor 16 bytes, or a span id that has neither 0 nor 8.
+    IdLength,
+    /// The request is longer than the limit.
+    TooLarge,
+    /// The request has more `ResourceSpans` than the limit.
+    TooManyResourceSpans,
+}
+
+impl Fault {
+    /// Whether the bytes are no protobuf message of their type at all. `false` for well-formed messages that break a
+    /// limit or a rule of OTLP.
+    #[must_use]
+    pub const fn is_malformed(self) -> bool {
+        !matches!(
+            self,
+            Self::Depth | Self::IdLength | Self::TooLarge | Self::TooManyResourceSpans
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "field ends after its message",
+            Self::Tag => "tag is longer than 5 bytes or 32 bits",
+            Self::FieldNumber => "field number is zero",
+            Self::WireType => "wire type does not exist",
+            Self::UnexpectedWireType => "wire type is not that of the field",
+            Self::Length => "length is longer than 5 bytes or 31 bits",
+            Self::Varint => "number is longer than 10 bytes or 64 bits",
+            Self::EndGroup => "group ends that has not begun",
+            Self::Utf8 => "text is not UTF-8",
+            Self::Depth => "messages are nested too deeply",
+            Self::IdLength => "id has the wrong length",
+            Self::TooLarge => "request is too large",
+            Self::TooManyResourceSpans => "request has too many resources",
+        })
+    }
+}
+
+/// A field of any message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Field<'a> {
+    /// The field number: at least 1.
+    pub number: u32,
+    /// What it holds.
+    pub payload: Payload<'a>,
+    /// All its bytes: tag, length if any, and payload.
+    pub record: &'a [u8],
+}
+
+/// What a field holds, by its wire type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Payload<'a> {
+    /// A base-128 number: integers, booleans, enumerations.
+    Varint(u64),
+    /// Eight bytes: `fixed64`, `double`.
+    Fixed64(u64),
+    /// Strings, bytes, messages.
+    Len(&'a [u8]),
+    /// A group, which OTLP does not use.
+    Group,
+    /// Four bytes: `fixed32`, `float`.
+    Fixed32(u32),
+}
+
+/// Walks the fields of a message in the order in which they are written.
+///
+/// Ends at the first field that is malformed: with bytes that were validated, that is the end of the message.
+///
+/// ```
+/// use spanwire_core::wire::raw::{Fields, Payload};
+///
+/// let mut fields = Fields::new(b"\x0a\x02hi\x10\x96\x01");
+/// assert_eq!(fields.next().unwrap().payload, Payload::Len(b"hi"));
+/// let field = fields.next().unwrap();
+/// assert_eq!((field.number, field.payload), (2, Payload::Varint(150)));
+/// assert_eq!(fields.next(), None);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of this message.
+    #[must_use]
+    #[inline]
+    pub const fn new(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// The bytes of the fields not yet walked.
+    #[must_use]
+    #[inline]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field<'a>> {
+        let start = self.rest;
+        if start.is_empty() {
+            return None;
+        }
+        let Ok((number, payload, rest)) = read(start) else {
+            self.rest = &[];
+            return None;
+        };
+        self.rest = rest;
+        let record = start.get(..start.len() - rest.len())?;
+        Some(Field {
+            number,
+            payload,
+            record,
+        })
+    }
+}
+
+impl core::iter::FusedIterator for Fields<'_> {}
+
+#[inline]
+fn read(bytes: &[u8]) -> Result<(u32, Payload<'_>, &[u8]), Fault> {
+    let (tag, rest) = read_tag(bytes)?;
+    let number = tag >> 3;
+    let (payload, rest) = match WireType::of(tag) {
+        Some(WireType::Len) => {
+            let (payload, rest) = read_len(rest)?;
+            (Payload::Len(payload), rest)
+        }
+        Some(WireType::Varint) => {
+            let (value, rest) = read_varint(rest)?;
+            (Payload::Varint(value), rest)
+        }
+        Some(WireType::Fixed64) => {
+            let (payload, rest) = rest.split_first_chunk().ok_or(Fault::Truncated)?;
+            (Payload::Fixed64(u64::from_le_bytes(*payload)), rest)
+        }
+        Some(WireType::Fixed32) => {
+            let (payload, rest) = rest.split_first_chunk().ok_or(Fault::Truncated)?;
+            (Payload::Fixed32(u32::from_le_bytes(*payload)), rest)
+        }
+        Some(WireType::StartGroup) => (Payload::Group, skip(tag, rest, MAX_DEPTH)?),
+        Some(WireType::EndGroup) => return Err(Fault::EndGroup),
+        None => return Err(Fault::WireType),
+    };
+    Ok((number, payload, rest))
+}
+
+impl WireType {
+    /// The wire type of a tag; `None` for 6 and 7.
+    #[inline]
+    pub(super) const fn of(tag: u32) -> Option<Self> {
+        Some(match tag & 7 {
+            0 => Self::Varint,
+            1 => Self::Fixed64,
+            2 => Self::Len,
+            3 => Self::StartGroup,
+            4 => Self::EndGroup,
+            5 => Self::Fixed32,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads a tag whose field number is not zero. The wire type may be one that does not exist.
+#[inline]
+pub(super) fn read_tag(bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
+    match bytes {
+        [tag @ 8..=0x7f, rest @ ..] => Ok((u32::from(*tag), rest)),
+        _ => read_long_tag(bytes),
+    }
+}
+
+#[inline(never)]
+fn read_long_tag(bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
+    let (tag, rest) = read_prefix(bytes, Fault::Tag)?;
+    let tag = u32::try_from(tag).map_err(|_| Fault::Tag)?;
+    if tag >> 3 == 0 {
+        // prost looks at the wire type first.
+        return Err(if WireType::of(tag).is_none() {
+            Fault::WireType
+        } else {
+            Fault::FieldNumber
+        });
+    }
+    Ok((tag, rest))
+}
+
+/// Reads a length and as many bytes.
+#[inline]
+pub(super) fn read_len(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    let (len, rest) = match bytes {
+        [len @ 0..=0x7f, rest @ ..] => (usize::from(*len), rest),
+        [low, high @ 0..=0x7f, rest @ ..] => {
+            (usize::from(*low & 0x7f) | usize::from(*high) << 7, rest)
+        }
+        _ => read_long_len(bytes)?,
+    };
+    rest.split_at_checked(len).ok_or(Fault::Truncated)
+}
+
+#[inline(never)]
+fn read_long_len(bytes: &[u8]) -> Result<(usize, &[u8]), Fault> {
+    let (len, rest) = read_prefix(bytes, Fault::Length)?;
+    match usize::try_from(len) {
+        Ok(len) if len <= MAX_LEN => Ok((len, rest)),
+        _ => Err(Fault::Length),
+    }
+}
+
+/// Reads a number of at most five bytes.
+fn read_prefix(bytes: &[u8], overlong: Fault) -> Result<(u64, &[u8]), Fault> {
+    let mut value = 0;
+    for (at, byte) in bytes.iter().take(MAX_PREFIX).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if *byte < 0x80 {
+            return Ok((value, bytes.get(at + 1..).unwrap_or_default()));
+        }
+    }
+    Err(if bytes.len() < MAX_PREFIX {
+        Fault::Truncated
+    } else {
+        overlong
+    })
+}
+
+/// Reads a 64-bit number.
+#[inline]
+pub(super) fn read_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Fault> {
+    match bytes {
+        [value @ 0..=0x7f, rest @ ..] => Ok((u64::from(*value), rest)),
+        _ => read_long_varint(bytes),
+    }
+}
+
+#[inline(never)]
+fn read_long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Fault> {
+    match varint::read(bytes) {
+        Some((value, len)) => Ok((value, bytes.get(len..).unwrap_or_default())),
+        None if bytes.len() < varint::MAX_LEN => Err(Fault::Truncated),
+        None => Err(Fault::Varint),
+    }
+}
+
+/// Skips what follows a tag that nobody knows. `depth` is how many levels may still be entered: each level of groups
+/// takes one, and so does the field itself, as prost counts.
+pub(super) fn skip(tag: u32, bytes: &[u8], depth: u32) -> Result<&[u8], Fault> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(Fault::Depth);
+    };
+    let skip_bytes = |len| bytes.get(len..).ok_or(Fault::Truncated);
+    match WireType::of(tag) {
+        Some(WireType::Varint) => read_varint(bytes).map(|(_, rest)| rest),
+        Some(WireType::Len) => read_len(bytes).map(|(_, rest)| rest),
+        Some(WireType::Fixed64) => skip_bytes(8),
+        Some(WireType::Fixed32) => skip_bytes(4),
+        Some(WireType::StartGroup) => {
+            let mut rest = bytes;
+            loop {
+                let (inner, after) = read_tag(rest)?;
+                if WireType::of(inner) != Some(WireType::EndGroup) {
+                    rest = skip(inner, after, depth)?;
+                } else if inner >> 3 == tag >> 3 {
+                    return Ok(after);
+                } else {
+                    return Err(Fault::EndGroup);
+                }
+            }
+        }
+        Some(WireType::EndGroup) => Err(Fault::EndGroup),
+        None => Err(Fault::WireType),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_has_at_most_five_bytes_and_32_bits() {
+        assert_eq!(read_tag(b"\x0a"), Ok((10, &b""[..])));
+        assert_eq!(read_tag(b"\x8a\x80\x80\x80\x00!"), Ok((10, &b"!"[..])));
+        assert_eq!(read_tag(b"\xff\xff\xff\xff\x0f"), Ok((u32::MAX, &b""[..])));
+        assert_eq!(read_tag(b"\xff\xff\xff\xff\x1f"), Err(Fault::Tag));
+        assert_eq!(read_tag(b"\x8a\x80\x80\x80\x80\x00"), Err(Fault::Tag));
+        assert_eq!(read_tag(b"\x8a\x80"), Err(Fault::Truncated));
+        assert_eq!(read_tag(b""), Err(Fault::Truncated));
+        assert_eq!(read_tag(b"\x02"), Err(Fault::FieldNumber));
+        assert_eq!(read_tag(b"\x82\x00"), Err(Fault::FieldNumber));
+        assert_eq!(read_tag(b"\x07"), Err(Fault::WireType));
+    }
+
+    #[test]
+    fn a_length_has_at_most_five_bytes_and_31_bits() {
+        assert_eq!(read_len(b"\x02abc"), Ok((&b"ab"[..], &b"c"[..])));
+        for padded in [
+            &b"\x82\x00"[..],
+            b"\x82\x80\x00",
+            b"\x82\x80\x80\x00",
+            b"\x82\x80\x80\x80\x00",
+        ] {
+            let bytes = [padded, b"abc"].concat();
+            assert_eq!(read_len(&bytes), Ok((&b"ab"[..], &b"c"[..])));
+        }
+        assert_eq!(read_len(b"\x82\x80\x80\x80\x80\x00abc"), Err(Fault::Length));
+        // 2^32 + 5: on a 32-bit target a careless cast reads 5.
+        assert_eq!(
+            read_len(b"\x85\x80\x80\x80\x10abcdefgh"),
+            Err(Fault::Length)
+        );
+        assert_eq!(read_len(b"\xff\xff\xff\xff\x07abc"), Err(Fault::Truncated));
+        assert_eq!(read_len(b"\x80\x80\x80\x80\x08abc"), Err(Fault::Length));
+        assert_eq!(read_len(b"\x03ab"), Err(Fault::Truncated));
+        assert_eq!(read_len(b"\x80"), Err(Fault::Truncated));
+    }
+
+    #[test]
+    fn groups_are_skipped_to_their_own_end() {
+        // 3: { 1: 150, 2: { }, 3: "x" }, then 4: 1
+        let bytes = b"\x1b\x08\x96\x01\x13\x14\x1a\x01x\x1c\x20\x01";
+        let mut fields = Fields::new(bytes);
+        let group = fields.next().unwrap();
+        assert_eq!(
+            (group.number, group.payload, group.record.len()),
+            (3, Payload::Group, 10)
+        );
+        assert_eq!(fields.next().unwrap().payload, Payload::Varint(1));
+        assert_eq!(Fields::new(b"\x1b\x24").next(), None);
+        assert_eq!(skip(0x1b, b"\x24", 9), Err(Fault::EndGroup));
+        assert_eq!(skip(0x1b, b"\x13\x14\x1c", 2), Ok(&b""[..]));
+        assert_eq!(skip(0x1b, b"\x13\x14\x1c", 1), Err(Fault::Depth));
+    }
+
+    #[test]
+    fn a_deep_pile_of_groups_ends_the_walk() {
+        let bytes = [0x1b; 100_000];
+        assert_eq!(Fields::new(&bytes).next(), None);
+    }
+}
