@@ -1,0 +1,551 @@
+//! One lane: what it has cut, what is in its exporter's hands, what waits to be sent again.
+
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+use core::task::Waker;
+use core::time::Duration;
+
+use super::log::{Load, Log};
+use super::report::LaneAccount;
+use super::retry::Jitter;
+use super::settings::LaneSettings;
+use crate::batch::{Batch, BatchLimits, Segment, SplitError};
+use crate::clock::Moment;
+use crate::exporter::{Outcome, Receipt, Reply, Ticket};
+use crate::limiter::Account;
+use crate::stats::DropReason;
+
+/// A lane goes on to try batches of this size, whatever a server says of its limit.
+const LEAST_LEARNED: usize = 4 << 10;
+
+/// The entries of the log that a batch was cut from. Its pieces share it; with the last one the entries are released.
+struct Lease {
+    positions: Vec<u64>,
+    bytes: usize,
+}
+
+/// A batch on its way: before, between and during attempts.
+struct Attempt {
+    batch: Batch,
+    lease: Arc<Lease>,
+    /// Attempts that failed.
+    failed: u32,
+    /// When the first attempt started.
+    started: Option<Moment>,
+    /// When the next one may start.
+    due: Moment,
+    /// When the server allows the next one.
+    earliest: Moment,
+    /// A failed attempt may have stored it, and it has not been sent again since.
+    possibly_stored: bool,
+    /// The present attempt is the last one.
+    last: bool,
+}
+
+impl Attempt {
+    fn spans(&self) -> u64 {
+        self.batch.spans() as u64
+    }
+
+    /// Whether it carries an entry before `position`.
+    fn is_before(&self, position: u64) -> bool {
+        self.lease
+            .positions
+            .first()
+            .is_some_and(|first| *first < position)
+    }
+}
+
+/// An attempt in the exporter's hands.
+struct Flight {
+    receipt: Receipt,
+    attempt: Attempt,
+    /// When the engine stops waiting for an answer.
+    deadline: Option<Moment>,
+    fate: Fate,
+}
+
+/// What happens to a batch once the exporter has let go of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Not settled yet.
+    Open,
+    /// Settled for good.
+    Done,
+    /// It is sent again.
+    Again,
+    /// It is cut to this size.
+    Split(usize),
+}
+
+/// What a lane needs to know of the world.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) now: Moment,
+    /// The deadline of the close that has begun.
+    pub(super) closing: Option<Moment>,
+    pub(super) reserve: &'a Account,
+}
+
+/// One lane of a pipeline.
+pub(super) struct Lane {
+    pub(super) settings: LaneSettings,
+    /// Which cursor of the log is this lane's.
+    cursor: usize,
+    /// The most bytes of the log in flight and waiting to be sent again.
+    share: usize,
+    /// The bytes of the log in flight and waiting to be sent again.
+    held: usize,
+    /// The most encoded bytes the server takes, as far as is known.
+    learned: usize,
+    waiting: Vec<Attempt>,
+    flying: Vec<Flight>,
+    jitter: Jitter,
+    /// This lane's part of the account; what it shares with the other lanes stays zero here.
+    account: LaneAccount,
+    last_failure: Option<Cow<'static, str>>,
+}
+
+impl Lane {
+    pub(super) fn new(settings: LaneSettings, cursor: usize, share: usize, seed: u64) -> Self {
+        Self {
+            settings,
+            cursor,
+            share,
+            held: 0,
+            learned: usize::MAX,
+            waiting: Vec::new(),
+            flying: Vec::new(),
+            jitter: Jitter::new(seed),
+            account: LaneAccount::default(),
+            last_failure: None,
+        }
+    }
+
+    /// This lane's part of the account: without what happens to a span before it reaches the lanes.
+    pub(super) fn account(&self) -> LaneAccount {
+        let retrying = self.waiting.iter().map(Attempt::spans).sum();
+        LaneAccount {
+            retrying,
+            ..self.account
+        }
+    }
+
+    pub(super) fn last_failure(&self) -> Option<&Cow<'static, str>> {
+        self.last_failure.as_ref()
+    }
+
+    /// The most encoded bytes of the next batch.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.settings.max_bytes.min(self.learned)
+    }
+
+    /// Whether the lane may cut another batch, as far as its share of the log goes.
+    pub(super) fn has_share(&self) -> bool {
+        self.held == 0 || self.held < self.share
+    }
+
+    /// Counts spans lost before they were cut.
+    pub(super) fn drop_uncut(&mut self, reason: DropReason, spans: u64) {
+        self.account.dropped.add(reason, spans);
+    }
+
+    /// Whether nothing before `position` is left to do.
+    pub(super) fn has_settled(&self, log: &Log<Segment>, position: u64) -> bool {
+        let open =
+            |flight: &Flight| flight.fate != Fate::Done && flight.attempt.is_before(position);
+        log.cursor(self.cursor) >= position
+            && !self
+                .waiting
+                .iter()
+                .any(|attempt| attempt.is_before(position))
+            && !self.flying.iter().any(open)
+    }
+
+    /// The next moment at which something is to be done without being told.
+    pub(super) fn next_moment(&self, has_slot: bool) -> Option<Moment> {
+        let deadlines = self
+            .flying
+            .iter()
+            .filter(|flight| flight.fate == Fate::Open)
+            .filter_map(|flight| flight.deadline);
+        let due = self
+            .waiting
+            .iter()
+            .filter(|_| has_slot)
+            .map(|attempt| attempt.due);
+        deadlines.chain(due).min()
+    }
+
+    /// Takes the next batch: one that is due again, or one cut from the log.
+    ///
+    /// Hands out the batch and its reply; the lane keeps the receipt.
+    pub(super) fn start(
+        &mut self,
+        log: &mut Log<Segment>,
+        ticket: Ticket,
+        timeout: Option<Duration>,
+        waker: &Waker,
+        terms: &Terms<'_>,
+    ) -> Option<(Batch, Reply)> {
+        let mut attempt = match self.take_due(terms.now) {
+            Some(attempt) => attempt,
+            None => self.cut(log, terms)?,
+        };
+        if attempt.failed > 0 {
+            self.account.retries += 1;
+        }
+        if mem::take(&mut attempt.possibly_stored) {
+            self.account.possibly_duplicated += attempt.spans();
+        }
+        attempt.started.get_or_insert(terms.now);
+        attempt.last = terms.closing.is_some();
+        let timeout = timeout.map(|timeout| terms.now.saturating_add(timeout));
+        let deadline = match (timeout, terms.closing) {
+            (Some(timeout), Some(closing)) => Some(timeout.min(closing)),
+            (timeout, closing) => timeout.or(closing),
+        };
+        let (receipt, reply) = Receipt::new(ticket, deadline, waker.clone());
+        let batch = attempt.batch.clone().held_by(Arc::new(receipt.hold()));
+        self.flying.push(Flight {
+            receipt,
+            attempt,
+            deadline,
+            fate: Fate::Open,
+        });
+        Some((batch, reply))
+    }
+
+    fn take_due(&mut self, now: Moment) -> Option<Attempt> {
+        let (index, first) = self
+            .waiting
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, attempt)| attempt.due)?;
+        (first.due <= now).then(|| self.waiting.remove(index))
+    }
+
+    /// Cuts a batch from the log: by bytes, then spans. What is in the log is ready.
+    fn cut(&mut self, log: &mut Log<Segment>, terms: &Terms<'_>) -> Option<Attempt> {
+        let limits = BatchLimits {
+            bytes: self.max_bytes(),
+            spans: self.settings.max_spans.map(|spans| spans.max(1)),
+            ..BatchLimits::default()
+        };
+        let mut batch = Batch::new();
+        let mut positions = Vec::new();
+        let mut bytes = 0_usize;
+        while let Some((segment, load)) = log.peek(self.cursor) {
+            let held = self.held.saturating_add(bytes);
+            // A segment larger than the share goes out alone.
+            let has_share = held == 0 || held.saturating_add(load.bytes) <= self.share;
+            if !has_share || !limits.fits(&batch, segment) {
+                break;
+            }
+            let Some((position, segment, load)) = log.take(self.cursor) else {
+                break;
+            };
+            batch.push(segment);
+            positions.push(position);
+            bytes = bytes.saturating_add(load.bytes);
+        }
+        if positions.is_empty() {
+            return None;
+        }
+        self.held = self.held.saturating_add(bytes);
+        self.account.in_flight += batch.spans() as u64;
+        let past = batch.encoded_len() > limits.bytes
+            || limits.spans.is_some_and(|spans| batch.spans() > spans);
+        let attempt = Attempt {
+            batch,
+            lease: Arc::new(Lease { positions, bytes }),
+            failed: 0,
+            started: None,
+            due: terms.now,
+            earliest: terms.now,
+            possibly_stored: false,
+            last: false,
+        };
+        if past {
+            // One segment, larger than a batch may be: it is cut before it is sent. If it cannot be, it is sent whole.
+            let by_spans = limits
+                .spans
+                .map_or(1, |spans| attempt.batch.spans().div_ceil(spans));
+            let by_bytes = attempt.batch.encoded_len().div_ceil(limits.bytes.max(1));
+            let pieces = attempt.batch.split(by_spans.max(by_bytes), terms.reserve);
+            return match pieces {
+                Ok(pieces) if covers(&pieces, &attempt.batch) => {
+                    self.wait_in_pieces(pieces, &attempt, terms.now);
+                    self.take_due(terms.now)
+                }
+                _ => Some(attempt),
+            };
+        }
+        Some(attempt)
+    }
+
+    /// The pieces of a batch wait in its place, with its history.
+    fn wait_in_pieces(&mut self, pieces: Vec<Batch>, parent: &Attempt, now: Moment) {
+        let pieces = pieces.into_iter().map(|batch| Attempt {
+            batch,
+            lease: Arc::clone(&parent.lease),
+            due: now,
+            earliest: now,
+            possibly_stored: false,
+            ..*parent
+        });
+        self.waiting.extend(pieces);
+    }
+
+    /// Reads what exporters have said and let go of, and stops waiting where time is up. Returns the slots freed.
+    pub(super) fn sweep(&mut self, log: &mut Log<Segment>, terms: &Terms<'_>) -> usize {
+        for index in 0..self.flying.len() {
+            let Some(flight) = self.flying.get(index).filter(|f| f.fate == Fate::Open) else {
+                continue;
+            };
+            if let Some(outcome) = flight.receipt.answer() {
+                self.settle(index, outcome, terms);
+                continue;
+            }
+            let late = flight.deadline.is_some_and(|at| at <= terms.now);
+            if late && flight.receipt.cancel() {
+                let timed_out = Outcome::Retry {
+                    after: None,
+                    possibly_stored: true,
+                    reason: "no answer before the export timeout".into(),
+                };
+                self.settle(index, timed_out, terms);
+            }
+        }
+        let mut freed = 0;
+        let mut index = 0;
+        while let Some(flight) = self.flying.get(index) {
+            if flight.fate == Fate::Open || !flight.receipt.is_released() {
+                index += 1;
+                continue;
+            }
+            let flight = self.flying.remove(index);
+            freed += 1;
+            self.land(flight, log, terms);
+        }
+        freed
+    }
+
+    /// Takes an answer that came by another way than the reply. `false` when no such attempt is open.
+    pub(super) fn complete(
+        &mut self,
+        ticket: Ticket,
+        outcome: Outcome,
+        terms: &Terms<'_>,
+    ) -> Option<bool> {
+        let index = self
+            .flying
+            .iter()
+            .position(|flight| flight.receipt.ticket() == ticket)?;
+        let flight = self.flying.get(index)?;
+        if flight.fate != Fate::Open {
+            self.account.late_replies += 1;
+            return Some(false);
+        }
+        // A reply that was merely dropped has said nothing that could contradict.
+        match flight.receipt.answer() {
+            Some(first) if first != Outcome::Unanswered => {
+                self.account.late_replies += 1;
+                self.settle(index, first, terms);
+                Some(false)
+            }
+            _ => {
+                flight.receipt.cancel();
+                self.settle(index, outcome, terms);
+                Some(true)
+            }
+        }
+    }
+
+    /// Counts what became of a batch.
+    fn settle(&mut self, index: usize, outcome: Outcome, terms: &Terms<'_>) {
+        let Some(flight) = self.flying.get_mut(index) else {
+            return;
+        };
+        let spans = flight.attempt.spans();
+        if outcome != Outcome::Exported {
+            self.last_failure = Some(describe(&outcome));
+        }
+        let mut lost = 0;
+        let mut reason = DropReason::Rejected;
+        flight.fate = Fate::Done;
+        match outcome {
+            Outcome::Exported => {}
+            Outcome::Partial { rejected, .. } => {
+                (reason, lost) = (DropReason::PartiallyRejected, rejected.min(spans));
+            }
+            Outcome::Rejected { .. } => lost = spans,
+            Outcome::Unanswered => (reason, lost) = (DropReason::Unanswered, spans),
+            Outcome::Panicked => (reason, lost) = (DropReason::Panicked, spans),
+            Outcome::TooLarge { limit } => {
+                let len = flight.attempt.batch.encoded_len();
+                if limit.is_some() || spans > 1 {
+                    let limit = limit.unwrap_or(len / 2).max(LEAST_LEARNED);
+                    self.learned = self.learned.min(limit);
+                }
+                if spans > 1 {
+                    flight.fate = Fate::Split(limit.unwrap_or(len / 2));
+                    return;
+                }
+                (reason, lost) = (DropReason::TooLarge, spans);
+            }
+            Outcome::Retry {
+                after,
+                possibly_stored,
+                ..
+            } => {
+                let attempt = &mut flight.attempt;
+                attempt.failed = attempt.failed.saturating_add(1);
+                attempt.possibly_stored |= possibly_stored;
+                attempt.earliest = terms.now.saturating_add(after.unwrap_or_default());
+                match terms.closing {
+                    Some(_) if attempt.last => reason = DropReason::RetriesExhausted,
+                    Some(deadline) if attempt.earliest > deadline => {
+                        reason = DropReason::ShutdownDeadline;
+                    }
+                    Some(_) => {
+                        attempt.due = attempt.earliest;
+                        flight.fate = Fate::Again;
+                        return;
+                    }
+                    None => {
+                        let started = attempt.started.unwrap_or(terms.now);
+                        let elapsed = terms.now.saturating_since(started);
+                        let retry = &self.settings.retry;
+                        let wait = retry.next(attempt.failed, elapsed, after, self.jitter.next());
+                        if let Some(wait) = wait {
+                            attempt.due = terms.now.saturating_add(wait);
+                            flight.fate = Fate::Again;
+                            return;
+                        }
+                        reason = DropReason::RetriesExhausted;
+                    }
+                }
+                lost = spans;
+            }
+        }
+        self.account.in_flight -= spans;
+        self.account.dropped.add(reason, lost);
+        self.account.exported += spans - lost;
+    }
+
+    /// The exporter has let go of a settled batch.
+    fn land(&mut self, flight: Flight, log: &mut Log<Segment>, terms: &Terms<'_>) {
+        if flight.receipt.answered_late() {
+            self.account.late_replies += 1;
+        }
+        let attempt = flight.attempt;
+        match flight.fate {
+            Fate::Open | Fate::Done => self.end(attempt.lease, log),
+            Fate::Again => self.waiting.push(attempt),
+            Fate::Split(bytes) => self.split(attempt, bytes, log, terms),
+        }
+    }
+
+    fn split(&mut self, parent: Attempt, bytes: usize, log: &mut Log<Segment>, terms: &Terms<'_>) {
+        let reason = match parent.batch.split_by(bytes, terms.reserve) {
+            Ok(pieces) if covers(&pieces, &parent.batch) => {
+                self.wait_in_pieces(pieces, &parent, terms.now);
+                return;
+            }
+            Err(SplitError::NoRoom(_)) => DropReason::NoRoom,
+            _ => DropReason::TooLarge,
+        };
+        self.lose(parent, reason, log);
+    }
+
+    /// Counts a batch that is not in flight as lost.
+    fn lose(&mut self, attempt: Attempt, reason: DropReason, log: &mut Log<Segment>) {
+        self.account.in_flight -= attempt.spans();
+        self.account.dropped.add(reason, attempt.spans());
+        self.end(attempt.lease, log);
+    }
+
+    /// Gives the entries of a batch back to the log, unless a piece of it is still on its way.
+    fn end(&mut self, lease: Arc<Lease>, log: &mut Log<Segment>) {
+        if let Some(lease) = Arc::into_inner(lease) {
+            self.held = self.held.saturating_sub(lease.bytes);
+            for position in lease.positions {
+                log.release(position);
+            }
+        }
+    }
+
+    /// Ends the back-off of every batch with an entry before `position`; what the server asked for stands.
+    pub(super) fn hurry(&mut self, position: u64) {
+        for attempt in self.backing_off() {
+            if attempt.is_before(position) {
+                attempt.due = attempt.earliest;
+            }
+        }
+    }
+
+    /// The close has begun: every batch has one more attempt, as soon as the server allows, or none.
+    pub(super) fn begin_close(&mut self, log: &mut Log<Segment>, deadline: Moment) {
+        self.hurry(u64::MAX);
+        for attempt in mem::take(&mut self.waiting) {
+            if attempt.earliest > deadline {
+                self.lose(attempt, DropReason::ShutdownDeadline, log);
+            } else {
+                self.waiting.push(attempt);
+            }
+        }
+        for flight in &mut self.flying {
+            let deadline = flight.deadline.map_or(deadline, |own| own.min(deadline));
+            flight.deadline = Some(deadline);
+        }
+    }
+
+    fn backing_off(&mut self) -> impl Iterator<Item = &mut Attempt> {
+        let landing = self
+            .flying
+            .iter_mut()
+            .filter(|flight| flight.fate == Fate::Again)
+            .map(|flight| &mut flight.attempt);
+        self.waiting.iter_mut().chain(landing)
+    }
+
+    /// The deadline of the close has passed: whatever is left is lost.
+    pub(super) fn abandon(&mut self, log: &mut Log<Segment>) {
+        for attempt in mem::take(&mut self.waiting) {
+            self.lose(attempt, DropReason::ShutdownDeadline, log);
+        }
+        for flight in &mut self.flying {
+            if flight.fate != Fate::Done {
+                flight.receipt.cancel();
+                flight.fate = Fate::Done;
+                let spans = flight.attempt.spans();
+                self.account.in_flight -= spans;
+                self.account
+                    .dropped
+                    .add(DropReason::ShutdownDeadline, spans);
+            }
+        }
+        while let Some(Load { spans, .. }) = log.skip(self.cursor) {
+            self.account
+                .dropped
+                .add(DropReason::ShutdownDeadline, spans);
+        }
+    }
+}
+
+/// Whether the pieces hold as many spans as the whole.
+fn covers(pieces: &[Batch], whole: &Batch) -> bool {
+    pieces.iter().map(Batch::spans).sum::<usize>() == whole.spans()
+}
+
+fn describe(outcome: &Outcome) -> Cow<'static, str> {
+    match outcome {
+        Outcome::Partial { message: text, .. }
+        | Outcome::Retry { reason: text, .. }
+        | Outcome::Rejected { reason: text } => text.clone(),
+        other => Cow::Owned(alloc::format!("{other}")),
+    }
+}

@@ -1,0 +1,357 @@
+//! One pipeline: doors, stages, log and lanes, and what gives way when the log is full.
+
+use alloc::vec::Vec;
+
+use super::chain::{Chain, Run, Yield, load_of};
+use super::inlet::Inlet;
+use super::lane::{Lane, Terms};
+use super::log::{Load, Log};
+use super::report::{ExporterId, LaneAccount};
+use super::retry::Jitter;
+use super::settings::{Overload, PipelineSettings, door_index};
+use crate::batch::Segment;
+use crate::clock::Moment;
+use crate::limiter::Door;
+use crate::stats::{DropReason, Dropped};
+
+/// How far a flush or a close reaches into one pipeline.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// The ends of the doors' queues at the call.
+    inlet: [u64; 2],
+    /// The end of the log when all of that had left the stages.
+    log: Option<u64>,
+}
+
+pub(super) struct Pipe {
+    pub(super) limit: usize,
+    own_charge: usize,
+    overload: Overload,
+    doors: [bool; 2],
+    inlet: Inlet,
+    chain: Chain,
+    pub(super) log: Log<Segment>,
+    pub(super) lanes: Vec<Lane>,
+    /// By door, in spans.
+    admitted: [u64; 2],
+    filtered: u64,
+    /// Lost before they reached the lanes.
+    dropped: Dropped,
+}
+
+impl Pipe {
+    pub(super) fn new(settings: PipelineSettings, jitter: &mut Jitter) -> Self {
+        let PipelineSettings {
+            log_bytes,
+            own_charge,
+            overload,
+            doors,
+            stages,
+            lanes,
+        } = settings;
+        // In flight and waiting to be sent again: a quarter of the log, divided among the lanes so that none of them
+        // can take the share of another.
+        let share = log_bytes / 4 / lanes.len().max(1);
+        let log = Log::new(lanes.len());
+        let lanes = lanes
+            .into_iter()
+            .enumerate()
+            .map(|(cursor, lane)| Lane::new(lane, cursor, share, jitter.next()));
+        Self {
+            limit: log_bytes,
+            own_charge,
+            overload,
+            doors,
+            inlet: Inlet::default(),
+            chain: Chain::new(stages),
+            log,
+            lanes: lanes.collect(),
+            admitted: [0; 2],
+            filtered: 0,
+            dropped: Dropped::default(),
+        }
+    }
+
+    pub(super) fn serves(&self, door: Door) -> bool {
+        self.doors[door_index(door)]
+    }
+
+    fn run<'a>(&self, terms: &Terms<'a>) -> Run<'a> {
+        Run {
+            now: terms.now,
+            reserve: terms.reserve,
+            own_charge: self.own_charge,
+        }
+    }
+
+    /// By door: the bytes kept, in flight and waiting to be sent again included.
+    fn bytes_by_door(&self) -> [usize; 2] {
+        let mut bytes = self.log.bytes();
+        let held = self.chain.held();
+        for (bytes, (held, waiting)) in bytes.iter_mut().zip(held.iter().zip(self.inlet.waiting()))
+        {
+            *bytes = bytes
+                .saturating_add(held.bytes)
+                .saturating_add(waiting.bytes);
+        }
+        bytes
+    }
+
+    /// The bytes kept, never more than the limit.
+    pub(super) fn bytes(&self) -> usize {
+        let [own, neighbours] = self.bytes_by_door();
+        own.saturating_add(neighbours)
+    }
+
+    /// The account of a lane: its own part, and what it shares with the others.
+    pub(super) fn account(&self, lane: &Lane, cursor: usize) -> LaneAccount {
+        let mut account = lane.account();
+        let spans = |loads: [Load; 2]| loads.iter().map(|load| load.spans).sum::<u64>();
+        account.admitted = self.admitted.iter().sum();
+        account.filtered = self.filtered;
+        account.dropped.merge(&self.dropped);
+        account.buffered =
+            spans(self.inlet.waiting()) + spans(self.chain.held()) + self.log.backlog(cursor).spans;
+        account
+    }
+
+    pub(super) fn admitted(&self, door: Door) -> u64 {
+        self.admitted[door_index(door)]
+    }
+
+    /// The bytes this segment will count.
+    pub(super) fn charge(&self, segment: &Segment) -> usize {
+        load_of(segment, self.own_charge).bytes
+    }
+
+    /// Whether there is room for so many bytes more from this door, after lanes that lag and, if so configured, the
+    /// oldest spans have given way.
+    pub(super) fn has_room(&mut self, door: Door, charge: usize) -> bool {
+        if charge > self.limit {
+            return false;
+        }
+        if door == Door::Neighbours && self.doors == [true; 2] {
+            let [_, backlog] = self.bytes_by_door();
+            if backlog.saturating_add(charge) > self.limit / 2 {
+                return false;
+            }
+        }
+        let last = match self.overload {
+            Overload::DropNewest => None,
+            Overload::DropOldest => Some(DropReason::Overwritten),
+        };
+        self.make_room(charge, last)
+    }
+
+    /// Makes room by skipping what lags, then, with a reason for it, by dropping the oldest. What is in flight or waits
+    /// to be sent again is never taken.
+    fn make_room(&mut self, charge: usize, last: Option<DropReason>) -> bool {
+        while self.bytes().saturating_add(charge) > self.limit {
+            if self.skip_laggard() {
+                continue;
+            }
+            let Some(reason) = last else {
+                return false;
+            };
+            if !self.drop_oldest(reason) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn skip_laggard(&mut self) -> bool {
+        let Some(cursor) = self.log.laggard() else {
+            return false;
+        };
+        self.skip(cursor, DropReason::LaneLag)
+    }
+
+    fn skip(&mut self, cursor: usize, reason: DropReason) -> bool {
+        let Some(load) = self.log.skip(cursor) else {
+            return false;
+        };
+        if let Some(lane) = self.lanes.get_mut(cursor) {
+            lane.drop_uncut(reason, load.spans);
+        }
+        true
+    }
+
+    fn drop_oldest(&mut self, reason: DropReason) -> bool {
+        if self.log.has_backlog() {
+            let lanes = 0..self.lanes.len();
+            let oldest = lanes.clone().map(|lane| self.log.cursor(lane)).min();
+            for lane in lanes {
+                if Some(self.log.cursor(lane)) == oldest {
+                    self.skip(lane, reason);
+                }
+            }
+            return true;
+        }
+        let held: u64 = self.chain.held().iter().map(|held| held.spans).sum();
+        if held > 0 {
+            self.dropped.add(reason, self.chain.clear());
+            return true;
+        }
+        match self.inlet.pop_largest() {
+            Some((_, load)) => {
+                self.dropped.add(reason, load.spans);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a segment. `has_room` has said yes, or this pipeline is the one that gives way to others.
+    pub(super) fn admit(&mut self, segment: Segment) {
+        let load = load_of(&segment, self.own_charge);
+        self.admitted[door_index(segment.door())] += load.spans;
+        if self.make_room(load.bytes, Some(DropReason::LaneLag)) {
+            self.inlet.push(segment, load);
+        } else {
+            self.dropped.add(DropReason::LaneLag, load.spans);
+        }
+    }
+
+    /// Moves segments through the stages into the log, as far as lanes that may start a batch have use for them.
+    pub(super) fn pump(
+        &mut self,
+        has_slot: &dyn Fn(ExporterId) -> bool,
+        forced: bool,
+        terms: &Terms<'_>,
+    ) {
+        let run = self.run(terms);
+        let mut out = Yield::default();
+        self.chain.tick(&run, &mut out);
+        self.absorb(&mut out);
+        // A lane that is stuck must not keep edited segments, and with them the reserve, from one that is not.
+        while self.chain.is_stalled() && self.skip_laggard() {
+            self.chain.tick(&run, &mut out);
+            self.absorb(&mut out);
+        }
+        while !self.chain.is_stalled() && self.is_hungry(has_slot) {
+            let Some((segment, _)) = self.inlet.pop() else {
+                break;
+            };
+            self.chain.feed(segment, &run, &mut out);
+            self.absorb(&mut out);
+        }
+        // Half a log is backlog enough: waiting for fuller batches would only fill it up.
+        if forced || self.bytes() > self.limit / 2 {
+            self.chain.force(&run, &mut out);
+            self.absorb(&mut out);
+        }
+    }
+
+    fn is_hungry(&self, has_slot: &dyn Fn(ExporterId) -> bool) -> bool {
+        self.lanes.iter().enumerate().any(|(cursor, lane)| {
+            has_slot(lane.settings.exporter)
+                && lane.has_share()
+                && self.log.backlog(cursor).bytes < lane.max_bytes()
+        })
+    }
+
+    fn absorb(&mut self, out: &mut Yield) {
+        self.filtered += out.filtered;
+        self.dropped.merge(&out.dropped);
+        out.filtered = 0;
+        out.dropped = Dropped::default();
+        let last = match self.overload {
+            Overload::DropNewest => None,
+            Overload::DropOldest => Some(DropReason::Overwritten),
+        };
+        for segment in out.segments.drain(..) {
+            let load = load_of(&segment, self.own_charge);
+            // An edit may have made it larger.
+            if self.make_room(load.bytes, last) {
+                let door = segment.door();
+                self.log.push(segment, load, door);
+            } else {
+                self.dropped.add(DropReason::NoRoom, load.spans);
+            }
+        }
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.chain.is_stalled()
+    }
+
+    /// Gives up on a segment for which the reserve has no room though nothing is left that could be sent.
+    pub(super) fn give_up_stalled(&mut self, terms: &Terms<'_>) {
+        let run = self.run(terms);
+        let mut out = Yield::default();
+        self.chain.give_up(&run, &mut out);
+        self.absorb(&mut out);
+    }
+
+    /// When a batcher lets go of what it holds back.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.chain.due()
+    }
+
+    /// Everything offered until now.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            inlet: self.inlet.end(),
+            log: None,
+        }
+    }
+
+    /// Whether batchers must let go for the sake of this target: all of it has come in, and some has not gone on.
+    pub(super) fn must_force(&self, target: &Target) -> bool {
+        target.log.is_none() && self.inlet.is_past(target.inlet)
+    }
+
+    /// Whether nothing the target covers is left to do.
+    pub(super) fn has_settled(&self, target: &mut Target) -> bool {
+        if target.log.is_none() {
+            let held: u64 = self.chain.held().iter().map(|held| held.spans).sum();
+            if !self.inlet.is_past(target.inlet) || held > 0 {
+                return false;
+            }
+            target.log = Some(self.log.end());
+        }
+        target.log.is_some_and(|end| {
+            self.lanes
+                .iter()
+                .all(|lane| lane.has_settled(&self.log, end))
+        })
+    }
+
+    /// Whether this lane has nothing left to do that the target covers.
+    pub(super) fn lane_has_settled(&self, lane: &Lane, target: &Target) -> bool {
+        target
+            .log
+            .is_some_and(|end| lane.has_settled(&self.log, end))
+    }
+
+    /// Ends all back-off.
+    pub(super) fn hurry(&mut self) {
+        for lane in &mut self.lanes {
+            lane.hurry(u64::MAX);
+        }
+    }
+
+    pub(super) fn begin_close(&mut self, deadline: Moment) {
+        for lane in &mut self.lanes {
+            lane.begin_close(&mut self.log, deadline);
+        }
+    }
+
+    /// The deadline of the close has passed: whatever is left is lost.
+    pub(super) fn abandon(&mut self) {
+        let mut spans = self.chain.clear();
+        while let Some((_, load)) = self.inlet.pop() {
+            spans += load.spans;
+        }
+        self.dropped.add(DropReason::ShutdownDeadline, spans);
+        for lane in &mut self.lanes {
+            lane.abandon(&mut self.log);
+        }
+    }
+}
+
+/// Whether the reserve could serve anyone: nothing that was edited is on its way.
+pub(super) fn is_idle(pipes: &[Pipe]) -> bool {
+    pipes.iter().all(|pipe| pipe.log.bytes() == [0; 2])
+}
