@@ -199,4 +199,7 @@ impl fmt::Debug for Batch {
 }
 
 #[cfg(test)]
+pub(crate) mod samples;
+
+#[cfg(test)]
 mod tests;

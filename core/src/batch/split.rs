@@ -180,7 +180,7 @@ impl Segment {
                 continue;
             }
             if before + in_record == at {
-                return Ok(self.split_after(&record, at));
+                return self.split_after(&record, at).ok_or(SplitError::Malformed);
             }
             let halves = Halves::of(&record, at - before).ok_or(SplitError::Malformed)?;
             return self.split_through(index, &record, &halves, before, reserve);
@@ -188,15 +188,12 @@ impl Segment {
         Err(SplitError::Malformed)
     }
 
-    /// Cuts after a record.
-    fn split_after(&self, record: &Record<'_>, at: usize) -> (Vec<Self>, Vec<Self>) {
+    /// Cuts after a record. `None` when no other follows, though it should.
+    fn split_after(&self, record: &Record<'_>, at: usize) -> Option<(Vec<Self>, Vec<Self>)> {
+        let rest = self.body().slice(record.end..);
         let left = self.part(self.lead().clone(), self.body().slice(..record.end), at);
-        let right = self.part(
-            Bytes::new(),
-            self.body().slice(record.end..),
-            self.spans() - at,
-        );
-        (alloc::vec![left], alloc::vec![right])
+        let right = self.part(Bytes::new(), rest, self.spans() - at);
+        (!right.body().is_empty()).then(|| (alloc::vec![left], alloc::vec![right]))
     }
 
     /// Cuts through a record, `before` spans of the segment being in earlier ones.
@@ -209,7 +206,8 @@ impl Segment {
         reserve: &Account,
     ) -> Result<(Vec<Self>, Vec<Self>), SplitError> {
         let (mut left, mut right) = (Vec::with_capacity(2), Vec::with_capacity(2));
-        if index > 0 {
+        // Records without spans are not worth a segment.
+        if index > 0 && before > 0 {
             left.push(self.part(
                 self.lead().clone(),
                 self.body().slice(..record.start),
@@ -219,6 +217,9 @@ impl Segment {
         let at = before + halves.left;
         let after = self.spans().saturating_sub(at + halves.right);
         let rest = self.body().slice(record.end..);
+        if rest.is_empty() && after > 0 {
+            return Err(SplitError::Malformed);
+        }
         if let Some((from, cut, to)) = halves.contiguous {
             let in_body = |offset: usize| record.fields_start() + offset;
             let lead = |spans: usize| lead(record, spans, reserve);
@@ -250,7 +251,7 @@ impl Segment {
                 halves.right,
             ));
         }
-        if !rest.is_empty() {
+        if after > 0 {
             right.push(self.part(Bytes::new(), rest, after));
         }
         Ok((left, right))

@@ -76,20 +76,19 @@ impl MemoryLimiterBuilder {
     ///
     /// [`BudgetError`] names the setting that does not fit, and the least (or most) value that does.
     pub fn build(self) -> Result<MemoryLimiter, BudgetError> {
-        let reserve = self
-            .reserve
-            .unwrap_or_else(|| self.largest_batch.saturating_mul(2).saturating_add(1 << 20));
-        let asked = self
-            .own
-            .unwrap_or(0)
-            .saturating_add(self.neighbours.unwrap_or(0));
-        let least = reserve.saturating_add(asked.max(OVERHEAD));
+        let (own, neighbours) = (self.own.unwrap_or(0), self.neighbours.unwrap_or(0));
+        let default_reserve = || self.largest_batch.checked_mul(2)?.checked_add(1 << 20);
+        let reserve = self.reserve.or_else(default_reserve);
+        let sum = |reserve: usize| {
+            own.checked_add(neighbours)?
+                .max(OVERHEAD)
+                .checked_add(reserve)
+        };
+        let (Some(reserve), Some(least)) = (reserve, reserve.and_then(sum)) else {
+            return Err(self.budget_below(usize::MAX));
+        };
         if self.budget < least {
-            return Err(BudgetError {
-                setting: "budget",
-                value: self.budget,
-                bound: Bound::Least(least),
-            });
+            return Err(self.budget_below(least));
         }
         let doors = self.budget - reserve;
         let (own, neighbours) = match (self.own, self.neighbours) {
@@ -116,6 +115,14 @@ impl MemoryLimiterBuilder {
             total: AtomicUsize::new(0),
             total_high: AtomicUsize::new(0),
         })))
+    }
+
+    fn budget_below(&self, least: usize) -> BudgetError {
+        BudgetError {
+            setting: "budget",
+            value: self.budget,
+            bound: Bound::Least(least),
+        }
     }
 }
 

@@ -135,3 +135,6 @@ impl fmt::Debug for Edit<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
