@@ -320,9 +320,10 @@ mod tests {
             1
         );
         assert_eq!(header.schema_url(), "s");
-        let mut fields = vec![];
-        header.write_fields(&mut fields);
-        assert_eq!(fields.len(), header.fields_len());
+        let mut fields = [0; 64];
+        let mut writer = Writer::new(&mut fields);
+        header.write_fields(&mut writer);
+        assert_eq!(writer.finish(), Some(header.fields_len()));
         assert_eq!(ResourceHeader::encode(&attributes, "", &mut [0; 5]), None);
     }
 }

@@ -12,23 +12,30 @@ use crate::id::TraceId;
 use crate::wire::SpanKind;
 
 mod composite;
+mod condition;
 mod fixed;
+mod glob;
 mod meter;
 mod ot;
 mod parent_based;
 mod per_million;
 mod probability;
 mod rate_limiting;
+mod rules;
 mod threshold;
 
 pub use composite::{
     Annotating, AnyOf, ComposableSampler, CompositeSampler, ParentThreshold, SamplingIntent,
 };
+#[cfg(feature = "alloc")]
+pub use condition::OwnedCondition;
+pub use condition::{AttributePatterns, AttributeValues, Condition, ParentKind, Predicate};
 pub use fixed::{AlwaysOff, AlwaysOn, AlwaysRecord};
 pub use parent_based::ParentBased;
 pub use per_million::{InvalidRate, PerMillion};
 pub use probability::{InvalidRatio, Probability};
 pub use rate_limiting::{InvalidRateLimit, RateLimiting};
+pub use rules::{Rule, RuleBased};
 pub use threshold::Threshold;
 
 /// Decides, for each new span, whether it is recorded and whether it is exported.
