@@ -382,7 +382,6 @@ impl fmt::Write for ShortText {
 #[cfg(test)]
 mod tests {
     use std::format;
-    use std::string::String;
 
     use super::*;
     use crate::attribute::KeyValue;
@@ -643,8 +642,7 @@ mod tests {
             owned = owned.parent(*parent);
         }
         for one in condition.attribute_values {
-            owned = owned
-                .attribute_values(one.key, one.values.iter().map(|value| String::from(*value)));
+            owned = owned.attribute_values(one.key, one.values.iter().copied());
         }
         for one in condition.attribute_patterns {
             owned = owned.attribute_patterns(
