@@ -1,7 +1,10 @@
 //! B3 and Jaeger headers, several formats at once, and the environment as a carrier.
 #![cfg(feature = "std")]
 
-use std::collections::{BTreeMap, HashMap};
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use std::collections::HashMap;
 
 use spanwire_core::context::{Baggage, SpanContext, TraceFlags, TraceState};
 use spanwire_core::id::{SpanId, TraceId};

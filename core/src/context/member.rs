@@ -93,6 +93,8 @@ impl Seen {
 pub(crate) struct Members<'a> {
     items: [&'a [u8]; MAX_MEMBERS],
     len: usize,
+    /// Members added, those of a known key included.
+    added: usize,
     seen: Seen,
 }
 
@@ -101,6 +103,7 @@ impl<'a> Members<'a> {
         Self {
             items: [&[]; MAX_MEMBERS],
             len: 0,
+            added: 0,
             seen: Seen::NONE,
         }
     }
@@ -115,6 +118,10 @@ impl<'a> Members<'a> {
 
     /// Adds a checked member, unless its key is there.
     pub(crate) fn add(&mut self, member: &'a [u8]) -> Result<(), InvalidTraceState> {
+        self.added += 1;
+        if self.added > MAX_MEMBERS {
+            return Err(InvalidTraceState::TooManyMembers);
+        }
         let name = key(member);
         if self.seen.add(name) && self.as_slice().iter().any(|other| key(other) == name) {
             return Ok(());

@@ -95,7 +95,7 @@ impl TraceState {
             return Err(InvalidTraceState::TooLong);
         }
         let kept = self.as_bytes();
-        let mut draft = Draft::EMPTY;
+        let mut draft = Draft::new(least(len + 1 + kept.len(), Self::MAX_LEN));
         draft.push(key.as_bytes());
         draft.push(b"=");
         draft.push(value.as_bytes());
@@ -158,7 +158,7 @@ impl TraceState {
     /// The list of these members, cut to what fits.
     fn from_members(mut members: Members<'_>) -> Self {
         members.cut_to(Self::MAX_LEN);
-        let mut draft = Draft::EMPTY;
+        let mut draft = Draft::new(members.text_len());
         for (at, member) in members.as_slice().iter().enumerate() {
             if at > 0 {
                 draft.push(b",");
@@ -208,9 +208,7 @@ impl<'a> TraceStateRef<'a> {
         let mut unique = true;
         let mut seen = Seen::default();
         member::walk(bytes, |each| {
-            if seen.add(member::key(each)) {
-                unique = false;
-            }
+            unique &= !seen.add(member::key(each));
             members += 1;
             canonical_len += each.len() + 1;
             if members > MAX_MEMBERS {
@@ -218,6 +216,12 @@ impl<'a> TraceStateRef<'a> {
             }
             Ok(())
         })?;
+        // The filter may take a new key for an old one, never the other way round.
+        if !unique {
+            let mut once = Members::new();
+            once.add_list(bytes)?;
+            unique = once.as_slice().len() == members;
+        }
         // What the walk let through is ASCII.
         let text = core::str::from_utf8(bytes).map_err(|_| InvalidTraceState::Value)?;
         Ok(Self {
@@ -323,7 +327,7 @@ impl fmt::Display for InvalidTraceState {
 
 impl core::error::Error for InvalidTraceState {}
 
-/// Splits kept text into members; no text has one, empty, member.
+/// Splits text into members; no text has one, empty, member.
 fn split(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b',')
 }
@@ -381,5 +385,44 @@ impl<'a> IntoIterator for &'a TraceState {
 
     fn into_iter(self) -> TraceStateIter<'a> {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_state_takes_32_bytes() {
+        assert!(size_of::<TraceState>() <= 32);
+        assert_eq!(size_of::<Option<TraceState>>(), 32);
+    }
+
+    /// Guarantees: 30 bytes stay in place in every tier; more needs an allocator.
+    #[test]
+    fn thirty_bytes_need_no_allocator() {
+        let state = TraceState::parse("ot=th:8,congo=t61rcWkgMzE,aa=1").unwrap();
+        assert_eq!(state.as_str().len(), 30);
+        assert_eq!(state.get("aa"), Some("1"));
+        let state = TraceState::EMPTY.insert("ot", "th:8").unwrap();
+        assert_eq!(state.as_str(), "ot=th:8");
+        assert_eq!(state.insert("a", "1").unwrap().as_str(), "a=1,ot=th:8");
+    }
+
+    #[test]
+    fn a_member_of_a_known_key_counts_too() {
+        let list = "a=1,".repeat(33);
+        assert_eq!(
+            TraceState::parse(&list),
+            Err(InvalidTraceState::TooManyMembers)
+        );
+        assert_eq!(
+            TraceState::collect(|each| {
+                each(&list.as_bytes()[..64]);
+                each(&list.as_bytes()[64..]);
+            }),
+            Err(InvalidTraceState::TooManyMembers)
+        );
+        assert_eq!(TraceState::parse(&list[..128]).unwrap().as_str(), "a=1");
     }
 }

@@ -200,6 +200,12 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// The bytes of the list, commas included.
+    pub(super) fn text_len(&self) -> usize {
+        let len: usize = self.iter().map(|member| member.encoded_len() + 1).sum();
+        len.saturating_sub(1)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &BaggageMember<'a>> {
         self.items.iter().take(self.len).flatten()
     }

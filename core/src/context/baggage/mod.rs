@@ -54,7 +54,7 @@ impl Baggage {
     pub(crate) fn collect<'c>(headers: impl FnOnce(&mut dyn FnMut(&'c [u8]))) -> Self {
         let mut members = Members::new();
         headers(&mut |text| members.add_list(text));
-        let mut draft = Draft::EMPTY;
+        let mut draft = Draft::new(least(members.text_len(), Self::MAX_LEN));
         let mut room = Self::MAX_LEN;
         let mut comma: &[u8] = b"";
         for member in members.iter() {
@@ -158,7 +158,7 @@ impl Baggage {
             return Err(InvalidBaggage::TooLong);
         }
 
-        let mut draft = Draft::EMPTY;
+        let mut draft = Draft::new(len);
         let put_new = |draft: &mut Draft| {
             draft.push(key.as_bytes());
             draft.push(b"=");
@@ -197,7 +197,7 @@ impl Baggage {
         if self.member(key).is_none() {
             return self.clone();
         }
-        let mut draft = Draft::EMPTY;
+        let mut draft = Draft::new(self.as_str().len());
         let others = self.iter().filter(|other| other.key != key);
         for (at, other) in others.enumerate() {
             if at > 0 {
@@ -281,3 +281,16 @@ impl fmt::Display for InvalidBaggage {
 }
 
 impl core::error::Error for InvalidBaggage {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_bytes_need_no_allocator() {
+        let baggage = Baggage::parse("user=alice , tier=gold;p");
+        assert_eq!(baggage.as_str(), "user=alice,tier=gold;p");
+        assert!(baggage.insert("user", "bo").unwrap().get("user").unwrap() == "bo");
+        assert_eq!(baggage.remove("tier").as_str(), "user=alice");
+    }
+}

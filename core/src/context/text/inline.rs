@@ -41,6 +41,12 @@ impl Inline {
         }
     }
 
+    /// A text to be appended to.
+    #[cfg(not(feature = "alloc"))]
+    pub(crate) const fn new(_expected: usize) -> Self {
+        Self::EMPTY
+    }
+
     /// What was appended.
     #[cfg(not(feature = "alloc"))]
     pub(crate) const fn finish(self) -> Self {

@@ -55,13 +55,19 @@ pub(crate) struct Draft {
     start: Inline,
     /// All of the text once it is longer than `start` has room for, otherwise nothing.
     long: Vec<u8>,
+    /// How long it will be, or a guess.
+    expected: usize,
 }
 
 impl Draft {
-    pub(crate) const EMPTY: Self = Self {
-        start: Inline::EMPTY,
-        long: Vec::new(),
-    };
+    /// A text that will have about this many bytes.
+    pub(crate) const fn new(expected: usize) -> Self {
+        Self {
+            start: Inline::EMPTY,
+            long: Vec::new(),
+            expected,
+        }
+    }
 
     /// Appends a part; always true, since there is an allocator.
     #[inline]
@@ -70,7 +76,7 @@ impl Draft {
             if self.start.push(part) {
                 return true;
             }
-            self.long.reserve(256);
+            self.long.reserve_exact(self.expected);
             self.long.extend_from_slice(self.start.as_bytes());
         }
         self.long.extend_from_slice(part);
