@@ -20,7 +20,6 @@ use crate::clock::Moment;
 
 mod batcher;
 mod chunks;
-mod fields;
 mod segment;
 mod split;
 
@@ -29,8 +28,7 @@ pub use chunks::Chunks;
 pub use segment::{Head, Segment};
 pub use split::{MAX_PIECES, SplitError};
 
-pub(crate) use fields::{Field, Fields};
-pub(crate) use segment::{Record, is_span, write_record_prefix};
+pub(crate) use segment::{Record, payload_of, write_record_prefix};
 
 use chunks::Measure;
 

@@ -16,10 +16,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use prost::Message;
 
-use super::{Fields, Head, Segment};
+use super::{Head, Segment};
 use crate::clock::Moment;
 use crate::limiter::Door;
 use crate::wire::encode;
+use crate::wire::raw::Fields;
 
 /// A span with all that is said above it.
 pub(crate) type Flat = (
@@ -147,12 +148,12 @@ fn record(message: &ScopeSpans, arrangement: Arrangement) -> Vec<u8> {
     let encoded = message.encode_to_vec();
     let (mut spans, mut others) = (Vec::new(), vec![vec![0xa8, 0x06, 0x01]]);
     for field in Fields::new(&encoded) {
-        let to = if super::is_span(&field) {
+        let to = if super::segment::is_span(&field) {
             &mut spans
         } else {
             &mut others
         };
-        to.push(field.raw.to_vec());
+        to.push(field.record.to_vec());
     }
     let payload = match arrangement {
         Arrangement::ByNumber | Arrangement::Padded => encoded,

@@ -4,11 +4,11 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::fields::{Field, Fields};
 use crate::clock::Moment;
 use crate::limiter::Door;
 use crate::wire::encode::{self, Put};
 use crate::wire::field::{WireType, resource_spans, scope_spans, tag};
+use crate::wire::raw::{Field, Fields, Payload};
 use crate::wire::varint;
 
 /// Who speaks: the encoded fields of a `ResourceSpans` other than `scope_spans`. Clones share the bytes.
@@ -69,9 +69,7 @@ impl Head {
 
     /// The payloads of the fields called `resource`, in order. A well-behaved sender writes one; more than one merge.
     pub fn resources(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        Fields::new(&self.0)
-            .filter(|field| field.is(resource_spans::RESOURCE, WireType::Len))
-            .map(|field| field.payload)
+        Fields::new(&self.0).filter_map(|field| payload_of(&field, resource_spans::RESOURCE))
     }
 }
 
@@ -247,7 +245,15 @@ impl<'a> Record<'a> {
 
 /// The field is a span of a `ScopeSpans`.
 pub(crate) fn is_span(field: &Field<'_>) -> bool {
-    field.is(scope_spans::SPANS, WireType::Len)
+    payload_of(field, scope_spans::SPANS).is_some()
+}
+
+/// The payload of the field if it has this number, and is a message or a string.
+pub(crate) fn payload_of<'a>(field: &Field<'a>, number: u32) -> Option<&'a [u8]> {
+    match field.payload {
+        Payload::Len(payload) if field.number == number => Some(payload),
+        _ => None,
+    }
 }
 
 /// See [`Segment::records`].

@@ -10,12 +10,12 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::fields::Fields;
 use super::segment::{Record, is_span, write_record_prefix};
 use super::{Batch, Segment};
 use crate::limiter::{Account, Refused};
 use crate::wire::encode::{self, Put};
 use crate::wire::field::resource_spans;
+use crate::wire::raw::Fields;
 
 /// The most pieces a split makes.
 pub const MAX_PIECES: usize = 8;
@@ -155,12 +155,12 @@ impl Segment {
             let other: usize = record
                 .all()
                 .filter(|field| !is_span(field))
-                .map(|field| field.raw.len())
+                .map(|field| field.record.len())
                 .sum();
             used += encode::len_field_len(resource_spans::SCOPE_SPANS, other + record.fields.len())
                 - record.fields.len();
             for span in record.all().filter(is_span) {
-                used += span.raw.len();
+                used += span.record.len();
                 if used > bytes {
                     return spans;
                 }
@@ -277,13 +277,13 @@ impl Halves {
             if is_span(&field) {
                 from.get_or_insert(offset);
                 spans += 1;
-                bytes += field.raw.len();
-                to = offset + field.raw.len();
+                bytes += field.record.len();
+                to = offset + field.record.len();
                 if spans == left {
                     cut = to;
                 }
             }
-            offset += field.raw.len();
+            offset += field.record.len();
         }
         let from = from?;
         Some(Self {
@@ -320,12 +320,12 @@ fn write(
             !is_span(field) || spans.contains(&index)
         })
     };
-    let len: usize = chosen().map(|field| field.raw.len()).sum();
+    let len: usize = chosen().map(|field| field.record.len()).sum();
     let total = encode::len_field_len(resource_spans::SCOPE_SPANS, len + more) - more;
     let mut out = reserve.acquire(total)?.into_buffer();
     write_record_prefix(&mut out, len + more);
     for field in chosen() {
-        out.put(field.raw);
+        out.put(field.record);
     }
     Ok(out.freeze())
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::samples::{any_segments, flatten, flatten_segments, segment_of};
 use super::*;
 use crate::limiter::{Account, Door, MemoryLimiter};
+use crate::wire::raw::{Fields, Payload};
 use crate::wire::varint;
 
 fn reserve(bytes: usize) -> Account {
@@ -46,7 +47,10 @@ proptest! {
 
         let mut resource_spans = 0;
         for field in Fields::new(&request) {
-            prop_assert_eq!(field.raw.len(), 1 + varint::len(field.payload.len() as u64) + field.payload.len());
+            let Payload::Len(payload) = field.payload else {
+                return Err(TestCaseError::fail("not a message"));
+            };
+            prop_assert_eq!(field.record.len(), 1 + varint::len(payload.len() as u64) + payload.len());
             resource_spans += 1;
         }
         prop_assert_eq!(resource_spans, runs);

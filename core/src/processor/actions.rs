@@ -3,11 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::read;
 use crate::attribute::{KeyValue, Value};
-use crate::batch::Field;
+use crate::batch::payload_of;
 use crate::wire::encode::{self, Put, ValueLimit};
-use crate::wire::field::WireType;
+use crate::wire::raw::Field;
+use crate::wire::view;
 
 /// Changes of attributes, made in the order in which they are listed: the `actions` of the OpenTelemetry Collector's
 /// attributes and resource processors.
@@ -142,7 +142,7 @@ impl<'a, I: Iterator<Item = Field<'a>> + Clone> Attributed<I> {
         let (mut len, mut changes) = (0, false);
         for field in self.fields.clone() {
             if self.keeps(&field, actions) {
-                len += field.raw.len();
+                len += field.record.len();
             } else {
                 changes = true;
             }
@@ -161,7 +161,7 @@ impl<'a, I: Iterator<Item = Field<'a>> + Clone> Attributed<I> {
             .clone()
             .filter(|field| self.keeps(field, actions))
         {
-            out.put(field.raw);
+            out.put(field.record);
         }
         for message in self.added(actions) {
             encode::write_len_field(out, self.number, message);
@@ -169,14 +169,14 @@ impl<'a, I: Iterator<Item = Field<'a>> + Clone> Attributed<I> {
     }
 
     fn keeps(&self, field: &Field<'_>, actions: &Actions) -> bool {
-        if !field.is(self.number, WireType::Len) {
+        let Some(message) = payload_of(field, self.number) else {
             return true;
-        }
-        let key = read::key(field.payload);
-        let change = actions.0.iter().find(|change| change.key.as_bytes() == key);
+        };
+        let key = view::KeyValue::new(message).key();
+        let change = actions.0.iter().find(|change| change.key == key);
         match change.map(|change| &change.present) {
             None | Some(Present::Keep) => true,
-            Some(Present::Replace(new)) => field.payload == new,
+            Some(Present::Replace(new)) => message == new,
             Some(Present::Delete) => false,
         }
     }
@@ -185,16 +185,15 @@ impl<'a, I: Iterator<Item = Field<'a>> + Clone> Attributed<I> {
     fn added<'s>(&'s self, actions: &'s Actions) -> impl Iterator<Item = &'s [u8]> {
         actions.0.iter().filter_map(|change| {
             let (mut is_there, mut is_as_wanted) = (false, false);
-            for field in self
+            let messages = self
                 .fields
                 .clone()
-                .filter(|field| field.is(self.number, WireType::Len))
+                .filter_map(|field| payload_of(&field, self.number));
+            for message in
+                messages.filter(|message| view::KeyValue::new(message).key() == change.key)
             {
-                if read::key(field.payload) == change.key.as_bytes() {
-                    is_there = true;
-                    is_as_wanted |=
-                        matches!(&change.present, Present::Replace(new) if field.payload == new);
-                }
+                is_there = true;
+                is_as_wanted |= matches!(&change.present, Present::Replace(new) if message == new);
             }
             match (&change.present, &change.absent) {
                 (Present::Replace(new), _) if is_there && !is_as_wanted => Some(new.as_slice()),

@@ -3,9 +3,11 @@
 use super::actions::Attributed;
 use super::rewrite::{Fate, Rewrite, rewrite};
 use super::{Actions, Condition, Edit, Later, Processor};
-use crate::batch::{Fields, Record, Segment};
+use crate::batch::{Record, Segment};
 use crate::limiter::Buffer;
 use crate::wire::field;
+use crate::wire::raw::Fields;
+use crate::wire::view::Span;
 
 /// Changes the attributes of spans, not those of their events, links or resource: the OpenTelemetry Collector's
 /// `attributes` processor.
@@ -60,7 +62,7 @@ impl Rewrite for AttributesProcessor {
         if self
             .only
             .as_ref()
-            .is_some_and(|only| !only.holds(segment.head(), record, span))
+            .is_some_and(|only| !only.holds(segment.head(), record, &Span::new(span)))
         {
             return Fate::Keep;
         }

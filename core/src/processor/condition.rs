@@ -4,12 +4,12 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::read::{self, AnyValue};
 use crate::attribute::Value;
-use crate::batch::{Fields, Head, Record};
+use crate::batch::{Head, Record, payload_of};
 use crate::wire::encode::{self, ValueLimit};
-use crate::wire::field::{WireType, resource, scope, scope_spans, span, status};
-use crate::wire::{SpanKind, StatusCode};
+use crate::wire::field::{scope, scope_spans};
+use crate::wire::raw::Fields;
+use crate::wire::{SpanKind, StatusCode, view};
 
 /// Something that is true of a span or not.
 ///
@@ -59,44 +59,41 @@ impl Condition {
     }
 
     /// Whether it is true of a span.
-    pub(crate) fn holds(&self, head: &Head, record: &Record<'_>, message: &[u8]) -> bool {
+    pub(crate) fn holds(&self, head: &Head, record: &Record<'_>, span: &view::Span<'_>) -> bool {
         match self {
-            Self::Name(pattern) => pattern.matches(read::last(message, span::NAME)),
-            Self::Kind(kind) => read::last_number(message, span::KIND) == Some(*kind as u64),
-            Self::Status(code) => status_code(message) == *code as u64,
-            Self::Root => read::last(message, span::PARENT_SPAN_ID)
-                .iter()
-                .all(|byte| *byte == 0),
-            Self::Attribute(attribute) => attribute.holds(Fields::new(message), span::ATTRIBUTES),
+            Self::Name(pattern) => pattern.matches(span.name()),
+            Self::Kind(kind) => span.kind() == Some(*kind),
+            Self::Status(code) => {
+                span.status().map_or(0, |status| status.code_number()) == *code as i32
+            }
+            Self::Root => !span.parent_span_id().is_valid(),
+            Self::Attribute(attribute) => attribute.holds(span.attributes()),
             Self::ResourceAttribute(attribute) => {
-                attribute.holds(head.resources().flat_map(Fields::new), resource::ATTRIBUTES)
+                let resource = view::ResourceSpans::new(head.as_bytes()).resource();
+                resource.is_some_and(|resource| attribute.holds(resource.attributes()))
             }
             Self::Scope(pattern) => pattern.matches(scope_name(record)),
             Self::All(conditions) => conditions
                 .iter()
-                .all(|condition| condition.holds(head, record, message)),
+                .all(|condition| condition.holds(head, record, span)),
             Self::Any(conditions) => conditions
                 .iter()
-                .any(|condition| condition.holds(head, record, message)),
-            Self::Not(condition) => !condition.holds(head, record, message),
+                .any(|condition| condition.holds(head, record, span)),
+            Self::Not(condition) => !condition.holds(head, record, span),
         }
     }
 }
 
-fn status_code(message: &[u8]) -> u64 {
-    let parts = Fields::new(message).filter(|field| field.is(span::STATUS, WireType::Len));
-    let codes = parts.filter_map(|part| read::last_number(part.payload, status::CODE));
-    codes.last().unwrap_or(0)
-}
-
-fn scope_name<'a>(record: &Record<'a>) -> &'a [u8] {
+/// Of a scope in several parts, the last part that has a name.
+fn scope_name<'a>(record: &Record<'a>) -> &'a str {
     let parts = record
         .all()
-        .filter(|field| field.is(scope_spans::SCOPE, WireType::Len));
-    let names = parts
-        .flat_map(|part| Fields::new(part.payload))
-        .filter(|field| field.is(scope::NAME, WireType::Len));
-    names.last().map_or(&[], |field| field.payload)
+        .filter_map(|field| payload_of(&field, scope_spans::SCOPE));
+    let named = parts
+        .filter(|part| Fields::new(part).any(|field| payload_of(&field, scope::NAME).is_some()));
+    named
+        .last()
+        .map_or("", |part| view::Scope::new(part).name())
 }
 
 /// What is asked of an attribute.
@@ -121,7 +118,7 @@ impl AttributeCondition {
     }
 
     /// There is one with this key and this value, of this type: the integer 1 is neither 1.0 nor "1", and NaN is
-    /// nothing. Arrays and maps are equal when their bytes are.
+    /// nothing. Arrays and maps are equal when their elements are, in order.
     #[must_use]
     pub fn equals<'a>(key: &str, value: impl Into<Value<'a>>) -> Self {
         let mut encoded = Vec::new();
@@ -146,28 +143,52 @@ impl AttributeCondition {
     }
 
     /// Of a key that repeats, the last value counts.
-    fn holds<'a>(
-        &self,
-        fields: impl Iterator<Item = crate::batch::Field<'a>>,
-        number: u32,
-    ) -> bool {
-        let attributes = fields
-            .filter(|field| field.is(number, WireType::Len))
-            .map(|field| field.payload);
+    fn holds<'a>(&self, attributes: impl Iterator<Item = view::KeyValue<'a>>) -> bool {
         let Some(found) = attributes
-            .filter(|message| read::key(message) == self.key.as_bytes())
+            .filter(|attribute| attribute.key() == self.key)
             .last()
         else {
             return false;
         };
-        let found = AnyValue::read(read::value(found));
         match &self.value {
             ValueCondition::Any => true,
-            ValueCondition::Equals(wanted) => AnyValue::read(wanted) == found,
-            ValueCondition::Matches(pattern) => {
-                matches!(found, AnyValue::Str(text) if pattern.matches(text))
-            }
+            ValueCondition::Equals(wanted) => equal(view::Value::new(wanted), found.value()),
+            ValueCondition::Matches(pattern) => found
+                .value()
+                .as_str()
+                .is_some_and(|text| pattern.matches(text)),
         }
+    }
+}
+
+/// Goes as deep as the shallower of the two.
+fn equal(wanted: view::Value<'_>, found: view::Value<'_>) -> bool {
+    use view::Value::{Array, Bool, Bytes, Double, Empty, Int, Map, Str};
+    match (wanted, found) {
+        (Empty, Empty) => true,
+        (Str(wanted), Str(found)) => wanted == found,
+        (Bool(wanted), Bool(found)) => wanted == found,
+        (Int(wanted), Int(found)) => wanted == found,
+        (Double(wanted), Double(found)) => wanted == found,
+        (Bytes(wanted), Bytes(found)) => wanted == found,
+        (Array(wanted), Array(found)) => {
+            let (mut wanted, mut found) = (wanted.iter(), found.iter());
+            wanted
+                .by_ref()
+                .all(|wanted| found.next().is_some_and(|found| equal(wanted, found)))
+                && found.next().is_none()
+        }
+        (Map(wanted), Map(found)) => {
+            let (mut wanted, mut found) = (wanted.iter(), found.iter());
+            let is = |wanted: view::KeyValue<'_>, found: view::KeyValue<'_>| {
+                wanted.key() == found.key() && equal(wanted.value(), found.value())
+            };
+            wanted
+                .by_ref()
+                .all(|wanted| found.next().is_some_and(|found| is(wanted, found)))
+                && found.next().is_none()
+        }
+        _ => false,
     }
 }
 
@@ -193,20 +214,20 @@ impl Pattern {
     /// ```
     /// use spanwire_core::processor::Pattern;
     ///
-    /// assert!(Pattern::glob("GET /pods/*").matches(b"GET /pods/web-0"));
-    /// assert!(!Pattern::glob("GET /pods/?").matches(b"GET /pods/web-0"));
+    /// assert!(Pattern::glob("GET /pods/*").matches("GET /pods/web-0"));
+    /// assert!(!Pattern::glob("GET /pods/?").matches("GET /pods/web-0"));
     /// ```
     #[must_use]
     pub fn glob(text: &str) -> Self {
         Self(Kind::Glob(text.into()))
     }
 
-    /// Whether `text`, which is UTF-8, is like this.
+    /// Whether `text` is like this.
     #[must_use]
-    pub fn matches(&self, text: &[u8]) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         match &self.0 {
-            Kind::Equals(wanted) => wanted.as_bytes() == text,
-            Kind::Glob(glob) => glob_matches(glob.as_bytes(), text),
+            Kind::Equals(wanted) => wanted == text,
+            Kind::Glob(glob) => glob_matches(glob.as_bytes(), text.as_bytes()),
         }
     }
 }

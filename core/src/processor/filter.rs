@@ -6,6 +6,7 @@ use super::rewrite::{Fate, Rewrite, rewrite};
 use super::{Condition, Edit, Later, Processor};
 use crate::batch::{Record, Segment};
 use crate::limiter::Buffer;
+use crate::wire::view::Span;
 
 /// Leaves out the spans of which one of its conditions is true, and counts them as filtered: the OpenTelemetry
 /// Collector's `filter` processor. What it leaves out is its own: children of a span left out stay.
@@ -43,7 +44,7 @@ impl Processor for FilterProcessor {
 
 impl Rewrite for FilterProcessor {
     fn fate(&self, segment: &Segment, record: &Record<'_>, span: &[u8]) -> Fate {
-        if self.0.holds(segment.head(), record, span) {
+        if self.0.holds(segment.head(), record, &Span::new(span)) {
             Fate::Leave
         } else {
             Fate::Keep

@@ -10,7 +10,6 @@ mod actions;
 mod attributes;
 mod condition;
 mod filter;
-mod read;
 mod resource;
 mod rewrite;
 

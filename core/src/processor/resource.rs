@@ -2,10 +2,11 @@
 
 use super::actions::Attributed;
 use super::{Actions, Edit, Later, Processor};
-use crate::batch::{Fields, Head, Segment};
+use crate::batch::{Head, Segment, payload_of};
 use crate::stats::DropReason;
 use crate::wire::encode::{self, Put};
-use crate::wire::field::{WireType, resource, resource_spans};
+use crate::wire::field::{resource, resource_spans};
+use crate::wire::raw::{Field, Fields};
 
 /// Changes the attributes of the resource: the OpenTelemetry Collector's `resource` processor.
 ///
@@ -97,7 +98,7 @@ impl<'a> NewHead<'a> {
     /// `None` when the actions change nothing.
     fn of(old: &'a Head, actions: &'a Actions) -> Option<Self> {
         let resource = attributes(old).measure(actions)?;
-        let others: usize = others(old).map(|field| field.raw.len()).sum();
+        let others: usize = others(old).map(|field| field.record.len()).sum();
         Some(Self {
             old,
             actions,
@@ -111,7 +112,7 @@ impl<'a> NewHead<'a> {
         encode::write_len_prefix(out, resource_spans::RESOURCE, self.resource);
         attributes(self.old).write(self.actions, out);
         for field in others(self.old) {
-            out.put(field.raw);
+            out.put(field.record);
         }
     }
 
@@ -125,15 +126,16 @@ impl<'a> NewHead<'a> {
     }
 }
 
-fn attributes(head: &Head) -> Attributed<impl Iterator<Item = crate::batch::Field<'_>> + Clone> {
+fn attributes(head: &Head) -> Attributed<impl Iterator<Item = Field<'_>> + Clone> {
     Attributed {
         fields: head.resources().flat_map(Fields::new),
         number: resource::ATTRIBUTES,
     }
 }
 
-fn others(head: &Head) -> impl Iterator<Item = crate::batch::Field<'_>> {
-    Fields::new(head.as_bytes()).filter(|field| !field.is(resource_spans::RESOURCE, WireType::Len))
+fn others(head: &Head) -> impl Iterator<Item = Field<'_>> {
+    Fields::new(head.as_bytes())
+        .filter(|field| payload_of(field, resource_spans::RESOURCE).is_none())
 }
 
 /// Compares what is written with what is there: the bytes not written yet, or `None` once they differ.

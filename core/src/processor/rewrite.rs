@@ -1,7 +1,7 @@
 //! A body with some of its spans changed or left out.
 
 use super::{Edit, Later};
-use crate::batch::{Record, Segment, is_span, write_record_prefix};
+use crate::batch::{Record, Segment, payload_of, write_record_prefix};
 use crate::limiter::{Buffer, Refused};
 use crate::stats::DropReason;
 use crate::wire::encode::{self, Put};
@@ -99,20 +99,20 @@ impl Plan {
     ) -> (usize, usize) {
         let (mut len, mut kept) = (0, 0);
         for field in record.all() {
-            if !is_span(&field) {
-                len += field.raw.len();
+            let Some(span) = payload_of(&field, scope_spans::SPANS) else {
+                len += field.record.len();
                 continue;
-            }
+            };
             kept += 1;
-            match rewrite.fate(segment, record, field.payload) {
-                Fate::Keep => len += field.raw.len(),
+            match rewrite.fate(segment, record, span) {
+                Fate::Keep => len += field.record.len(),
                 Fate::Leave => {
                     kept -= 1;
                     self.left_out += 1;
                     self.changes = true;
                 }
-                Fate::Write(span) => {
-                    len += encode::len_field_len(scope_spans::SPANS, span);
+                Fate::Write(bytes) => {
+                    len += encode::len_field_len(scope_spans::SPANS, bytes);
                     self.changes = true;
                 }
             }
@@ -130,16 +130,16 @@ fn write_record(rewrite: &impl Rewrite, segment: &Segment, record: &Record<'_>, 
     }
     write_record_prefix(out, len);
     for field in record.all() {
-        if !is_span(&field) {
-            out.put(field.raw);
+        let Some(span) = payload_of(&field, scope_spans::SPANS) else {
+            out.put(field.record);
             continue;
-        }
-        match rewrite.fate(segment, record, field.payload) {
-            Fate::Keep => out.put(field.raw),
+        };
+        match rewrite.fate(segment, record, span) {
+            Fate::Keep => out.put(field.record),
             Fate::Leave => {}
             Fate::Write(len) => {
                 encode::write_len_prefix(out, scope_spans::SPANS, len);
-                rewrite.write(field.payload, out);
+                rewrite.write(span, out);
             }
         }
     }

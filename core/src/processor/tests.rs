@@ -164,7 +164,7 @@ fn any_condition() -> impl Strategy<Value = Condition> {
 fn holds(condition: &Condition, flat: &Flat) -> bool {
     let (resource, _, scope, _, span) = flat;
     match condition {
-        Condition::Name(pattern) => pattern.matches(span.name.as_bytes()),
+        Condition::Name(pattern) => pattern.matches(&span.name),
         Condition::Kind(kind) => span.kind == *kind as i32,
         Condition::Status(code) => {
             span.status.as_ref().map_or(0, |status| status.code) == *code as i32
@@ -178,7 +178,7 @@ fn holds(condition: &Condition, flat: &Flat) -> bool {
                 .map_or(&[], |resource| &resource.attributes),
         ),
         Condition::Scope(pattern) => {
-            pattern.matches(scope.as_ref().map_or("", |scope| &scope.name).as_bytes())
+            pattern.matches(scope.as_ref().map_or("", |scope| &scope.name))
         }
         Condition::All(conditions) => conditions.iter().all(|condition| holds(condition, flat)),
         Condition::Any(conditions) => conditions.iter().any(|condition| holds(condition, flat)),
@@ -214,8 +214,7 @@ fn attribute_holds(condition: &AttributeCondition, attributes: &[KeyValue]) -> b
                         .and_then(|value| value.value.as_ref())
                     {
                         Some(any_value::Value::StringValue(text)) => {
-                            pattern.matches(text.as_bytes())
-                                && is(AttributeCondition::matches(key, pattern))
+                            pattern.matches(text) && is(AttributeCondition::matches(key, pattern))
                         }
                         _ => false,
                     }
@@ -315,7 +314,7 @@ proptest! {
             }
         }
         let expected = naive(&glob.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>());
-        prop_assert_eq!(Pattern::glob(&glob).matches(text.as_bytes()), expected);
+        prop_assert_eq!(Pattern::glob(&glob).matches(&text), expected);
     }
 }
 
