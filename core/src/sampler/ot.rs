@@ -58,6 +58,9 @@ pub(super) fn set_threshold(
     threshold: Option<Threshold>,
 ) -> TraceStateChange {
     let (now, text) = (state.get(KEY), original.get(KEY).unwrap_or_default());
+    if text.is_empty() && now.is_none() && threshold.is_none() {
+        return TraceStateChange::Keep;
+    }
     let mut room = [0; MAX_LEN];
     let len = write(text, threshold, &mut room).or_else(|| write(text, None, &mut room));
     let new = len
