@@ -17,6 +17,9 @@ pub mod raw;
 /// What the fields of each message are.
 mod schema;
 
+/// Whether bytes are text.
+mod utf8;
+
 /// Messages, read in place.
 pub mod view;
 

@@ -14,7 +14,7 @@ pub const MAX_DEPTH: u32 = 100;
 pub const MAX_LEN: usize = i32::MAX as usize;
 
 /// The most bytes of a tag or a length. Some decoders refuse longer ones even where the value is small.
-const MAX_PREFIX: usize = 5;
+const MAX_PREFIX: u8 = 5;
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,23 +214,18 @@ impl WireType {
 pub(super) fn read_tag(bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
     match bytes {
         [tag @ 8..=0x7f, rest @ ..] => Ok((u32::from(*tag), rest)),
-        _ => read_long_tag(bytes),
+        _ => long_tag(bytes).split(bytes),
     }
 }
 
 #[inline(never)]
-fn read_long_tag(bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
-    let (tag, rest) = read_prefix(bytes, Fault::Tag)?;
-    let tag = u32::try_from(tag).map_err(|_| Fault::Tag)?;
-    if tag >> 3 == 0 {
-        // prost looks at the wire type first.
-        return Err(if WireType::of(tag).is_none() {
-            Fault::WireType
-        } else {
-            Fault::FieldNumber
-        });
+fn long_tag(bytes: &[u8]) -> Prefix {
+    let prefix = Prefix::read(bytes, u64::from(u32::MAX), Fault::Tag);
+    match prefix.fault {
+        None if WireType::of(prefix.value).is_none() => Prefix::of(Fault::WireType),
+        None if prefix.value >> 3 == 0 => Prefix::of(Fault::FieldNumber),
+        _ => prefix,
     }
-    Ok((tag, rest))
 }
 
 /// Reads a length and as many bytes.
@@ -241,34 +236,67 @@ pub(super) fn read_len(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
         [low, high @ 0..=0x7f, rest @ ..] => {
             (usize::from(*low & 0x7f) | usize::from(*high) << 7, rest)
         }
-        _ => read_long_len(bytes)?,
+        _ => {
+            let (len, rest) = long_len(bytes).split(bytes)?;
+            (usize::try_from(len).map_err(|_| Fault::Length)?, rest)
+        }
     };
     rest.split_at_checked(len).ok_or(Fault::Truncated)
 }
 
 #[inline(never)]
-fn read_long_len(bytes: &[u8]) -> Result<(usize, &[u8]), Fault> {
-    let (len, rest) = read_prefix(bytes, Fault::Length)?;
-    match usize::try_from(len) {
-        Ok(len) if len <= MAX_LEN => Ok((len, rest)),
-        _ => Err(Fault::Length),
-    }
+fn long_len(bytes: &[u8]) -> Prefix {
+    Prefix::read(bytes, MAX_LEN as u64, Fault::Length)
 }
 
-/// Reads a number of at most five bytes.
-fn read_prefix(bytes: &[u8], overlong: Fault) -> Result<(u64, &[u8]), Fault> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(MAX_PREFIX).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if *byte < 0x80 {
-            return Ok((value, bytes.get(at + 1..).unwrap_or_default()));
+/// A number of at most five bytes. Small enough to be returned in a register, which keeps the callers' fast paths out
+/// of memory.
+#[derive(Clone, Copy)]
+struct Prefix {
+    value: u32,
+    len: u8,
+    fault: Option<Fault>,
+}
+
+impl Prefix {
+    const fn of(fault: Fault) -> Self {
+        Self {
+            value: 0,
+            len: 0,
+            fault: Some(fault),
         }
     }
-    Err(if bytes.len() < MAX_PREFIX {
-        Fault::Truncated
-    } else {
-        overlong
-    })
+
+    fn read(bytes: &[u8], most: u64, excess: Fault) -> Self {
+        let mut value = 0;
+        for (byte, len) in bytes.iter().zip(1..=MAX_PREFIX) {
+            value |= u64::from(byte & 0x7f) << (7 * (len - 1));
+            if *byte < 0x80 {
+                return match u32::try_from(value) {
+                    Ok(small) if value <= most => Self {
+                        value: small,
+                        len,
+                        fault: None,
+                    },
+                    _ => Self::of(excess),
+                };
+            }
+        }
+        Self::of(if bytes.len() < usize::from(MAX_PREFIX) {
+            Fault::Truncated
+        } else {
+            excess
+        })
+    }
+
+    #[inline]
+    fn split(self, bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
+        match (self.fault, bytes.get(usize::from(self.len)..)) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(rest)) => Ok((self.value, rest)),
+            (None, None) => Err(Fault::Truncated),
+        }
+    }
 }
 
 /// Reads a 64-bit number.
@@ -276,16 +304,35 @@ fn read_prefix(bytes: &[u8], overlong: Fault) -> Result<(u64, &[u8]), Fault> {
 pub(super) fn read_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Fault> {
     match bytes {
         [value @ 0..=0x7f, rest @ ..] => Ok((u64::from(*value), rest)),
-        _ => read_long_varint(bytes),
+        _ => {
+            let (value, len) = long_varint(bytes)?;
+            Ok((value, bytes.get(len..).ok_or(Fault::Truncated)?))
+        }
     }
 }
 
 #[inline(never)]
-fn read_long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), Fault> {
+fn long_varint(bytes: &[u8]) -> Result<(u64, usize), Fault> {
     match varint::read(bytes) {
-        Some((value, len)) => Ok((value, bytes.get(len..).unwrap_or_default())),
+        Some(read) => Ok(read),
         None if bytes.len() < varint::MAX_LEN => Err(Fault::Truncated),
         None => Err(Fault::Varint),
+    }
+}
+
+/// Reads past a 64-bit number.
+#[inline]
+pub(super) fn skip_varint(bytes: &[u8]) -> Result<&[u8], Fault> {
+    match bytes {
+        [0..=0x7f, rest @ ..] => Ok(rest),
+        [_, 0..=0x7f, rest @ ..] => Ok(rest),
+        _ => {
+            let len = match long_varint(bytes) {
+                Ok((_, len)) => len,
+                Err(fault) => return Err(fault),
+            };
+            bytes.get(len..).ok_or(Fault::Truncated)
+        }
     }
 }
 
@@ -297,7 +344,7 @@ pub(super) fn skip(tag: u32, bytes: &[u8], depth: u32) -> Result<&[u8], Fault> {
     };
     let skip_bytes = |len| bytes.get(len..).ok_or(Fault::Truncated);
     match WireType::of(tag) {
-        Some(WireType::Varint) => read_varint(bytes).map(|(_, rest)| rest),
+        Some(WireType::Varint) => skip_varint(bytes),
         Some(WireType::Len) => read_len(bytes).map(|(_, rest)| rest),
         Some(WireType::Fixed64) => skip_bytes(8),
         Some(WireType::Fixed32) => skip_bytes(4),
@@ -327,8 +374,11 @@ mod tests {
     fn a_tag_has_at_most_five_bytes_and_32_bits() {
         assert_eq!(read_tag(b"\x0a"), Ok((10, &b""[..])));
         assert_eq!(read_tag(b"\x8a\x80\x80\x80\x00!"), Ok((10, &b"!"[..])));
-        assert_eq!(read_tag(b"\xff\xff\xff\xff\x0f"), Ok((u32::MAX, &b""[..])));
-        assert_eq!(read_tag(b"\xff\xff\xff\xff\x1f"), Err(Fault::Tag));
+        assert_eq!(
+            read_tag(b"\xfd\xff\xff\xff\x0f"),
+            Ok((u32::MAX - 2, &b""[..]))
+        );
+        assert_eq!(read_tag(b"\xfd\xff\xff\xff\x1f"), Err(Fault::Tag));
         assert_eq!(read_tag(b"\x8a\x80\x80\x80\x80\x00"), Err(Fault::Tag));
         assert_eq!(read_tag(b"\x8a\x80"), Err(Fault::Truncated));
         assert_eq!(read_tag(b""), Err(Fault::Truncated));

@@ -26,6 +26,7 @@ pub(super) enum Message {
 
 /// What is to be done with a field, known from its message and its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Kind {
     /// No field of this message.
     Unknown,
@@ -40,37 +41,45 @@ pub(super) enum Kind {
     Varint,
     Fixed64,
     Fixed32,
-    Message(Message),
+    /// A `KeyValue`: most of what there is.
+    KeyValue,
+    /// Any other message.
+    Message,
+}
+
+/// A kind, and the message that it is, if it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) message: Message,
 }
 
 /// Tags below this are looked up; no known field has a greater one.
 const TAGS: usize = 17 << 3;
 
 /// One entry for each tag.
-type Row = [Kind; TAGS];
+type Row = [Entry; TAGS];
 
-const ROWS: [Row; 14] = {
-    let mut rows = [[Kind::Unknown; TAGS]; 14];
+static TABLE: [Row; FIELDS.len()] = {
+    let mut rows = [[Entry::of(Kind::Unknown); TAGS]; FIELDS.len()];
     let mut message = 0;
     while message < rows.len() {
         let fields = FIELDS[message];
         let mut at = 0;
         while at < fields.len() {
-            let (number, _, kind) = fields[at];
+            let (number, _, entry) = fields[at];
             let mut wire_type = 0;
             while wire_type < 6 {
-                rows[message][(number as usize) << 3 | wire_type] = Kind::Mistyped;
+                rows[message][(number as usize) << 3 | wire_type] = Entry::of(Kind::Mistyped);
                 wire_type += 1;
             }
-            rows[message][tag(number, kind.wire_type()) as usize] = kind;
+            rows[message][tag(number, entry.kind.wire_type()) as usize] = entry;
             at += 1;
         }
         message += 1;
     }
     rows
 };
-
-static TABLE: [Row; 14] = ROWS;
 
 impl Kind {
     const fn wire_type(self) -> WireType {
@@ -83,223 +92,214 @@ impl Kind {
     }
 }
 
+impl Entry {
+    const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            message: Message::Request,
+        }
+    }
+}
+
 impl Message {
     /// What the field with this tag is.
     #[inline]
-    pub(super) fn kind(self, tag: u32) -> Kind {
+    pub(super) fn entry(self, tag: u32) -> Entry {
         match TABLE[self as usize].get(tag as usize) {
-            Some(kind) => *kind,
-            None => Kind::Unknown,
+            Some(entry) => *entry,
+            None => Entry::of(Kind::Unknown),
         }
     }
 
     /// The name of a known field, as the `.proto` files spell it, and the message that it is, if it is one.
     pub(super) fn field(self, number: u32) -> Option<(&'static str, Option<Self>)> {
-        let (_, name, kind) = FIELDS[self as usize]
+        let (_, name, entry) = FIELDS[self as usize]
             .iter()
             .find(|field| field.0 == number)?;
-        match kind {
-            Kind::Message(message) => Some((name, Some(*message))),
-            _ => Some((name, None)),
-        }
+        let is_message = matches!(entry.kind, Kind::Message | Kind::KeyValue);
+        Some((name, is_message.then_some(entry.message)))
     }
 }
 
+const fn message(message: Message) -> Entry {
+    let kind = match message {
+        Message::KeyValue => Kind::KeyValue,
+        _ => Kind::Message,
+    };
+    Entry { kind, message }
+}
+
+const TEXT: Entry = Entry::of(Kind::Text);
+const BYTES: Entry = Entry::of(Kind::Bytes);
+const TRACE_ID: Entry = Entry::of(Kind::TraceId);
+const SPAN_ID: Entry = Entry::of(Kind::SpanId);
+const VARINT: Entry = Entry::of(Kind::Varint);
+const FIXED64: Entry = Entry::of(Kind::Fixed64);
+const FIXED32: Entry = Entry::of(Kind::Fixed32);
+
 /// Number, name and kind of each field, by message in the order of [`Message`].
-const FIELDS: [&[(u32, &str, Kind)]; 14] = [
+const FIELDS: [&[(u32, &str, Entry)]; 14] = [
     &[(
         field::request::RESOURCE_SPANS,
         "resource_spans",
-        Kind::Message(Message::ResourceSpans),
+        message(Message::ResourceSpans),
     )],
     &[
         (
             field::resource_spans::RESOURCE,
             "resource",
-            Kind::Message(Message::Resource),
+            message(Message::Resource),
         ),
         (
             field::resource_spans::SCOPE_SPANS,
             "scope_spans",
-            Kind::Message(Message::ScopeSpans),
+            message(Message::ScopeSpans),
         ),
-        (field::resource_spans::SCHEMA_URL, "schema_url", Kind::Text),
+        (field::resource_spans::SCHEMA_URL, "schema_url", TEXT),
     ],
     &[
         (
             field::resource::ATTRIBUTES,
             "attributes",
-            Kind::Message(Message::KeyValue),
+            message(Message::KeyValue),
         ),
         (
             field::resource::DROPPED_ATTRIBUTES_COUNT,
             "dropped_attributes_count",
-            Kind::Varint,
+            VARINT,
         ),
         (
             field::resource::ENTITY_REFS,
             "entity_refs",
-            Kind::Message(Message::EntityRef),
+            message(Message::EntityRef),
         ),
     ],
     &[
-        (1, "schema_url", Kind::Text),
-        (2, "type", Kind::Text),
-        (3, "id_keys", Kind::Text),
-        (4, "description_keys", Kind::Text),
+        (1, "schema_url", TEXT),
+        (2, "type", TEXT),
+        (3, "id_keys", TEXT),
+        (4, "description_keys", TEXT),
     ],
     &[
-        (
-            field::scope_spans::SCOPE,
-            "scope",
-            Kind::Message(Message::Scope),
-        ),
-        (
-            field::scope_spans::SPANS,
-            "spans",
-            Kind::Message(Message::Span),
-        ),
-        (field::scope_spans::SCHEMA_URL, "schema_url", Kind::Text),
+        (field::scope_spans::SCOPE, "scope", message(Message::Scope)),
+        (field::scope_spans::SPANS, "spans", message(Message::Span)),
+        (field::scope_spans::SCHEMA_URL, "schema_url", TEXT),
     ],
     &[
-        (field::scope::NAME, "name", Kind::Text),
-        (field::scope::VERSION, "version", Kind::Text),
+        (field::scope::NAME, "name", TEXT),
+        (field::scope::VERSION, "version", TEXT),
         (
             field::scope::ATTRIBUTES,
             "attributes",
-            Kind::Message(Message::KeyValue),
+            message(Message::KeyValue),
         ),
         (
             field::scope::DROPPED_ATTRIBUTES_COUNT,
             "dropped_attributes_count",
-            Kind::Varint,
+            VARINT,
         ),
     ],
     &[
-        (field::span::TRACE_ID, "trace_id", Kind::TraceId),
-        (field::span::SPAN_ID, "span_id", Kind::SpanId),
-        (field::span::TRACE_STATE, "trace_state", Kind::Text),
-        (field::span::PARENT_SPAN_ID, "parent_span_id", Kind::SpanId),
-        (field::span::NAME, "name", Kind::Text),
-        (field::span::KIND, "kind", Kind::Varint),
+        (field::span::TRACE_ID, "trace_id", TRACE_ID),
+        (field::span::SPAN_ID, "span_id", SPAN_ID),
+        (field::span::TRACE_STATE, "trace_state", TEXT),
+        (field::span::PARENT_SPAN_ID, "parent_span_id", SPAN_ID),
+        (field::span::NAME, "name", TEXT),
+        (field::span::KIND, "kind", VARINT),
         (
             field::span::START_TIME_UNIX_NANO,
             "start_time_unix_nano",
-            Kind::Fixed64,
+            FIXED64,
         ),
         (
             field::span::END_TIME_UNIX_NANO,
             "end_time_unix_nano",
-            Kind::Fixed64,
+            FIXED64,
         ),
         (
             field::span::ATTRIBUTES,
             "attributes",
-            Kind::Message(Message::KeyValue),
+            message(Message::KeyValue),
         ),
         (
             field::span::DROPPED_ATTRIBUTES_COUNT,
             "dropped_attributes_count",
-            Kind::Varint,
+            VARINT,
         ),
-        (field::span::EVENTS, "events", Kind::Message(Message::Event)),
+        (field::span::EVENTS, "events", message(Message::Event)),
         (
             field::span::DROPPED_EVENTS_COUNT,
             "dropped_events_count",
-            Kind::Varint,
+            VARINT,
         ),
-        (field::span::LINKS, "links", Kind::Message(Message::Link)),
+        (field::span::LINKS, "links", message(Message::Link)),
         (
             field::span::DROPPED_LINKS_COUNT,
             "dropped_links_count",
-            Kind::Varint,
+            VARINT,
         ),
-        (
-            field::span::STATUS,
-            "status",
-            Kind::Message(Message::Status),
-        ),
-        (field::span::FLAGS, "flags", Kind::Fixed32),
+        (field::span::STATUS, "status", message(Message::Status)),
+        (field::span::FLAGS, "flags", FIXED32),
     ],
     &[
-        (
-            field::event::TIME_UNIX_NANO,
-            "time_unix_nano",
-            Kind::Fixed64,
-        ),
-        (field::event::NAME, "name", Kind::Text),
+        (field::event::TIME_UNIX_NANO, "time_unix_nano", FIXED64),
+        (field::event::NAME, "name", TEXT),
         (
             field::event::ATTRIBUTES,
             "attributes",
-            Kind::Message(Message::KeyValue),
+            message(Message::KeyValue),
         ),
         (
             field::event::DROPPED_ATTRIBUTES_COUNT,
             "dropped_attributes_count",
-            Kind::Varint,
+            VARINT,
         ),
     ],
     &[
-        (field::link::TRACE_ID, "trace_id", Kind::TraceId),
-        (field::link::SPAN_ID, "span_id", Kind::SpanId),
-        (field::link::TRACE_STATE, "trace_state", Kind::Text),
+        (field::link::TRACE_ID, "trace_id", TRACE_ID),
+        (field::link::SPAN_ID, "span_id", SPAN_ID),
+        (field::link::TRACE_STATE, "trace_state", TEXT),
         (
             field::link::ATTRIBUTES,
             "attributes",
-            Kind::Message(Message::KeyValue),
+            message(Message::KeyValue),
         ),
         (
             field::link::DROPPED_ATTRIBUTES_COUNT,
             "dropped_attributes_count",
-            Kind::Varint,
+            VARINT,
         ),
-        (field::link::FLAGS, "flags", Kind::Fixed32),
+        (field::link::FLAGS, "flags", FIXED32),
     ],
     &[
-        (field::status::MESSAGE, "message", Kind::Text),
-        (field::status::CODE, "code", Kind::Varint),
+        (field::status::MESSAGE, "message", TEXT),
+        (field::status::CODE, "code", VARINT),
     ],
     &[
-        (field::key_value::KEY, "key", Kind::Text),
-        (
-            field::key_value::VALUE,
-            "value",
-            Kind::Message(Message::AnyValue),
-        ),
-        (KEY_STRINDEX, "key_strindex", Kind::Varint),
+        (field::key_value::KEY, "key", TEXT),
+        (field::key_value::VALUE, "value", message(Message::AnyValue)),
+        (KEY_STRINDEX, "key_strindex", VARINT),
     ],
     &[
-        (field::any_value::STRING_VALUE, "string_value", Kind::Text),
-        (field::any_value::BOOL_VALUE, "bool_value", Kind::Varint),
-        (field::any_value::INT_VALUE, "int_value", Kind::Varint),
-        (
-            field::any_value::DOUBLE_VALUE,
-            "double_value",
-            Kind::Fixed64,
-        ),
+        (field::any_value::STRING_VALUE, "string_value", TEXT),
+        (field::any_value::BOOL_VALUE, "bool_value", VARINT),
+        (field::any_value::INT_VALUE, "int_value", VARINT),
+        (field::any_value::DOUBLE_VALUE, "double_value", FIXED64),
         (
             field::any_value::ARRAY_VALUE,
             "array_value",
-            Kind::Message(Message::ArrayValue),
+            message(Message::ArrayValue),
         ),
         (
             field::any_value::KVLIST_VALUE,
             "kvlist_value",
-            Kind::Message(Message::KeyValueList),
+            message(Message::KeyValueList),
         ),
-        (field::any_value::BYTES_VALUE, "bytes_value", Kind::Bytes),
-        (STRING_VALUE_STRINDEX, "string_value_strindex", Kind::Varint),
+        (field::any_value::BYTES_VALUE, "bytes_value", BYTES),
+        (STRING_VALUE_STRINDEX, "string_value_strindex", VARINT),
     ],
-    &[(
-        field::list::VALUES,
-        "values",
-        Kind::Message(Message::AnyValue),
-    )],
-    &[(
-        field::list::VALUES,
-        "values",
-        Kind::Message(Message::KeyValue),
-    )],
+    &[(field::list::VALUES, "values", message(Message::AnyValue))],
+    &[(field::list::VALUES, "values", message(Message::KeyValue))],
 ];
 
 /// `KeyValue.key_strindex`: an index into a table that only profiles have.
@@ -314,17 +314,17 @@ mod tests {
 
     #[test]
     fn a_field_has_one_tag_and_its_other_wire_types_are_mistakes() {
-        assert_eq!(Message::Span.kind(0x85), Kind::Fixed32);
-        assert_eq!(Message::Span.kind(0x80), Kind::Mistyped);
-        assert_eq!(Message::Span.kind(0x86), Kind::Unknown);
-        assert_eq!(Message::Span.kind(0x88), Kind::Unknown);
-        assert_eq!(Message::Span.kind(u32::MAX), Kind::Unknown);
-        assert_eq!(Message::Status.kind(0x08), Kind::Unknown);
+        assert_eq!(Message::Span.entry(0x85).kind, Kind::Fixed32);
+        assert_eq!(Message::Span.entry(0x80).kind, Kind::Mistyped);
+        assert_eq!(Message::Span.entry(0x86).kind, Kind::Unknown);
+        assert_eq!(Message::Span.entry(0x88).kind, Kind::Unknown);
+        assert_eq!(Message::Span.entry(u32::MAX).kind, Kind::Unknown);
+        assert_eq!(Message::Status.entry(0x08).kind, Kind::Unknown);
         assert_eq!(
-            Message::Request.kind(0x0a),
-            Kind::Message(Message::ResourceSpans)
+            Message::Request.entry(0x0a),
+            message(Message::ResourceSpans)
         );
-        assert_eq!(Message::Request.kind(0x0b), Kind::Mistyped);
+        assert_eq!(Message::Request.entry(0x0b).kind, Kind::Mistyped);
     }
 
     #[test]

@@ -12,7 +12,8 @@
 use core::fmt;
 
 use super::raw::{self, Fault, MAX_DEPTH};
-use super::schema::{Kind, Message};
+use super::schema::{Entry, Kind, Message};
+use super::utf8::is_utf8;
 use super::view;
 
 /// How large a request may be.
@@ -360,16 +361,21 @@ impl Walk {
             let field = rest;
             let fail = |fault| Fail::new(fault, field);
             let (tag, after) = raw::read_tag(rest).map_err(fail)?;
-            rest = match message.kind(tag) {
-                Kind::Message(Message::KeyValue) => {
-                    let (inner, after) = raw::read_len(after).map_err(fail)?;
-                    if depth < 2 || !is_plain(inner) {
+            let Entry {
+                kind,
+                message: inner,
+            } = message.entry(tag);
+            rest = match kind {
+                Kind::KeyValue => {
+                    let (key_value, after) = raw::read_len(after).map_err(fail)?;
+                    // A key and a value are two levels.
+                    if depth < 2 || !is_plain(key_value) {
                         let depth = depth.checked_sub(1).ok_or(Fault::Depth).map_err(fail)?;
-                        self.message(Message::KeyValue, inner, depth)?;
+                        self.message(Message::KeyValue, key_value, depth)?;
                     }
                     after
                 }
-                Kind::Message(inner) => {
+                Kind::Message => {
                     let (payload, after) = raw::read_len(after).map_err(fail)?;
                     let depth = depth.checked_sub(1).ok_or(Fault::Depth).map_err(fail)?;
                     match inner {
@@ -383,7 +389,7 @@ impl Walk {
                 }
                 Kind::Text => {
                     let (text, after) = raw::read_len(after).map_err(fail)?;
-                    if !is_ascii(text) && core::str::from_utf8(text).is_err() {
+                    if !is_utf8(text) {
                         return Err(fail(Fault::Utf8));
                     }
                     after
@@ -403,7 +409,7 @@ impl Walk {
                     }
                     after
                 }
-                Kind::Varint => raw::read_varint(after).map_err(fail)?.1,
+                Kind::Varint => raw::skip_varint(after).map_err(fail)?,
                 Kind::Fixed64 => after.get(8..).ok_or(Fault::Truncated).map_err(fail)?,
                 Kind::Fixed32 => after.get(4..).ok_or(Fault::Truncated).map_err(fail)?,
                 Kind::Mistyped => return Err(fail(Fault::UnexpectedWireType)),
@@ -422,7 +428,7 @@ impl Walk {
 }
 
 /// Whether these are the fields of a `KeyValue` as nearly everyone writes it: a key of less than 128 bytes, then one
-/// plain value of less than 128 bytes, all text ASCII. `false` says nothing.
+/// plain value of less than 128 bytes, all text UTF-8. `false` says nothing.
 #[inline]
 fn is_plain(key_value: &[u8]) -> bool {
     let [0x0a, key_len @ 0..=0x7f, rest @ ..] = key_value else {
@@ -438,32 +444,10 @@ fn is_plain(key_value: &[u8]) -> bool {
         return false;
     }
     match value {
-        // The tags and lengths are ASCII too: one look at all of it.
-        [0x0a, len @ 0..=0x7f, text @ ..] => text.len() == usize::from(*len) && is_ascii(key_value),
-        [0x10 | 0x18, number @ ..] => {
-            matches!(raw::read_varint(number), Ok((_, []))) && is_ascii(key)
-        }
-        [0x21, double @ ..] => double.len() == 8 && is_ascii(key),
+        // Tags and lengths are ASCII too, so that all of it is text if the key and the value are.
+        [0x0a, len @ 0..=0x7f, text @ ..] => text.len() == usize::from(*len) && is_utf8(key_value),
+        [0x10 | 0x18, number @ ..] => matches!(raw::skip_varint(number), Ok([])) && is_utf8(key),
+        [0x21, double @ ..] => double.len() == 8 && is_utf8(key),
         _ => false,
-    }
-}
-
-/// Whether no byte has its top bit set.
-#[inline]
-fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Two loads that may overlap cover 8 to 16 bytes, four cover up to 32.
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        let mut seen = u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last);
-        if bytes.len() > 32 {
-            for chunk in bytes.as_chunks::<16>().0 {
-                seen |= u128::from_ne_bytes(*chunk);
-            }
-        }
-        seen & (u128::from(HIGH) << 64 | u128::from(HIGH)) == 0
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & HIGH == 0
-    } else {
-        bytes.iter().fold(0, |seen, byte| seen | byte) < 0x80
     }
 }

@@ -329,11 +329,7 @@ impl<'a> Merged<'a> {
     /// The fields of the message that is this field of its parent; `None` if it does not occur.
     #[inline]
     fn within(parent: &'a [u8], number: u32) -> Option<Self> {
-        Self::first_of(Fields::new(parent), number)
-    }
-
-    #[inline]
-    fn first_of(mut parent: Fields<'a>, number: u32) -> Option<Self> {
+        let mut parent = Fields::new(parent);
         let record = next_message(&mut parent, number)?;
         Some(Self {
             record,

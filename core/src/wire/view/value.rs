@@ -11,14 +11,35 @@ use crate::wire::schema::STRING_VALUE_STRINDEX;
 #[derive(Clone, Copy)]
 pub struct KeyValue<'a> {
     bytes: &'a [u8],
+    key: &'a [u8],
+    value: Option<Merged<'a>>,
 }
 
 impl<'a> KeyValue<'a> {
     /// The attribute with these bytes, without tag and length.
     #[must_use]
     #[inline]
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let mut attribute = Self {
+            bytes,
+            key: &[],
+            value: None,
+        };
+        let mut fields = Fields::new(bytes);
+        while let Some(found) = fields.next() {
+            match (found.number, found.payload) {
+                (key_value::KEY, Payload::Len(text)) => attribute.key = text,
+                (key_value::VALUE, Payload::Len(value)) if attribute.value.is_none() => {
+                    attribute.value = Some(Merged {
+                        record: Fields::new(value),
+                        parent: fields,
+                        number: key_value::VALUE,
+                    });
+                }
+                _ => {}
+            }
+        }
+        attribute
     }
 
     /// The bytes of the attribute, without tag and length.
@@ -30,13 +51,13 @@ impl<'a> KeyValue<'a> {
     /// The key; empty if nobody said.
     #[must_use]
     pub fn key(&self) -> &'a str {
-        Merged::of(self.bytes).text(key_value::KEY)
+        text_of(self.key)
     }
 
     /// The value; [`Value::Empty`] if there is none.
     #[must_use]
     pub fn value(&self) -> Value<'a> {
-        Merged::within(self.bytes, key_value::VALUE).map_or(Value::Empty, Value::read)
+        self.value.map_or(Value::Empty, Value::read)
     }
 }
 
@@ -52,7 +73,7 @@ impl<'a> Repeated<'a, KeyValue<'a>> {
     /// ```
     #[must_use]
     pub fn get(mut self, key: &str) -> Option<Value<'a>> {
-        self.find(|attribute| attribute.key() == key)
+        self.find(|attribute| attribute.key == key.as_bytes())
             .map(|attribute| attribute.value())
     }
 }
