@@ -1,1 +1,212 @@
 //! The span this thread is in.
+//!
+//! A thread holds a copy of the context of the span that was [entered](Span::enter) last. New spans are its children
+//! unless they are told otherwise. No borrow of the thread's cell is held while a caller's code runs.
+
+use core::cell::{Cell, RefCell};
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::thread_local;
+
+use pin_project_lite::pin_project;
+
+use crate::context::SpanContext;
+use crate::span::Span;
+
+struct Current {
+    context: RefCell<SpanContext>,
+    /// How many guards ask for silence.
+    suppressed: Cell<usize>,
+}
+
+thread_local! {
+    static CURRENT: Current =
+        const { Current { context: RefCell::new(SpanContext::INVALID), suppressed: Cell::new(0) } };
+}
+
+/// The context of the span this thread is in; an invalid one outside of any.
+///
+/// Also invalid while the thread is being torn down.
+///
+/// ```
+/// use spanwire_core::current;
+///
+/// assert!(!current::context().is_valid());
+/// ```
+#[must_use]
+#[inline]
+pub fn context() -> SpanContext {
+    CURRENT
+        .try_with(|current| {
+            current
+                .context
+                .try_borrow()
+                .ok()
+                .map(|context| context.clone())
+        })
+        .ok()
+        .flatten()
+        .unwrap_or(SpanContext::INVALID)
+}
+
+fn replace(context: SpanContext) -> SpanContext {
+    CURRENT
+        .try_with(|current| match current.context.try_borrow_mut() {
+            Ok(mut place) => core::mem::replace(&mut *place, context),
+            Err(_) => SpanContext::INVALID,
+        })
+        .unwrap_or(SpanContext::INVALID)
+}
+
+/// Makes this context the current one of this thread until the guard is dropped.
+///
+/// Guards are dropped in the reverse order of their making, as scopes do; also by a panic. One that is dropped out of
+/// order restores what it replaced.
+pub fn enter(context: SpanContext) -> Entered {
+    Entered {
+        previous: Some(replace(context)),
+        _stays: PhantomData,
+    }
+}
+
+/// Keeps a span current; restores the one before when dropped.
+#[must_use = "dropping the guard leaves the span at once"]
+#[derive(Debug)]
+pub struct Entered {
+    previous: Option<SpanContext>,
+    /// The guard restores the cell of the thread it was made on.
+    _stays: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(previous) = self.previous.take() {
+            drop(replace(previous));
+        }
+    }
+}
+
+impl Span<'_> {
+    /// Makes this span the current one of this thread until the guard is dropped. The span may end before.
+    ///
+    /// ```
+    /// use spanwire_core::current;
+    /// use spanwire_core::context::SpanContext;
+    /// use spanwire_core::span::Span;
+    ///
+    /// let span = Span::unrecorded(SpanContext::INVALID);
+    /// let entered = span.enter();
+    /// assert_eq!(&current::context(), span.context());
+    /// drop(entered);
+    /// ```
+    pub fn enter(&self) -> Entered {
+        enter(self.context().clone())
+    }
+
+    /// Runs `run` with this span as the current one.
+    pub fn in_scope<R>(&self, run: impl FnOnce() -> R) -> R {
+        let _entered = self.enter();
+        run()
+    }
+}
+
+/// Silences this thread until the guard is dropped: spans that are started are not recorded, and have no context.
+///
+/// For threads that carry spans away, so that a pipeline never traces itself.
+pub fn suppress() -> Suppressed {
+    let _ = CURRENT.try_with(|current| {
+        current
+            .suppressed
+            .set(current.suppressed.get().saturating_add(1))
+    });
+    Suppressed {
+        _stays: PhantomData,
+    }
+}
+
+/// Whether this thread is silenced.
+#[must_use]
+#[inline]
+pub fn is_suppressed() -> bool {
+    CURRENT
+        .try_with(|current| current.suppressed.get() > 0)
+        .unwrap_or(false)
+}
+
+/// Keeps a thread silent until it is dropped.
+#[must_use = "dropping the guard ends the silence at once"]
+#[derive(Debug)]
+pub struct Suppressed {
+    _stays: PhantomData<*const ()>,
+}
+
+impl Drop for Suppressed {
+    fn drop(&mut self) {
+        let _ = CURRENT.try_with(|current| {
+            current
+                .suppressed
+                .set(current.suppressed.get().saturating_sub(1))
+        });
+    }
+}
+
+pin_project! {
+    /// A future that is in a span whenever it is polled. Made by [`InSpan::in_span`].
+    ///
+    /// The span ends when the future has finished, or is dropped.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Traced<'a, F> {
+        #[pin]
+        future: F,
+        span: Option<Span<'a>>,
+    }
+}
+
+impl<'a, F> Traced<'a, F> {
+    /// The span, until the future has finished.
+    #[must_use]
+    pub fn span(&self) -> Option<&Span<'a>> {
+        self.span.as_ref()
+    }
+}
+
+impl<F: Future> Future for Traced<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let entered = this.span.as_ref().map(Span::enter);
+        let poll = this.future.poll(context);
+        drop(entered);
+        if poll.is_ready() {
+            *this.span = None;
+        }
+        poll
+    }
+}
+
+/// Puts futures into spans.
+///
+/// ```
+/// use spanwire_core::context::SpanContext;
+/// use spanwire_core::current::{self, InSpan};
+/// use spanwire_core::span::Span;
+///
+/// let span = Span::unrecorded(SpanContext::INVALID);
+/// let work = async { current::context() }.in_span(span);
+/// # let _ = work;
+/// ```
+pub trait InSpan: Future + Sized {
+    /// This future, in `span` whenever it is polled. The span ends when the future has finished, or is dropped.
+    fn in_span(self, span: Span<'_>) -> Traced<'_, Self> {
+        Traced {
+            future: self,
+            span: Some(span),
+        }
+    }
+}
+
+impl<F: Future> InSpan for F {}

@@ -3,7 +3,7 @@
 //! OpenTelemetry trace SDK, "Id Generators"; W3C Trace Context Level 2, section 3.2.2.3.
 
 use crate::id::{SpanId, TraceId};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{Ordering, StaticAtomicUsize};
 
 /// Makes the ids of new traces and spans.
 pub trait IdGenerator: Send + Sync {
@@ -49,13 +49,11 @@ impl<G: IdGenerator + ?Sized> IdGenerator for &G {
 #[derive(Debug)]
 pub struct SeededIds {
     keys: [u64; 4],
-    #[cfg(not(spanwire_loom))]
-    next: AtomicUsize,
+    next: StaticAtomicUsize,
 }
 
 impl SeededIds {
     /// The generator that starts from this seed.
-    #[cfg(not(spanwire_loom))]
     #[must_use]
     pub const fn new(seed: [u8; 32]) -> Self {
         let mut keys = [0; 4];
@@ -66,15 +64,12 @@ impl SeededIds {
         }
         Self {
             keys,
-            next: AtomicUsize::new(1),
+            next: StaticAtomicUsize::new(1),
         }
     }
 
     fn count(&self) -> u64 {
-        #[cfg(not(spanwire_loom))]
-        return self.next.fetch_add(1, Ordering::Relaxed) as u64;
-        #[cfg(spanwire_loom)]
-        0
+        self.next.fetch_add(1, Ordering::Relaxed) as u64
     }
 
     fn hash(&self, key: usize, count: u64) -> u64 {

@@ -11,6 +11,14 @@ pub(crate) use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(all(not(spanwire_loom), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+/// Atomics that loom does not watch, for what lives in a `static`.
+#[cfg(feature = "portable-atomic")]
+pub(crate) use portable_atomic::AtomicUsize as StaticAtomicUsize;
+
+/// Atomics that loom does not watch, for what lives in a `static`.
+#[cfg(not(feature = "portable-atomic"))]
+pub(crate) use core::sync::atomic::AtomicUsize as StaticAtomicUsize;
+
 /// A cell whose owner is settled by other means; loom watches who enters it.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(

@@ -34,6 +34,13 @@ pub struct InstrumentationScope {
     bytes: Bytes,
 }
 
+impl From<&str> for InstrumentationScope {
+    /// The scope of this name, without version.
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
 impl InstrumentationScope {
     /// The scope with this name and nothing else.
     #[must_use]

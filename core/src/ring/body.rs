@@ -7,6 +7,14 @@ use crate::wire::encode::Put;
 /// No page.
 const NONE: u32 = u32::MAX;
 
+impl Mark {
+    /// Bytes written before the mark.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.len as usize
+    }
+}
+
 /// A chain of pages that one span owns. Must be [released](Self::release) to the slab it was reserved from.
 #[derive(Debug)]
 pub(crate) struct Body {
@@ -168,7 +176,7 @@ impl Body {
         }
     }
 
-    /// Takes back all that was written since a mark of this body.
+    /// Goes to a mark of this body; what was written behind it is gone.
     pub(crate) fn rewind(&mut self, mark: Mark) {
         if mark.current == NONE {
             self.current = self.first;
@@ -181,6 +189,22 @@ impl Body {
                 len: self.len,
             } = mark;
         }
+    }
+
+    /// Goes to this offset, at most the end: what is written next stands there. Returns the place it was at.
+    pub(crate) fn seek(&mut self, pages: &Pages, at: usize) -> Mark {
+        let before = self.mark();
+        let at = at.min(self.len());
+        let mut left = at;
+        let mut number = self.first;
+        while left > PAYLOAD {
+            number = self.next(pages, number);
+            left -= PAYLOAD;
+        }
+        self.current = number;
+        self.filled = left as u32;
+        self.len = at as u32;
+        before
     }
 
     /// Calls `each` with the bytes, piece by piece, in order.

@@ -39,9 +39,11 @@ use crate::clock::Moment;
 use crate::sync::Ordering;
 
 pub use self::block::Sealed;
-pub(crate) use self::body::{Body, Mark};
+pub(crate) use self::body::{Body, BodyWriter};
 pub(crate) use self::pages::Pages;
 use self::shard::{Guard, Open, Shard};
+#[cfg(feature = "alloc")]
+pub(crate) use self::storage::Layout;
 pub use self::storage::Ring;
 #[cfg(not(spanwire_loom))]
 pub use self::storage::Storage;

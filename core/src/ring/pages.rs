@@ -128,6 +128,16 @@ impl Pages {
         unsafe { arena::write(self.bytes(), page.number as usize * PAGE, PAGE) }
     }
 
+    /// Pages that spans hold. Threads must be at rest.
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        let kept = match &self.0 {
+            Place::Static { .. } => 0,
+            Place::Heap(slab) => slab.kept_pages(),
+        };
+        self.bytes().len() / PAGE - self.free().count() - kept
+    }
+
     /// Pages that no span holds and no thread keeps.
     #[cfg(test)]
     pub(crate) fn shared_free(&self) -> usize {
@@ -206,6 +216,15 @@ mod heap {
             }))
         }
 
+        #[cfg(test)]
+        pub(super) fn kept_pages(&self) -> usize {
+            // SAFETY: a test asks while no thread starts or ends spans of this slab.
+            self.kept
+                .iter()
+                .map(|kept| kept.0.0.with(|stack| unsafe { (*stack).len }))
+                .sum()
+        }
+
         #[inline]
         pub(super) fn pop(&self, seat: &Seat) -> Option<u32> {
             self.stack(seat, |stack| {
@@ -249,6 +268,14 @@ mod heap {
                 kept: (0..SEATS).map(|_| empty()).collect(),
                 keep: (pages / 64).min(KEEP),
             }))
+        }
+
+        /// The bytes it holds on the heap.
+        pub(crate) fn heap_bytes(&self) -> usize {
+            match &self.0 {
+                Place::Static { .. } => 0,
+                Place::Heap(slab) => Self::bytes_of(slab.bytes.len() / PAGE),
+            }
         }
 
         /// The bytes of a slab of this many pages, all parts included.

@@ -293,6 +293,14 @@ mod heap {
     }
 
     impl Ring {
+        /// The bytes it holds on the heap.
+        pub(crate) fn heap_bytes(&self) -> usize {
+            match &self.0 {
+                Place::Static(_) => 0,
+                Place::Heap(parts) => parts.layout.bytes(),
+            }
+        }
+
         /// A ring of these measures. Its memory is mapped by the system when a block is first used.
         pub(crate) fn on_heap(layout: Layout) -> Self {
             let max_shards = layout.max_shards.max(layout.shards).max(1);

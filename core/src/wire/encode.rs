@@ -3,6 +3,7 @@
 //! Lengths of keys and values have a closed form, so a value is measured before its first byte is written and every
 //! length is a minimal varint. The same functions write into a page, a block, a fixed buffer or a `Vec`.
 
+use core::cell::Cell;
 use core::fmt;
 
 use super::field::{self, WireType};
@@ -211,40 +212,38 @@ pub fn write_fixed32_field(out: &mut impl Put, number: u32, value: u32) {
 #[must_use]
 #[inline]
 pub fn key_value_len(attribute: &KeyValue<'_>, limit: ValueLimit) -> usize {
-    key_value_len_at(attribute, limit, NESTING)
+    Coder::fresh(limit).key_value_len(attribute)
 }
 
 /// The bytes of an `AnyValue` message, without the tag and length of the field that holds it.
 #[must_use]
 #[inline]
 pub fn value_len(value: &Value<'_>, limit: ValueLimit) -> usize {
-    value_len_at(value, limit, NESTING)
+    Coder::fresh(limit).value_len(value)
 }
 
-/// Writes a `KeyValue` message: as many bytes as [`key_value_len`] says.
+/// Writes a `KeyValue` message: as many bytes as [`key_value_len`] says, unless a `Display` value changed in between.
 ///
 /// # Errors
 /// A `Display` value did not write the text it was measured by; what was written must be taken back.
-#[inline]
 pub fn write_key_value(
     out: &mut impl Put,
     attribute: &KeyValue<'_>,
     limit: ValueLimit,
 ) -> Result<(), Inconsistent> {
-    write_key_value_at(out, attribute, limit, NESTING)
+    Coder::new(limit, &Memo::default()).write_key_value(out, attribute)
 }
 
-/// Writes an `AnyValue` message: as many bytes as [`value_len`] says.
+/// Writes an `AnyValue` message: as many bytes as [`value_len`] says, unless a `Display` value changed in between.
 ///
 /// # Errors
 /// A `Display` value did not write the text it was measured by; what was written must be taken back.
-#[inline]
 pub fn write_value(
     out: &mut impl Put,
     value: &Value<'_>,
     limit: ValueLimit,
 ) -> Result<(), Inconsistent> {
-    write_value_at(out, value, limit, NESTING)
+    Coder::new(limit, &Memo::default()).write_value(out, value)
 }
 
 /// The bytes of one `KeyValue` field for each attribute that counts: for a repeated key only the last.
@@ -255,7 +254,8 @@ pub fn attributes_len(number: u32, attributes: &[KeyValue<'_>], limit: ValueLimi
         .sum()
 }
 
-/// Writes one `KeyValue` field for each attribute that counts: as many bytes as [`attributes_len`] says.
+/// Writes one `KeyValue` field for each attribute that counts: as many bytes as [`attributes_len`] says, unless a
+/// `Display` value changed in between.
 ///
 /// # Errors
 /// A `Display` value did not write the text it was measured by; what was written must be taken back.
@@ -265,102 +265,305 @@ pub fn write_attributes(
     attributes: &[KeyValue<'_>],
     limit: ValueLimit,
 ) -> Result<(), Inconsistent> {
-    for attribute in unique(attributes) {
-        write_len_prefix(out, number, key_value_len(attribute, limit));
-        write_key_value(out, attribute, limit)?;
-    }
-    Ok(())
+    unique(attributes).try_for_each(|attribute| {
+        let memo = Memo::default();
+        let coder = Coder::new(limit, &memo);
+        write_len_prefix(out, number, coder.key_value_len(attribute));
+        coder.write_key_value(out, attribute)
+    })
 }
 
-/// The attributes with a key, each key once: the last value wins.
+/// The attributes with a key, each key once: in the order of their first mention, with their last value.
 pub fn unique<'s, 'a>(
     attributes: &'s [KeyValue<'a>],
 ) -> impl Iterator<Item = &'s KeyValue<'a>> + Clone {
-    attributes.iter().enumerate().filter_map(|(at, attribute)| {
-        let later = attributes.get(at + 1..).unwrap_or_default();
-        let last = !later.iter().any(|other| other.key == attribute.key);
-        (last && !attribute.key.is_empty()).then_some(attribute)
-    })
+    let same = |key: &'s str| move |other: &&'s KeyValue<'a>| other.key == key;
+    attributes
+        .iter()
+        .enumerate()
+        .filter_map(move |(at, attribute)| {
+            let (before, after) = attributes.split_at_checked(at)?;
+            if attribute.key.is_empty() || before.iter().any(|other| other.key == attribute.key) {
+                return None;
+            }
+            after.iter().rfind(same(attribute.key))
+        })
 }
 
+/// Whether a text is made by `Display` somewhere in a value: it is then to be measured once and remembered.
+#[must_use]
 #[inline]
-fn key_value_len_at(attribute: &KeyValue<'_>, limit: ValueLimit, nesting: usize) -> usize {
-    len_field_len(field::key_value::KEY, attribute.key.len())
-        + len_field_len(
-            field::key_value::VALUE,
-            value_len_at(&attribute.value, limit, nesting),
-        )
+pub(crate) fn is_displayed(value: &Value<'_>) -> bool {
+    match value {
+        Value::Display(_) => true,
+        Value::Array(values) => values.iter().any(is_displayed),
+        Value::Map(entries) => entries.iter().any(|entry| is_displayed(&entry.value)),
+        _ => false,
+    }
 }
 
-#[inline]
-fn write_key_value_at(
-    out: &mut impl Put,
-    attribute: &KeyValue<'_>,
+/// How long the texts are that `Display` makes.
+///
+/// A length stands in front of each message around a text. All of them must rest on one measurement, whatever a
+/// `Display` implementation does when it is asked again.
+pub(crate) trait Texts<'t> {
+    /// Whether writing may come to another length than measuring.
+    const MAY_FAIL: bool;
+
+    /// The bytes of a text. `None` when there are too many to remember.
+    fn len(&self, text: &'t (dyn fmt::Display + 't), limit: ValueLimit) -> Option<usize>;
+}
+
+/// Measures a text whenever it is asked. For values without texts made by `Display`, and for estimates.
+pub(crate) struct Fresh;
+
+impl<'t> Texts<'t> for Fresh {
+    const MAY_FAIL: bool = false;
+
+    #[inline]
+    fn len(&self, text: &'t (dyn fmt::Display + 't), limit: ValueLimit) -> Option<usize> {
+        Some(Measure::of(text, limit))
+    }
+}
+
+/// The texts of one attribute, event or link that are remembered. What has more of them is not written.
+const TEXTS: usize = 16;
+
+/// A text, and its length.
+type Known<'t> = (&'t (dyn fmt::Display + 't), usize);
+
+/// Measures each text once.
+#[derive(Default)]
+pub(crate) struct Memo<'t> {
+    known: [Cell<Option<Known<'t>>>; TEXTS],
+}
+
+impl<'t> Texts<'t> for Memo<'t> {
+    const MAY_FAIL: bool = true;
+
+    fn len(&self, text: &'t (dyn fmt::Display + 't), limit: ValueLimit) -> Option<usize> {
+        for place in &self.known {
+            match place.get() {
+                #[allow(
+                    ambiguous_wide_pointer_comparisons,
+                    reason = "copies of one reference have one vtable"
+                )]
+                Some((known, len)) if core::ptr::eq(known, text) => return Some(len),
+                Some(_) => {}
+                None => {
+                    let len = Measure::of(text, limit);
+                    place.set(Some((text, len)));
+                    return Some(len);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Measures and writes values under one limit, with one measurement of each text.
+pub(crate) struct Coder<'m, T> {
     limit: ValueLimit,
-    nesting: usize,
-) -> Result<(), Inconsistent> {
-    write_len_field(out, field::key_value::KEY, attribute.key.as_bytes());
-    write_len_prefix(
-        out,
-        field::key_value::VALUE,
-        value_len_at(&attribute.value, limit, nesting),
-    );
-    write_value_at(out, &attribute.value, limit, nesting)
+    texts: &'m T,
 }
 
-#[inline]
-fn value_len_at(value: &Value<'_>, limit: ValueLimit, nesting: usize) -> usize {
-    use field::any_value as any;
-    match *value {
-        Value::Empty => 0,
-        Value::Bool(_) => 2,
-        Value::Int(number) => varint_field_len(any::INT_VALUE, number as u64),
-        Value::Double(_) => 9,
-        Value::Str(text) => len_field_len(any::STRING_VALUE, limit.cut(text).len()),
-        Value::Bytes(bytes) => len_field_len(any::BYTES_VALUE, limit.cut_bytes(bytes).len()),
-        _ => compound_len(value, limit, nesting),
+impl<T> Clone for Coder<'_, T> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-fn compound_len(value: &Value<'_>, limit: ValueLimit, nesting: usize) -> usize {
-    use field::any_value as any;
-    if let Value::Display(text) = value {
-        return len_field_len(any::STRING_VALUE, Measure::of(*text, limit));
-    }
-    let number = match value {
-        Value::Map(_) => any::KVLIST_VALUE,
-        _ => any::ARRAY_VALUE,
-    };
-    match list_len(value, limit, nesting) {
-        Some(list) => len_field_len(number, list),
-        None => 0,
+impl<T> Copy for Coder<'_, T> {}
+
+impl Coder<'static, Fresh> {
+    #[inline]
+    pub(crate) fn fresh(limit: ValueLimit) -> Self {
+        Self {
+            limit,
+            texts: &Fresh,
+        }
     }
 }
 
-/// The bytes of the `ArrayValue` or `KeyValueList` message, or `None` where it lies too deep.
-fn list_len(value: &Value<'_>, limit: ValueLimit, nesting: usize) -> Option<usize> {
-    let each = |len: usize| len_field_len(field::list::VALUES, len);
-    if let Value::Map(entries) = value {
-        let nesting = nesting.checked_sub(MAP_NESTING)?;
-        return Some(
-            unique(entries)
-                .map(|entry| each(key_value_len_at(entry, limit, nesting)))
-                .sum(),
+impl<'m, 't, T: Texts<'t>> Coder<'m, T> {
+    #[inline]
+    pub(crate) fn new(limit: ValueLimit, texts: &'m T) -> Self {
+        Self { limit, texts }
+    }
+
+    #[inline]
+    pub(crate) fn key_value_len(self, attribute: &KeyValue<'t>) -> usize {
+        self.key_value_len_at(attribute, NESTING)
+    }
+
+    #[inline]
+    pub(crate) fn value_len(self, value: &Value<'t>) -> usize {
+        self.value_len_at(value, NESTING)
+    }
+
+    #[inline]
+    pub(crate) fn write_key_value(
+        self,
+        out: &mut impl Put,
+        attribute: &KeyValue<'t>,
+    ) -> Result<(), Inconsistent> {
+        self.write_key_value_at(out, attribute, NESTING)
+    }
+
+    #[inline]
+    pub(crate) fn write_value(
+        self,
+        out: &mut impl Put,
+        value: &Value<'t>,
+    ) -> Result<(), Inconsistent> {
+        self.write_value_at(out, value, NESTING)
+    }
+
+    #[inline]
+    fn key_value_len_at(self, attribute: &KeyValue<'t>, nesting: usize) -> usize {
+        len_field_len(field::key_value::KEY, attribute.key.len())
+            + len_field_len(
+                field::key_value::VALUE,
+                self.value_len_at(&attribute.value, nesting),
+            )
+    }
+
+    #[inline]
+    fn write_key_value_at(
+        self,
+        out: &mut impl Put,
+        attribute: &KeyValue<'t>,
+        nesting: usize,
+    ) -> Result<(), Inconsistent> {
+        write_len_field(out, field::key_value::KEY, attribute.key.as_bytes());
+        write_len_prefix(
+            out,
+            field::key_value::VALUE,
+            self.value_len_at(&attribute.value, nesting),
         );
+        self.write_value_at(out, &attribute.value, nesting)
     }
-    let nesting = nesting.checked_sub(ARRAY_NESTING)?;
-    let mut sum = 0;
-    elements(value, &mut |element| {
-        sum += each(value_len_at(&element, limit, nesting));
+
+    #[inline]
+    fn value_len_at(self, value: &Value<'t>, nesting: usize) -> usize {
+        use field::any_value as any;
+        match *value {
+            Value::Empty => 0,
+            Value::Bool(_) => 2,
+            Value::Int(number) => varint_field_len(any::INT_VALUE, number as u64),
+            Value::Double(_) => 9,
+            Value::Str(text) => len_field_len(any::STRING_VALUE, self.limit.cut(text).len()),
+            Value::Bytes(bytes) => {
+                len_field_len(any::BYTES_VALUE, self.limit.cut_bytes(bytes).len())
+            }
+            _ => self.compound_len(value, nesting),
+        }
+    }
+
+    fn compound_len(self, value: &Value<'t>, nesting: usize) -> usize {
+        use field::any_value as any;
+        if let Value::Display(text) = *value {
+            let len = self.texts.len(text, self.limit).unwrap_or(0);
+            return len_field_len(any::STRING_VALUE, len);
+        }
+        let number = match value {
+            Value::Map(_) => any::KVLIST_VALUE,
+            _ => any::ARRAY_VALUE,
+        };
+        match self.list_len(value, nesting) {
+            Some(list) => len_field_len(number, list),
+            None => 0,
+        }
+    }
+
+    /// The bytes of the `ArrayValue` or `KeyValueList` message, or `None` where it lies too deep.
+    fn list_len(self, value: &Value<'t>, nesting: usize) -> Option<usize> {
+        let each = |len: usize| len_field_len(field::list::VALUES, len);
+        if let Value::Map(entries) = *value {
+            let nesting = nesting.checked_sub(MAP_NESTING)?;
+            return Some(
+                unique(entries)
+                    .map(|entry| each(self.key_value_len_at(entry, nesting)))
+                    .sum(),
+            );
+        }
+        let nesting = nesting.checked_sub(ARRAY_NESTING)?;
+        let mut sum = 0;
+        elements(value, &mut |element| {
+            sum += each(self.value_len_at(&element, nesting));
+            Ok(())
+        })
+        .ok()?;
+        Some(sum)
+    }
+
+    #[inline]
+    fn write_value_at<P: Put>(
+        self,
+        out: &mut P,
+        value: &Value<'t>,
+        nesting: usize,
+    ) -> Result<(), Inconsistent> {
+        use field::any_value as any;
+        match *value {
+            Value::Empty => {}
+            Value::Bool(truth) => write_varint_field(out, any::BOOL_VALUE, truth.into()),
+            Value::Int(number) => write_varint_field(out, any::INT_VALUE, number as u64),
+            Value::Double(number) => write_fixed64_field(out, any::DOUBLE_VALUE, number.to_bits()),
+            Value::Str(text) => {
+                write_len_field(out, any::STRING_VALUE, self.limit.cut(text).as_bytes());
+            }
+            Value::Bytes(bytes) => {
+                write_len_field(out, any::BYTES_VALUE, self.limit.cut_bytes(bytes));
+            }
+            _ => return self.write_compound(out, value, nesting),
+        }
         Ok(())
-    })
-    .ok()?;
-    Some(sum)
+    }
+
+    fn write_compound<P: Put>(
+        self,
+        out: &mut P,
+        value: &Value<'t>,
+        nesting: usize,
+    ) -> Result<(), Inconsistent> {
+        use field::any_value as any;
+        if let Value::Display(text) = *value {
+            let len = self.texts.len(text, self.limit).ok_or(Inconsistent)?;
+            write_len_prefix(out, any::STRING_VALUE, len);
+            return Exactly::write(out, text, len);
+        }
+        let Some(list) = self.list_len(value, nesting) else {
+            return Ok(());
+        };
+        if let Value::Map(entries) = *value {
+            write_len_prefix(out, any::KVLIST_VALUE, list);
+            let nesting = nesting.saturating_sub(MAP_NESTING);
+            return unique(entries).try_for_each(|entry| {
+                write_len_prefix(
+                    out,
+                    field::list::VALUES,
+                    self.key_value_len_at(entry, nesting),
+                );
+                self.write_key_value_at(out, entry, nesting)
+            });
+        }
+        write_len_prefix(out, any::ARRAY_VALUE, list);
+        let nesting = nesting.saturating_sub(ARRAY_NESTING);
+        elements(value, &mut |element| {
+            write_len_prefix(
+                out,
+                field::list::VALUES,
+                self.value_len_at(&element, nesting),
+            );
+            self.write_value_at(out, &element, nesting)
+        })
+    }
 }
 
-fn elements(
-    value: &Value<'_>,
-    each: &mut dyn FnMut(Value<'_>) -> Result<(), Inconsistent>,
+fn elements<'t>(
+    value: &Value<'t>,
+    each: &mut dyn FnMut(Value<'t>) -> Result<(), Inconsistent>,
 ) -> Result<(), Inconsistent> {
     match *value {
         Value::Array(values) => values.iter().try_for_each(|value| each(*value)),
@@ -374,66 +577,6 @@ fn elements(
         Value::Strs(values) => values.iter().try_for_each(|value| each(Value::Str(value))),
         _ => Ok(()),
     }
-}
-
-#[inline]
-fn write_value_at<P: Put>(
-    out: &mut P,
-    value: &Value<'_>,
-    limit: ValueLimit,
-    nesting: usize,
-) -> Result<(), Inconsistent> {
-    use field::any_value as any;
-    match *value {
-        Value::Empty => {}
-        Value::Bool(truth) => write_varint_field(out, any::BOOL_VALUE, truth.into()),
-        Value::Int(number) => write_varint_field(out, any::INT_VALUE, number as u64),
-        Value::Double(number) => write_fixed64_field(out, any::DOUBLE_VALUE, number.to_bits()),
-        Value::Str(text) => write_len_field(out, any::STRING_VALUE, limit.cut(text).as_bytes()),
-        Value::Bytes(bytes) => write_len_field(out, any::BYTES_VALUE, limit.cut_bytes(bytes)),
-        _ => return write_compound(out, value, limit, nesting),
-    }
-    Ok(())
-}
-
-fn write_compound<P: Put>(
-    out: &mut P,
-    value: &Value<'_>,
-    limit: ValueLimit,
-    nesting: usize,
-) -> Result<(), Inconsistent> {
-    use field::any_value as any;
-    if let Value::Display(text) = value {
-        let len = Measure::of(*text, limit);
-        write_len_prefix(out, any::STRING_VALUE, len);
-        return Exactly::write(out, *text, len);
-    }
-    let Some(list) = list_len(value, limit, nesting) else {
-        return Ok(());
-    };
-    if let Value::Map(entries) = value {
-        write_len_prefix(out, any::KVLIST_VALUE, list);
-        let nesting = nesting.saturating_sub(MAP_NESTING);
-        for entry in unique(entries) {
-            write_len_prefix(
-                out,
-                field::list::VALUES,
-                key_value_len_at(entry, limit, nesting),
-            );
-            write_key_value_at(out, entry, limit, nesting)?;
-        }
-        return Ok(());
-    }
-    write_len_prefix(out, any::ARRAY_VALUE, list);
-    let nesting = nesting.saturating_sub(ARRAY_NESTING);
-    elements(value, &mut |element| {
-        write_len_prefix(
-            out,
-            field::list::VALUES,
-            value_len_at(&element, limit, nesting),
-        );
-        write_value_at(out, &element, limit, nesting)
-    })
 }
 
 /// Counts the bytes of a text up to a number of characters.
@@ -567,7 +710,11 @@ mod tests {
             panic!()
         };
         assert_eq!(list.values.len(), 2);
-        assert_eq!(list.values[1].key, "a");
+        assert_eq!(list.values[0].key, "a");
+        assert_eq!(
+            list.values[0].value.clone().unwrap().value,
+            Some(V::IntValue(2))
+        );
         assert_eq!(
             value([false; 0].as_slice().into()),
             Some(V::ArrayValue(proto::ArrayValue { values: vec![] }))
@@ -657,8 +804,7 @@ mod tests {
             key: "k",
             value: Value::display(&shrinking),
         };
-        let measured = key_value_len(&attribute, ValueLimit::NONE);
-        assert!(measured > 0);
+        assert!(key_value_len(&attribute, ValueLimit::NONE) > 0);
         assert_eq!(
             write_key_value(&mut out, &attribute, ValueLimit::NONE),
             Err(Inconsistent)

@@ -1,1 +1,0 @@
-//! What a span needs to be recorded.

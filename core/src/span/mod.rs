@@ -1,0 +1,546 @@
+//! The live handle of a span.
+//!
+//! What a span is told is encoded at once into its pages; its end writes a header before that and appends both to
+//! the ring. A span belongs to one task, may move between threads, and is ended by [`Span::end`] or by being dropped.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::attribute::{KeyValue, Value};
+use crate::clock::{Stopwatch, Timestamp};
+use crate::context::{Link, SpanContext};
+use crate::id::SpanId;
+use crate::recorder::{Origin, Recorder};
+use crate::wire::{SpanKind, StatusCode};
+
+mod content;
+mod keys;
+mod record;
+
+#[cfg(all(test, not(spanwire_loom)))]
+mod tests;
+
+pub(crate) use self::content::Content;
+use self::record::Header;
+
+/// A span that has started and not ended.
+///
+/// A span that is not sampled holds its context and nothing else: its methods return at once, and values made by a
+/// closure are not made. What exceeds a limit is dropped and counted in the span's own `dropped_*` fields. After the
+/// end every call but [`context`](Self::context) does nothing.
+///
+/// `Span<'a>` borrows its tracer and its name; [`OwnedSpan`] holds a reference of its own and can be sent to a task
+/// that outlives both. OpenTelemetry trace API, "Span".
+///
+/// ```
+/// use std::sync::Arc;
+/// use spanwire_core::recorder::Recorder;
+/// use spanwire_core::sampler::AlwaysOn;
+/// use spanwire_core::span::Status;
+/// use spanwire_core::tracer::Tracer;
+///
+/// let recorder = Arc::new(Recorder::builder().build()?);
+/// let tracer = Tracer::new(recorder.clone(), "agent", Arc::new(AlwaysOn));
+///
+/// let mut span = tracer.start("sync pod");
+/// span.set_attribute("pod.uid", "8f0f").set_attribute("attempt", 3);
+/// span.add_event("image pulled", &[]);
+/// span.set_status(Status::Error("no space left"));
+/// span.end();
+///
+/// assert_eq!(recorder.account().admitted, 1);
+/// # Ok::<(), spanwire_core::recorder::InvalidMemory>(())
+/// ```
+#[must_use = "a span that is dropped ends at once"]
+pub struct Span<'a> {
+    context: SpanContext,
+    live: Option<Live<'a>>,
+}
+
+/// A span that borrows nothing: for tasks that outlive the function that starts them.
+///
+/// Costs one reference count more than [`Span`] at its start and at its end.
+#[cfg(feature = "alloc")]
+pub type OwnedSpan = Span<'static>;
+
+/// What a recorded span knows beside its context.
+struct Live<'a> {
+    origin: OriginRef<'a>,
+    /// `None` when the name is among the content.
+    name: Option<&'a str>,
+    kind: SpanKind,
+    status: StatusCode,
+    parent_is_remote: bool,
+    parent: SpanId,
+    started: Timestamp,
+    watch: Stopwatch,
+    content: Content,
+}
+
+/// Where a span comes from.
+#[derive(Clone)]
+pub(crate) enum OriginRef<'a> {
+    Borrowed(&'a Origin),
+    #[cfg(feature = "alloc")]
+    Shared(alloc::sync::Arc<Origin>),
+}
+
+/// Whether an operation failed, as told by the one who knows.
+///
+/// OpenTelemetry trace API, "Set Status".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status<'a> {
+    /// It failed, for this reason; an empty reason is none.
+    Error(&'a str),
+    /// It succeeded, whatever was said before or is said later. For applications; libraries leave it unset.
+    Ok,
+}
+
+/// What is settled when a span starts.
+pub(crate) struct Start<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: SpanKind,
+    pub(crate) parent: SpanId,
+    pub(crate) parent_is_remote: bool,
+    /// When it started, if the caller says so.
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) watch: Stopwatch,
+}
+
+impl OriginRef<'_> {
+    #[inline]
+    pub(crate) fn get(&self) -> &Origin {
+        match self {
+            Self::Borrowed(origin) => origin,
+            #[cfg(feature = "alloc")]
+            Self::Shared(origin) => origin,
+        }
+    }
+}
+
+impl<'a> Span<'a> {
+    /// A span that is not recorded, with this context.
+    ///
+    /// Its children are not sampled unless the context is. OpenTelemetry trace API, "Wrapping a SpanContext in a
+    /// Span".
+    #[inline]
+    pub const fn unrecorded(context: SpanContext) -> Self {
+        Self {
+            context,
+            live: None,
+        }
+    }
+
+    /// A recorded span.
+    #[inline]
+    pub(crate) fn recorded(
+        context: SpanContext,
+        origin: OriginRef<'a>,
+        content: Content,
+        start: Start<'a>,
+    ) -> Self {
+        Self {
+            context,
+            live: Some(Live {
+                origin,
+                name: Some(start.name),
+                kind: start.kind,
+                status: StatusCode::Unset,
+                parent_is_remote: start.parent_is_remote,
+                parent: start.parent,
+                started: start.started.unwrap_or(start.watch.started()),
+                watch: start.watch,
+                content,
+            }),
+        }
+    }
+
+    /// What others may know of the span: its ids, its flags and its trace state. Also after the end.
+    #[must_use]
+    #[inline]
+    pub const fn context(&self) -> &SpanContext {
+        &self.context
+    }
+
+    /// Whether anything said to this span is kept: it is sampled and has not ended.
+    #[must_use]
+    #[inline]
+    pub const fn is_recording(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Sets an attribute. A key that was set before gets the new value.
+    ///
+    /// Dropped and counted: an empty key, a new key at the limit, what has no room.
+    #[inline]
+    pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            live.set(&KeyValue {
+                key,
+                value: value.into(),
+            });
+        }
+        self
+    }
+
+    /// Sets an attribute to a value that is made only if the span is recorded.
+    ///
+    /// ```
+    /// # use spanwire_core::context::SpanContext;
+    /// # use spanwire_core::span::Span;
+    /// let mut span = Span::unrecorded(SpanContext::INVALID);
+    /// span.set_attribute_with("pods", || -> i64 { unreachable!("nobody listens") });
+    /// ```
+    #[inline]
+    pub fn set_attribute_with<V>(&mut self, key: &str, value: impl FnOnce() -> V) -> &mut Self
+    where
+        V: for<'v> IntoValue<'v>,
+    {
+        if let Some(live) = &mut self.live {
+            let value = value();
+            live.set(&KeyValue {
+                key,
+                value: value.as_value(),
+            });
+        }
+        self
+    }
+
+    /// Sets attributes, in order.
+    #[inline]
+    pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            for attribute in attributes {
+                live.set(attribute);
+            }
+        }
+        self
+    }
+
+    /// Adds an event that happens now.
+    ///
+    /// Dropped and counted: an event at the limit or without room; of its attributes those without a key or above
+    /// their limit.
+    #[inline]
+    pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>]) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            let time = live.now();
+            live.add_event(time, name, attributes, &[]);
+        }
+        self
+    }
+
+    /// Adds an event that happened at this time.
+    pub fn add_event_at(
+        &mut self,
+        time: Timestamp,
+        name: &str,
+        attributes: &[KeyValue<'_>],
+    ) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            live.add_event(time, name, attributes, &[]);
+        }
+        self
+    }
+
+    /// Adds an event about an error that was not handled: `exception`, with the error's type and text.
+    ///
+    /// The type is left out where it is hidden behind `dyn Error`. The status is not changed: call
+    /// [`set_status`](Self::set_status) when the operation failed by it. Attributes of the caller win over those made
+    /// from the error. OpenTelemetry semantic conventions, "Exceptions on spans".
+    ///
+    /// ```
+    /// # use spanwire_core::context::SpanContext;
+    /// # use spanwire_core::span::Span;
+    /// # let mut span = Span::unrecorded(SpanContext::INVALID);
+    /// let error = "nobody".parse::<u32>().unwrap_err();
+    /// span.record_error(&error, &[]);
+    /// ```
+    pub fn record_error<E>(&mut self, error: &E, attributes: &[KeyValue<'_>]) -> &mut Self
+    where
+        E: Error + ?Sized,
+    {
+        if let Some(live) = &mut self.live {
+            let kind = core::any::type_name::<E>();
+            let message = KeyValue {
+                key: "exception.message",
+                value: Value::Display(&Text(error)),
+            };
+            let time = live.now();
+            if kind.starts_with("dyn ") {
+                live.add_event(time, "exception", &[message], attributes);
+            } else {
+                let kind = KeyValue {
+                    key: "exception.type",
+                    value: Value::Str(kind),
+                };
+                live.add_event(time, "exception", &[kind, message], attributes);
+            }
+        }
+        self
+    }
+
+    /// Adds a link to another span.
+    ///
+    /// Dropped and counted: a link at the limit or without room, and one to no span that says nothing else either.
+    /// Samplers see only links that are known at the start.
+    pub fn add_link(&mut self, link: &Link<'_>) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            live.add_link(link);
+        }
+        self
+    }
+
+    /// Says whether the operation failed. `Ok` is final; an error replaces an earlier error.
+    pub fn set_status(&mut self, status: Status<'_>) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            live.set_status(status);
+        }
+        self
+    }
+
+    /// Gives the span another name. Without room for it the old one stays.
+    pub fn update_name(&mut self, name: &str) -> &mut Self {
+        if let Some(live) = &mut self.live {
+            live.update_name(name);
+        }
+        self
+    }
+
+    /// Ends the span now.
+    #[inline]
+    pub fn end(mut self) {
+        self.finish(None);
+    }
+
+    /// Ends the span at this time, which may lie before its start.
+    pub fn end_at(mut self, time: Timestamp) {
+        self.finish(Some(time));
+    }
+
+    #[inline]
+    fn finish(&mut self, end: Option<Timestamp>) {
+        if let Some(live) = self.live.take() {
+            live.end(&self.context, end);
+        }
+    }
+
+    /// The same span, borrowing nothing.
+    ///
+    /// The name is copied into the span; without room for it the span is named by what fits.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn into_owned(mut self) -> OwnedSpan {
+        let live = self.live.take().and_then(Live::into_owned);
+        Span {
+            context: core::mem::replace(&mut self.context, SpanContext::INVALID),
+            live,
+        }
+    }
+}
+
+impl Drop for Span<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.finish(None);
+    }
+}
+
+impl fmt::Debug for Span<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Span")
+            .field("context", &self.context)
+            .field("is_recording", &self.is_recording())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A value that can be lent as an attribute's value: what the closure of [`Span::set_attribute_with`] returns.
+pub trait IntoValue<'v> {
+    /// The value, borrowed.
+    fn as_value(&'v self) -> Value<'v>;
+}
+
+macro_rules! into_value {
+    ($($type:ty),+ $(,)?) => {
+        $(impl<'v> IntoValue<'v> for $type {
+            fn as_value(&'v self) -> Value<'v> {
+                Value::from(*self)
+            }
+        })+
+    };
+}
+
+into_value!(
+    bool,
+    i8,
+    i16,
+    i32,
+    i64,
+    u8,
+    u16,
+    u32,
+    f32,
+    f64,
+    &'static str
+);
+
+#[cfg(feature = "alloc")]
+impl<'v> IntoValue<'v> for alloc::string::String {
+    fn as_value(&'v self) -> Value<'v> {
+        Value::Str(self)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<'v> IntoValue<'v> for alloc::vec::Vec<u8> {
+    fn as_value(&'v self) -> Value<'v> {
+        Value::Bytes(self)
+    }
+}
+
+impl<'v> IntoValue<'v> for fmt::Arguments<'_> {
+    fn as_value(&'v self) -> Value<'v> {
+        Value::Display(self)
+    }
+}
+
+/// The text of an error.
+struct Text<'e, E: ?Sized>(&'e E);
+
+impl<E: Error + ?Sized> fmt::Display for Text<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)
+    }
+}
+
+impl<'a> Live<'a> {
+    #[inline]
+    fn recorder(&self) -> &Recorder {
+        self.origin.get().recorder()
+    }
+
+    #[inline]
+    fn now(&self) -> Timestamp {
+        self.watch.timestamp(self.recorder().read(&self.watch))
+    }
+
+    #[inline]
+    fn set(&mut self, attribute: &KeyValue<'_>) {
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        content.set_attribute(recorder.pages(), recorder.limits(), attribute);
+    }
+
+    #[inline]
+    fn add_event(
+        &mut self,
+        time: Timestamp,
+        name: &str,
+        attributes: &[KeyValue<'_>],
+        more: &[KeyValue<'_>],
+    ) {
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        content.add_event(
+            recorder.pages(),
+            recorder.limits(),
+            time,
+            name,
+            attributes,
+            more,
+        );
+    }
+
+    fn add_link(&mut self, link: &Link<'_>) {
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        content.add_link(recorder.pages(), recorder.limits(), link);
+    }
+
+    fn set_status(&mut self, status: Status<'_>) {
+        // Ok > Error > Unset: what is final stays.
+        if self.status == StatusCode::Ok {
+            return;
+        }
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        let mut keep =
+            |message| content.set_status_message(recorder.pages(), recorder.limits(), message);
+        match status {
+            Status::Ok => {
+                keep(None);
+                self.status = StatusCode::Ok;
+            }
+            Status::Error(reason) => {
+                keep(Some(reason).filter(|reason| !reason.is_empty()));
+                self.status = StatusCode::Error;
+            }
+        }
+    }
+
+    fn update_name(&mut self, name: &str) {
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        if content.set_name(recorder.pages(), recorder.limits(), name) {
+            self.name = None;
+        }
+    }
+
+    #[inline]
+    fn end(mut self, context: &SpanContext, end: Option<Timestamp>) {
+        let origin = self.origin.get();
+        let recorder = origin.recorder();
+        if recorder.is_of_this_process() {
+            let moment = recorder.read(&self.watch);
+            let header = Header {
+                context,
+                parent: self.parent,
+                parent_is_remote: self.parent_is_remote,
+                name: self.name,
+                kind: self.kind,
+                status: self.status,
+                started: self.started,
+                ended: end.unwrap_or_else(|| self.watch.timestamp(moment)),
+            };
+            header.append(recorder, origin.scope(), moment, &self.content);
+            self.content.release(recorder.pages());
+        } else {
+            // The pages are the parent process's: they are not touched.
+            recorder.count_forked();
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    fn into_owned(mut self) -> Option<Live<'static>> {
+        let OriginRef::Shared(origin) = self.origin else {
+            return None;
+        };
+        if let Some(name) = self.name.take() {
+            let recorder = origin.recorder();
+            self.content
+                .set_name_cut(recorder.pages(), recorder.limits(), name);
+        }
+        Some(Live {
+            origin: OriginRef::Shared(origin),
+            name: None,
+            kind: self.kind,
+            status: self.status,
+            parent_is_remote: self.parent_is_remote,
+            parent: self.parent,
+            started: self.started,
+            watch: self.watch,
+            content: self.content,
+        })
+    }
+}

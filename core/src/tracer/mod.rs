@@ -1,0 +1,394 @@
+//! What starts spans.
+
+use core::fmt;
+
+use crate::attribute::KeyValue;
+use crate::clock::Timestamp;
+use crate::context::{Link, SpanContext, TraceFlags, TraceState};
+use crate::id::SpanId;
+use crate::recorder::{Origin, Recorder};
+use crate::resource::ScopeHeader;
+use crate::sampler::{Decision, Sampler, Sampling, SamplingInput, TraceStateChange};
+use crate::span::{Content, OriginRef, Span, Start};
+use crate::wire::SpanKind;
+
+#[cfg(feature = "std")]
+mod reborn;
+
+/// Starts the spans of one instrumentation scope.
+///
+/// A tracer is made once for each part of a program that has a name, and kept. Starting a span reads the clock once
+/// and touches nothing that other threads write; a span that is not sampled reads no clock.
+///
+/// ```
+/// use std::sync::Arc;
+/// use spanwire_core::recorder::Recorder;
+/// use spanwire_core::sampler::{ParentBased, PerMillion};
+/// use spanwire_core::tracer::Tracer;
+/// use spanwire_core::wire::SpanKind;
+///
+/// let recorder = Arc::new(Recorder::builder().build()?);
+/// let sampler = ParentBased::new(PerMillion::new(1_000_000).expect("in range"));
+/// let tracer = Tracer::new(recorder, "kubelet", Arc::new(sampler));
+///
+/// let pod = tracer.span("sync pod").kind(SpanKind::Server).start();
+/// let volume = tracer.span("mount").child_of(pod.context()).start();
+/// assert_eq!(volume.context().trace_id(), pod.context().trace_id());
+/// # Ok::<(), spanwire_core::recorder::InvalidMemory>(())
+/// ```
+pub struct Tracer {
+    origin: Place,
+    sampler: SamplerRef,
+}
+
+enum Place {
+    Fixed(Origin),
+    #[cfg(feature = "std")]
+    Process(reborn::Origins),
+    #[cfg(all(feature = "alloc", not(feature = "std")))]
+    Shared(alloc::sync::Arc<Origin>),
+}
+
+enum SamplerRef {
+    Static(&'static dyn Sampler),
+    #[cfg(feature = "alloc")]
+    Shared(alloc::sync::Arc<dyn Sampler>),
+}
+
+/// Whose child a span is.
+#[derive(Clone, Copy, Debug)]
+enum Parent<'a> {
+    /// The span that the thread is in.
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(dead_code, reason = "without threads there is no current span")
+    )]
+    Current,
+    /// Nobody's.
+    Root,
+    Context(&'a SpanContext),
+}
+
+impl Tracer {
+    /// The tracer of a scope whose spans go to a recorder in a `static`.
+    ///
+    /// Scopes of one recorder have different numbers.
+    #[must_use]
+    pub const fn fixed(
+        recorder: &'static Recorder,
+        number: usize,
+        scope: ScopeHeader<'static>,
+        sampler: &'static dyn Sampler,
+    ) -> Self {
+        Self {
+            origin: Place::Fixed(Origin::fixed(recorder, number, scope.as_bytes())),
+            sampler: SamplerRef::Static(sampler),
+        }
+    }
+
+    /// Starts a span: a child of the span that this thread is in; a root outside of any, and without `std`.
+    #[inline]
+    pub fn start<'a>(&'a self, name: &'a str) -> Span<'a> {
+        self.span(name).start()
+    }
+
+    /// Begins to describe a span that is about to start.
+    #[inline]
+    pub fn span<'a>(&'a self, name: &'a str) -> SpanBuilder<'a> {
+        SpanBuilder {
+            tracer: self,
+            name,
+            kind: SpanKind::Internal,
+            #[cfg(feature = "std")]
+            parent: Parent::Current,
+            #[cfg(not(feature = "std"))]
+            parent: Parent::Root,
+            attributes: &[],
+            links: &[],
+            started: None,
+        }
+    }
+
+    /// Where spans of this process come from. `None` when a forked child could not build a recorder of its own.
+    #[inline]
+    fn origin(&self) -> Option<OriginRef<'_>> {
+        match &self.origin {
+            Place::Fixed(origin) => Some(OriginRef::Borrowed(origin)),
+            #[cfg(feature = "std")]
+            Place::Process(origins) => origins.get().map(|origin| OriginRef::Borrowed(origin)),
+            #[cfg(all(feature = "alloc", not(feature = "std")))]
+            Place::Shared(origin) => Some(OriginRef::Borrowed(origin)),
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    fn shared_origin(&self) -> Option<OriginRef<'static>> {
+        match &self.origin {
+            // A tracer in a `static` is shared by copying its few words.
+            Place::Fixed(origin) => {
+                Some(OriginRef::Shared(alloc::sync::Arc::new(origin.duplicate())))
+            }
+            #[cfg(feature = "std")]
+            Place::Process(origins) => origins
+                .get()
+                .map(|origin| OriginRef::Shared(origin.clone())),
+            #[cfg(not(feature = "std"))]
+            Place::Shared(origin) => Some(OriginRef::Shared(origin.clone())),
+        }
+    }
+
+    #[inline]
+    fn sampler(&self) -> &dyn Sampler {
+        match &self.sampler {
+            SamplerRef::Static(sampler) => *sampler,
+            #[cfg(feature = "alloc")]
+            SamplerRef::Shared(sampler) => &**sampler,
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+mod shared {
+    use alloc::sync::Arc;
+
+    use super::{Place, SamplerRef, Tracer};
+    use crate::recorder::{Origin, Recorder};
+    use crate::resource::InstrumentationScope;
+    use crate::sampler::Sampler;
+
+    impl Tracer {
+        /// The tracer of a scope whose spans go to this recorder.
+        ///
+        /// In a forked child its spans are not recorded: the recorder belongs to the parent process. A
+        /// [`Pipeline`](crate::pipeline::Pipeline) makes tracers that go on in the child.
+        pub fn new(
+            recorder: Arc<Recorder>,
+            scope: impl Into<InstrumentationScope>,
+            sampler: Arc<dyn Sampler>,
+        ) -> Self {
+            let scope = scope.into();
+            let number = recorder.next_scope();
+            let origin = Arc::new(Origin::shared(recorder, number, scope.bytes().clone()));
+            #[cfg(feature = "std")]
+            let origin = Place::Process(super::reborn::Origins::new(origin, None));
+            #[cfg(not(feature = "std"))]
+            let origin = Place::Shared(origin);
+            Self {
+                origin,
+                sampler: SamplerRef::Shared(sampler),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracer")
+            .field("sampler", &crate::sampler::Description(self.sampler()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A span that is about to start.
+#[derive(Clone, Copy)]
+#[must_use = "a span builder does nothing until it starts the span"]
+pub struct SpanBuilder<'a> {
+    tracer: &'a Tracer,
+    name: &'a str,
+    kind: SpanKind,
+    parent: Parent<'a>,
+    attributes: &'a [KeyValue<'a>],
+    links: &'a [Link<'a>],
+    started: Option<Timestamp>,
+}
+
+impl<'a> SpanBuilder<'a> {
+    /// What the span is to its parent and children. Default: internal.
+    #[inline]
+    pub fn kind(mut self, kind: SpanKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Makes the span a child of this context; a root, if the context is invalid. Default: the span that this thread
+    /// is in, with `std`.
+    #[inline]
+    pub fn child_of(mut self, parent: &'a SpanContext) -> Self {
+        self.parent = Parent::Context(parent);
+        self
+    }
+
+    /// Makes the span a root, whatever span this thread is in.
+    #[inline]
+    pub fn root(mut self) -> Self {
+        self.parent = Parent::Root;
+        self
+    }
+
+    /// Attributes that are known now; the sampler sees them.
+    #[inline]
+    pub fn attributes(mut self, attributes: &'a [KeyValue<'a>]) -> Self {
+        self.attributes = attributes;
+        self
+    }
+
+    /// Links that are known now; the sampler sees them.
+    #[inline]
+    pub fn links(mut self, links: &'a [Link<'a>]) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// When the span started, if not now.
+    #[inline]
+    pub fn started_at(mut self, time: Timestamp) -> Self {
+        self.started = Some(time);
+        self
+    }
+
+    /// Starts the span.
+    #[inline]
+    pub fn start(self) -> Span<'a> {
+        let tracer = self.tracer;
+        self.start_at(|| tracer.origin())
+    }
+
+    /// Starts a span that borrows nothing. The name is copied.
+    #[cfg(feature = "alloc")]
+    pub fn start_owned(self) -> crate::span::OwnedSpan {
+        let tracer = self.tracer;
+        self.start_at(|| tracer.shared_origin()).into_owned()
+    }
+
+    #[inline]
+    fn start_at(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
+        match self.parent {
+            Parent::Context(parent) => self.start_under(origin, parent),
+            Parent::Root => self.start_under(origin, &SpanContext::INVALID),
+            #[cfg(feature = "std")]
+            Parent::Current => {
+                let current = crate::current::context();
+                self.start_under(origin, &current)
+            }
+            #[cfg(not(feature = "std"))]
+            Parent::Current => self.start_under(origin, &SpanContext::INVALID),
+        }
+    }
+
+    #[inline]
+    fn start_under(
+        self,
+        origin: impl FnOnce() -> Option<OriginRef<'a>>,
+        parent: &SpanContext,
+    ) -> Span<'a> {
+        #[cfg(feature = "std")]
+        if crate::current::is_suppressed() {
+            return Span::unrecorded(SpanContext::INVALID);
+        }
+        let Some(origin) = origin() else {
+            return Span::unrecorded(parent.clone());
+        };
+        let recorder = origin.get().recorder();
+        if !recorder.is_of_this_process() {
+            return Span::unrecorded(parent.clone());
+        }
+        let sampler = self.tracer.sampler();
+        let has_parent = parent.is_valid();
+        let (trace_id, random) = if has_parent {
+            (parent.trace_id(), parent.flags().is_random())
+        } else {
+            (recorder.new_trace_id(), recorder.ids_are_random())
+        };
+        if !has_parent && recorder.thins(trace_id) {
+            recorder.count_overload();
+            let flags = TraceFlags::NONE.with_random(random);
+            let span_id = recorder.new_span_id();
+            return Span::unrecorded(SpanContext::new(
+                trace_id,
+                span_id,
+                flags,
+                false,
+                TraceState::EMPTY,
+            ));
+        }
+        let mut content = Content::EMPTY;
+        let sampling = {
+            let input = SamplingInput {
+                parent: has_parent.then_some(parent),
+                trace_id,
+                random,
+                name: self.name,
+                kind: self.kind,
+                attributes: self.attributes,
+                links: self.links,
+                moment: if sampler.needs_moment() {
+                    recorder.moment()
+                } else {
+                    Default::default()
+                },
+            };
+            let mut add = |attribute: KeyValue<'_>| {
+                content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
+            };
+            ask(sampler, &input, &mut add)
+        };
+        let sampled = sampling.decision == Decision::RecordAndSample;
+        let state = match sampling.trace_state {
+            TraceStateChange::Keep if has_parent => parent.trace_state().clone(),
+            TraceStateChange::Keep => TraceState::EMPTY,
+            TraceStateChange::Replace(state) => state,
+        };
+        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
+        let context = SpanContext::new(trace_id, recorder.new_span_id(), flags, false, state);
+        if !sampled {
+            recorder.count_not_sampled();
+            content.release(recorder.pages());
+            return Span::unrecorded(context);
+        }
+        recorder.count_started();
+        for attribute in self.attributes {
+            content.set_attribute(recorder.pages(), recorder.limits(), attribute);
+        }
+        for link in self.links {
+            content.add_link(recorder.pages(), recorder.limits(), link);
+        }
+        let start = Start {
+            name: self.name,
+            kind: self.kind,
+            parent: if has_parent {
+                parent.span_id()
+            } else {
+                SpanId::INVALID
+            },
+            parent_is_remote: parent.is_remote(),
+            started: self.started,
+            watch: recorder.start(),
+        };
+        Span::recorded(context, origin, content, start)
+    }
+}
+
+impl fmt::Debug for SpanBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpanBuilder")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks a sampler; one that panics drops the span.
+#[inline]
+fn ask(
+    sampler: &dyn Sampler,
+    input: &SamplingInput<'_>,
+    add: &mut dyn FnMut(KeyValue<'_>),
+) -> Sampling {
+    #[cfg(feature = "std")]
+    {
+        let ask = std::panic::AssertUnwindSafe(|| sampler.sample(input, add));
+        std::panic::catch_unwind(ask).unwrap_or(Sampling::DROP)
+    }
+    #[cfg(not(feature = "std"))]
+    sampler.sample(input, add)
+}

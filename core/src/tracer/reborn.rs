@@ -1,0 +1,52 @@
+//! Origins of spans, one for each process that a tracer was forked into.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use std::sync::OnceLock;
+
+use crate::fork;
+use crate::recorder::Origin;
+
+/// How many forks a tracer follows, one inside the other. In deeper children its spans are not recorded.
+const FORKS: usize = 8;
+
+/// Builds the origin of a forked child, after the fork, when its first span starts.
+pub(crate) type Rebuild = Box<dyn Fn() -> Option<Arc<Origin>> + Send + Sync>;
+
+/// The origin of this process, and places for those of its children.
+///
+/// Each process writes a place that none of its ancestors touches, so a lock of such a place is never inherited held.
+pub(super) struct Origins {
+    first: Arc<Origin>,
+    generation: usize,
+    children: [OnceLock<Option<Arc<Origin>>>; FORKS],
+    rebuild: Option<Rebuild>,
+}
+
+impl Origins {
+    pub(super) fn new(first: Arc<Origin>, rebuild: Option<Rebuild>) -> Self {
+        Self {
+            first,
+            generation: fork::generation(),
+            children: [const { OnceLock::new() }; FORKS],
+            rebuild,
+        }
+    }
+
+    /// The origin of this process. `None` where there is none.
+    #[inline]
+    pub(super) fn get(&self) -> Option<&Arc<Origin>> {
+        let forks = fork::generation().wrapping_sub(self.generation);
+        if forks == 0 {
+            Some(&self.first)
+        } else {
+            self.after(forks)
+        }
+    }
+
+    #[cold]
+    fn after(&self, forks: usize) -> Option<&Arc<Origin>> {
+        let rebuild = self.rebuild.as_ref()?;
+        self.children.get(forks - 1)?.get_or_init(rebuild).as_ref()
+    }
+}
