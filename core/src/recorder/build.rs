@@ -137,7 +137,7 @@ impl Recorder {
         #[cfg(feature = "std")]
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         #[cfg(not(feature = "std"))]
-        let processors = 1;
+        let processors = 1_usize;
         RecorderBuilder {
             memory: 8 * 1024 * 1024,
             limits: SpanLimits::DEFAULT,

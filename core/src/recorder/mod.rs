@@ -6,7 +6,7 @@ use crate::clock::{Clock, Moment, Stopwatch};
 use crate::id::{SpanId, TraceId};
 use crate::random::IdGenerator;
 use crate::ring::{Appended, Pages, Refused, Ring, ScopeRef};
-use crate::stats::{DropReason, Dropped};
+use crate::stats::Dropped;
 use crate::thread;
 
 mod counters;
