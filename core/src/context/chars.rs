@@ -12,6 +12,8 @@ pub(crate) const TOKEN: u8 = 1 << 3;
 pub(crate) const BAGGAGE_VALUE: u8 = 1 << 4;
 /// Optional white space of HTTP: space and tab.
 pub(crate) const SPACE: u8 = 1 << 5;
+/// Separates the members of a list.
+pub(crate) const COMMA: u8 = 1 << 7;
 /// Stands for itself in a baggage value made here. `+` does not, since form decoders take it for a space.
 pub(crate) const BAGGAGE_PLAIN: u8 = 1 << 6;
 
@@ -41,6 +43,9 @@ const fn classify(byte: u8) -> u8 {
             class |= BAGGAGE_PLAIN;
         }
     }
+    if byte == b',' {
+        class |= COMMA;
+    }
     if matches!(byte, b' ' | b'\t') {
         class |= SPACE;
     }
@@ -69,18 +74,37 @@ pub(crate) fn all(bytes: &[u8], classes: u8) -> bool {
     bytes.iter().all(|&byte| is(byte, classes))
 }
 
-/// The bytes without optional white space at either end.
+/// How many bytes at the start belong to any of the classes.
 #[inline]
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+pub(crate) fn count(bytes: &[u8], classes: u8) -> usize {
+    let end = bytes.iter().position(|&byte| !is(byte, classes));
+    end.unwrap_or(bytes.len())
+}
+
+/// The bytes without those at the start that belong to any of the classes.
+#[inline]
+pub(crate) fn skip(mut bytes: &[u8], classes: u8) -> &[u8] {
     while let [first, rest @ ..] = bytes
-        && is(*first, SPACE)
-    {
-        bytes = rest;
-    }
-    while let [rest @ .., last] = bytes
-        && is(*last, SPACE)
+        && is(*first, classes)
     {
         bytes = rest;
     }
     bytes
+}
+
+/// The bytes without those at the end that belong to any of the classes.
+#[inline]
+pub(crate) fn skip_end(mut bytes: &[u8], classes: u8) -> &[u8] {
+    while let [rest @ .., last] = bytes
+        && is(*last, classes)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The bytes without optional white space at either end.
+#[inline]
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    skip_end(skip(bytes, SPACE), SPACE)
 }

@@ -35,57 +35,89 @@ pub(crate) fn check_value(value: &[u8]) -> Result<(), InvalidTraceState> {
     }
 }
 
-/// Splits a member at its first `=`.
+/// The value of a checked member, if this is its key.
 #[inline]
-pub(crate) fn split(member: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = member.iter().position(|&byte| byte == b'=')?;
-    Some((member.get(..at)?, member.get(at + 1..)?))
+pub(crate) fn value_of<'a>(member: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    member.strip_prefix(key)?.strip_prefix(b"=")
 }
 
-/// The key of a member.
+/// Calls `each` with the key and the text of every member that is not empty, trimmed and checked.
+///
+/// Each byte is looked at once.
 #[inline]
-pub(crate) fn key(member: &[u8]) -> &[u8] {
-    split(member).map_or(member, |(key, _)| key)
-}
-
-/// Calls `each` with every member that is not empty, trimmed and checked.
 pub(crate) fn walk<'a>(
     list: &'a [u8],
-    mut each: impl FnMut(&'a [u8]) -> Result<(), InvalidTraceState>,
+    mut each: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), InvalidTraceState>,
 ) -> Result<(), InvalidTraceState> {
-    for member in list.split(|&byte| byte == b',') {
-        let member = chars::trim(member);
-        if member.is_empty() {
-            continue;
+    let mut rest = list;
+    loop {
+        rest = chars::skip(rest, chars::SPACE | chars::COMMA);
+        let Some(&first) = rest.first() else {
+            return Ok(());
+        };
+        let key_len = chars::count(rest, chars::STATE_KEY);
+        let (key, after) = rest.split_at(key_len);
+        let [b'=', after @ ..] = after else {
+            return Err(InvalidTraceState::Key);
+        };
+        if !(1..=256).contains(&key_len) || !chars::is(first, chars::STATE_KEY_START) {
+            return Err(InvalidTraceState::Key);
         }
-        let (key, value) = split(member).ok_or(InvalidTraceState::Key)?;
-        check_key(key)?;
-        check_value(value)?;
-        each(member)?;
+        let (value, after) = after.split_at(chars::count(after, chars::STATE_VALUE));
+        let value = chars::skip_end(value, chars::SPACE);
+        let after = chars::skip(after, chars::SPACE);
+        if !(1..=256).contains(&value.len()) || !matches!(after, [] | [b',', ..]) {
+            return Err(InvalidTraceState::Value);
+        }
+        let (member, _) = rest.split_at(key_len + 1 + value.len());
+        each(key, member)?;
+        rest = after;
     }
-    Ok(())
 }
 
-/// A small filter that tells most new keys from those seen before.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Seen(u64);
+/// Tells new keys from those seen before, up to `N` of them, by 32 bits of each.
+pub(crate) struct Seen<const N: usize> {
+    prints: [u32; N],
+    len: usize,
+}
 
-impl Seen {
-    pub(crate) const NONE: Self = Self(0);
+impl<const N: usize> Seen<N> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            prints: [0; N],
+            len: 0,
+        }
+    }
 
-    /// Whether the key may have been added before; adds it.
+    /// Whether the key may have been added before; adds it. Never false for a key that was, unless `N` were.
     #[inline]
     pub(crate) fn add(&mut self, key: &[u8]) -> bool {
-        let first = key.first().copied().unwrap_or_default();
-        let last = key.last().copied().unwrap_or_default();
-        let mark = usize::from(first)
-            .wrapping_mul(31)
-            .wrapping_add(usize::from(last).wrapping_mul(7))
-            .wrapping_add(key.len());
-        let bit = 1 << (mark % 64);
-        let seen = self.0 & bit != 0;
-        self.0 |= bit;
-        seen
+        let print = Self::print(key);
+        let known = self
+            .prints
+            .iter()
+            .take(self.len)
+            .any(|other| *other == print);
+        if let Some(slot) = self.prints.get_mut(self.len) {
+            *slot = print;
+            self.len += 1;
+        }
+        known
+    }
+
+    /// The first and the last four bytes, and the length.
+    #[inline]
+    fn print(key: &[u8]) -> u32 {
+        let short = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+        };
+        let head = key
+            .first_chunk()
+            .map_or_else(|| short(key), |four| u32::from_be_bytes(*four));
+        let tail = key.last_chunk().map_or(0, |four| u32::from_be_bytes(*four));
+        head ^ tail.rotate_left(13) ^ (key.len() as u32).rotate_left(24)
     }
 }
 
@@ -95,7 +127,7 @@ pub(crate) struct Members<'a> {
     len: usize,
     /// Members added, those of a known key included.
     added: usize,
-    seen: Seen,
+    seen: Seen<MAX_MEMBERS>,
 }
 
 impl<'a> Members<'a> {
@@ -104,7 +136,7 @@ impl<'a> Members<'a> {
             items: [&[]; MAX_MEMBERS],
             len: 0,
             added: 0,
-            seen: Seen::NONE,
+            seen: Seen::new(),
         }
     }
 
@@ -113,17 +145,21 @@ impl<'a> Members<'a> {
     /// # Errors
     /// A member is malformed, or there are more than 32.
     pub(crate) fn add_list(&mut self, list: &'a [u8]) -> Result<(), InvalidTraceState> {
-        walk(list, |member| self.add(member))
+        walk(list, |key, member| self.add(key, member))
     }
 
     /// Adds a checked member, unless its key is there.
-    pub(crate) fn add(&mut self, member: &'a [u8]) -> Result<(), InvalidTraceState> {
+    fn add(&mut self, key: &[u8], member: &'a [u8]) -> Result<(), InvalidTraceState> {
         self.added += 1;
         if self.added > MAX_MEMBERS {
             return Err(InvalidTraceState::TooManyMembers);
         }
-        let name = key(member);
-        if self.seen.add(name) && self.as_slice().iter().any(|other| key(other) == name) {
+        if self.seen.add(key)
+            && self
+                .as_slice()
+                .iter()
+                .any(|other| value_of(other, key).is_some())
+        {
             return Ok(());
         }
         let slot = self
@@ -133,6 +169,19 @@ impl<'a> Members<'a> {
         *slot = member;
         self.len += 1;
         Ok(())
+    }
+
+    /// Adds the members of kept text but the one with this key.
+    pub(crate) fn add_others(&mut self, text: &'a [u8], key: &[u8]) {
+        for member in text.split(|&byte| byte == b',') {
+            if !member.is_empty()
+                && value_of(member, key).is_none()
+                && let Some(slot) = self.items.get_mut(self.len)
+            {
+                *slot = member;
+                self.len += 1;
+            }
+        }
     }
 
     pub(crate) fn as_slice(&self) -> &[&'a [u8]] {

@@ -102,7 +102,7 @@ impl TraceState {
         // A list of at most 63 bytes has at most 16 members.
         if len + 1 + kept.len() <= least(63, Self::MAX_LEN) {
             for other in split(kept) {
-                if !other.is_empty() && member::key(other) != key.as_bytes() {
+                if !other.is_empty() && member::value_of(other, key.as_bytes()).is_none() {
                     draft.push(b",");
                     draft.push(other);
                 }
@@ -132,12 +132,7 @@ impl TraceState {
 
     fn others(&self, key: &[u8]) -> Members<'_> {
         let mut others = Members::new();
-        for other in split(self.as_bytes()) {
-            // A kept list has at most 32 members, each key once: there is always room.
-            if !other.is_empty() && member::key(other) != key && others.add(other).is_err() {
-                break;
-            }
-        }
+        others.add_others(self.as_bytes(), key);
         others
     }
 
@@ -206,9 +201,9 @@ impl<'a> TraceStateRef<'a> {
         let mut members = 0;
         let mut canonical_len = 0;
         let mut unique = true;
-        let mut seen = Seen::default();
-        member::walk(bytes, |each| {
-            unique &= !seen.add(member::key(each));
+        let mut seen = Seen::<MAX_MEMBERS>::new();
+        member::walk(bytes, |key, each| {
+            unique &= !seen.add(key);
             members += 1;
             canonical_len += each.len() + 1;
             if members > MAX_MEMBERS {
@@ -333,10 +328,7 @@ fn split(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn find<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    split(text)
-        .filter_map(member::split)
-        .find(|(name, _)| *name == key)
-        .map(|(_, value)| value)
+    split(text).find_map(|member| member::value_of(member, key))
 }
 
 impl FromStr for TraceState {

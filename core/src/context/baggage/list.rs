@@ -77,15 +77,19 @@ pub struct BaggageMember<'a> {
 
 impl<'a> BaggageMember<'a> {
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
-        let (member, metadata) = match text.iter().position(|&byte| byte == b';') {
-            Some(at) => (text.get(..at)?, text.get(at + 1..)?),
-            None => (text, &[][..]),
+        let text = chars::skip(text, chars::SPACE);
+        let (key, rest) = text.split_at(chars::count(text, chars::TOKEN));
+        let [b'=', rest @ ..] = chars::skip(rest, chars::SPACE) else {
+            return None;
         };
-        let at = member.iter().position(|&byte| byte == b'=')?;
-        let key = chars::trim(member.get(..at)?);
-        let value = chars::trim(member.get(at + 1..)?);
-        let metadata = chars::trim(metadata);
-        if !is_key(key) || !chars::all(value, chars::BAGGAGE_VALUE) || !is_metadata(metadata) {
+        let rest = chars::skip(rest, chars::SPACE);
+        let (value, rest) = rest.split_at(chars::count(rest, chars::BAGGAGE_VALUE));
+        let metadata = match chars::skip(rest, chars::SPACE) {
+            [] => &[],
+            [b';', metadata @ ..] => chars::trim(metadata),
+            _ => return None,
+        };
+        if key.is_empty() || !is_metadata(metadata) {
             return None;
         }
         Some(Self {
@@ -161,8 +165,7 @@ impl<'a> Iterator for BaggageIter<'a> {
 pub(super) struct Members<'a> {
     items: [Option<BaggageMember<'a>>; MAX_MEMBERS],
     len: usize,
-    seen: Seen,
-    bytes: usize,
+    seen: Seen<MAX_MEMBERS>,
 }
 
 impl<'a> Members<'a> {
@@ -170,43 +173,44 @@ impl<'a> Members<'a> {
         Self {
             items: [None; MAX_MEMBERS],
             len: 0,
-            seen: Seen::NONE,
-            bytes: MAX_LEN,
+            seen: Seen::new(),
         }
     }
 
-    /// Adds the members of one header value. Of members with one name the last stays.
-    pub(super) fn add_list(&mut self, text: &'a [u8]) {
-        let mut list = BaggageRef { text }.iter();
-        list.bytes = self.bytes;
-        for member in list {
-            self.add(member);
-        }
-        self.bytes = self.bytes.saturating_sub(text.len() + 1);
-    }
-
-    fn add(&mut self, member: BaggageMember<'a>) {
-        if self.seen.add(member.key.as_bytes())
-            && let Some(slot) = self
-                .items
-                .iter_mut()
-                .take(self.len)
-                .find(|slot| matches!(slot, Some(other) if other.key == member.key))
-        {
-            *slot = Some(member);
+    /// Adds a member; of members with one name the last stays. There is room for all that `walk` gives.
+    pub(super) fn add(&mut self, member: BaggageMember<'a>) {
+        let known = self.seen.add(member.key.as_bytes());
+        let mut slots = self.items.iter_mut().take(self.len).flatten();
+        if known && let Some(slot) = slots.find(|slot| slot.key == member.key) {
+            *slot = member;
         } else if let Some(slot) = self.items.get_mut(self.len) {
             *slot = Some(member);
             self.len += 1;
         }
     }
 
-    /// The bytes of the list, commas included.
-    pub(super) fn text_len(&self) -> usize {
-        let len: usize = self.iter().map(|member| member.encoded_len() + 1).sum();
-        len.saturating_sub(1)
+    pub(super) fn iter(&self) -> impl Iterator<Item = BaggageMember<'a>> {
+        self.items.iter().take(self.len).copied().flatten()
     }
+}
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &BaggageMember<'a>> {
-        self.items.iter().take(self.len).flatten()
-    }
+/// Calls `each` with the members of several header values, within the limits of one list.
+pub(super) fn walk<'a>(
+    headers: impl FnOnce(&mut dyn FnMut(&'a [u8])),
+    each: &mut dyn FnMut(BaggageMember<'a>),
+) {
+    let mut bytes = MAX_LEN;
+    let mut members = MAX_MEMBERS;
+    headers(&mut |text| {
+        let list = BaggageIter {
+            rest: Some(text),
+            members,
+            bytes,
+        };
+        for member in list {
+            members -= 1;
+            each(member);
+        }
+        bytes = bytes.saturating_sub(text.len() + 1);
+    });
 }

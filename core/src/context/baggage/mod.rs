@@ -2,6 +2,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 
 use super::chars;
+use super::member::Seen;
 use super::text::{Draft, Text, least};
 
 mod list;
@@ -51,22 +52,25 @@ impl Baggage {
     }
 
     /// Reads the values of several `baggage` headers as one list.
-    pub(crate) fn collect<'c>(headers: impl FnOnce(&mut dyn FnMut(&'c [u8]))) -> Self {
-        let mut members = Members::new();
-        headers(&mut |text| members.add_list(text));
-        let mut draft = Draft::new(least(members.text_len(), Self::MAX_LEN));
-        let mut room = Self::MAX_LEN;
-        let mut comma: &[u8] = b"";
-        for member in members.iter() {
-            let len = member.encoded_len() + comma.len();
-            if len <= room {
-                room -= len;
-                draft.push(comma);
-                push(&mut draft, member);
-                comma = b",";
+    pub(crate) fn collect<'c>(headers: impl Fn(&mut dyn FnMut(&'c [u8]))) -> Self {
+        let mut seen = Seen::<{ list::MAX_MEMBERS }>::new();
+        let mut list = Writer::new(256);
+        let mut unique = true;
+        list::walk(&headers, &mut |member| {
+            unique &= !seen.add(member.key.as_bytes());
+            if unique {
+                list.push(&member);
             }
+        });
+        if unique {
+            return list.finish();
         }
-        Self(draft.finish())
+        // A name may have come before: only now the members are laid side by side.
+        let mut members = Members::new();
+        list::walk(&headers, &mut |member| members.add(member));
+        let mut list = Writer::new(256);
+        members.iter().for_each(|member| list.push(&member));
+        list.finish()
     }
 
     /// Whether there is no member.
@@ -158,37 +162,20 @@ impl Baggage {
             return Err(InvalidBaggage::TooLong);
         }
 
-        let mut draft = Draft::new(len);
-        let put_new = |draft: &mut Draft| {
-            draft.push(key.as_bytes());
-            draft.push(b"=");
-            value::encode(value.clone(), &mut |part| {
-                draft.push(part);
-            });
-            if !metadata.is_empty() {
-                draft.push(b";");
-                draft.push(metadata);
-            }
-        };
+        let mut list = Writer::new(len);
         let mut placed = false;
-        for (at, other) in self.iter().enumerate() {
-            if at > 0 {
-                draft.push(b",");
-            }
+        for other in self {
             if other.key == key {
-                put_new(&mut draft);
+                list.push_new(key, value.clone(), metadata);
                 placed = true;
             } else {
-                push(&mut draft, &other);
+                list.push(&other);
             }
         }
         if !placed {
-            if !self.is_empty() {
-                draft.push(b",");
-            }
-            put_new(&mut draft);
+            list.push_new(key, value, metadata);
         }
-        Ok(Self(draft.finish()))
+        Ok(list.finish())
     }
 
     /// The baggage without the member of this name.
@@ -197,25 +184,68 @@ impl Baggage {
         if self.member(key).is_none() {
             return self.clone();
         }
-        let mut draft = Draft::new(self.as_str().len());
+        let mut list = Writer::new(self.as_str().len());
         let others = self.iter().filter(|other| other.key != key);
-        for (at, other) in others.enumerate() {
-            if at > 0 {
-                draft.push(b",");
-            }
-            push(&mut draft, &other);
-        }
-        Self(draft.finish())
+        others.for_each(|other| list.push(&other));
+        list.finish()
     }
 }
 
-fn push(draft: &mut Draft, member: &BaggageMember<'_>) {
-    draft.push(member.key.as_bytes());
-    draft.push(b"=");
-    draft.push(member.value.as_encoded().as_bytes());
-    if !member.metadata.is_empty() {
-        draft.push(b";");
-        draft.push(member.metadata.as_bytes());
+/// Baggage being put together.
+struct Writer {
+    draft: Draft,
+    len: usize,
+}
+
+impl Writer {
+    const fn new(expected: usize) -> Self {
+        Self {
+            draft: Draft::new(expected),
+            len: 0,
+        }
+    }
+
+    /// Appends a member, or nothing if there is no room for it.
+    fn push(&mut self, member: &BaggageMember<'_>) {
+        let len = self.len + usize::from(self.len > 0) + member.encoded_len();
+        if len > Baggage::MAX_LEN {
+            return;
+        }
+        self.put_key(member.key);
+        self.put(member.value.as_encoded().as_bytes());
+        self.put_metadata(member.metadata.as_bytes());
+    }
+
+    /// Appends a member whose value is not encoded yet. The caller sees to the room.
+    fn push_new(&mut self, key: &str, value: impl Iterator<Item = char>, metadata: &[u8]) {
+        self.put_key(key);
+        value::encode(value, &mut |part| self.put(part));
+        self.put_metadata(metadata);
+    }
+
+    fn put_key(&mut self, key: &str) {
+        if self.len > 0 {
+            self.put(b",");
+        }
+        self.put(key.as_bytes());
+        self.put(b"=");
+    }
+
+    fn put_metadata(&mut self, metadata: &[u8]) {
+        if !metadata.is_empty() {
+            self.put(b";");
+            self.put(metadata);
+        }
+    }
+
+    fn put(&mut self, part: &[u8]) {
+        if self.draft.push(part) {
+            self.len += part.len();
+        }
+    }
+
+    fn finish(self) -> Baggage {
+        Baggage(self.draft.finish())
     }
 }
 
