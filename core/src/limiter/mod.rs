@@ -196,6 +196,22 @@ impl Account {
         bytes.saturating_add(OVERHEAD) <= self.cell().limit
     }
 
+    /// Grants `bytes` in the place of others that were let in already: up to the hard limit, and a refusal is not
+    /// counted.
+    pub(crate) fn acquire_quietly(&self, bytes: usize) -> Result<Permit, RefusedReason> {
+        self.cell().charge(bytes.saturating_add(OVERHEAD), false)?;
+        self.shares.count(bytes.saturating_add(OVERHEAD));
+        Ok(Permit::new(self.clone(), bytes))
+    }
+
+    /// Another share of the same budget.
+    pub(crate) fn of(&self, share: Share) -> Self {
+        Self {
+            shares: Arc::clone(&self.shares),
+            share,
+        }
+    }
+
     /// Charges `bytes` more to a permit that exists. The soft limit is for newcomers.
     fn charge_more(&self, bytes: usize) -> Result<(), Refused> {
         self.shares.charge(self.share, bytes, false)
@@ -358,12 +374,17 @@ impl Shares {
                 reason,
             }
         })?;
+        self.count(bytes);
+        Ok(())
+    }
+
+    /// Counts what a share has been charged.
+    fn count(&self, bytes: usize) {
         let total = self
             .total
             .fetch_add(bytes, Ordering::Relaxed)
             .wrapping_add(bytes);
         self.total_high.fetch_max(total, Ordering::Relaxed);
-        Ok(())
     }
 
     fn give_back(&self, share: Share, bytes: usize) {

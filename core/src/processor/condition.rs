@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::attribute::Value;
 use crate::batch::{Head, Record, payload_of};
+use crate::sampler::glob;
 use crate::wire::encode::{self, ValueLimit};
 use crate::wire::field::{scope, scope_spans};
 use crate::wire::raw::Fields;
@@ -227,50 +228,7 @@ impl Pattern {
     pub fn matches(&self, text: &str) -> bool {
         match &self.0 {
             Kind::Equals(wanted) => wanted == text,
-            Kind::Glob(glob) => glob_matches(glob.as_bytes(), text.as_bytes()),
+            Kind::Glob(pattern) => glob::matches(pattern, text),
         }
     }
-}
-
-/// Only the last `*` is ever gone back to, so the time is at most the product of the lengths.
-fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut glob_at, mut text_at) = (0, 0);
-    let mut retry = None;
-    while let Some(byte) = text.get(text_at) {
-        match glob.get(glob_at) {
-            Some(b'*') => {
-                glob_at += 1;
-                retry = Some((glob_at, text_at));
-            }
-            Some(b'?') => {
-                glob_at += 1;
-                text_at += character_len(text, text_at);
-            }
-            Some(wanted) if wanted == byte => {
-                glob_at += 1;
-                text_at += 1;
-            }
-            _ => {
-                let Some((after_star, from)) = retry else {
-                    return false;
-                };
-                let from = from + 1;
-                retry = Some((after_star, from));
-                (glob_at, text_at) = (after_star, from);
-            }
-        }
-    }
-    glob.get(glob_at..)
-        .unwrap_or_default()
-        .iter()
-        .all(|byte| *byte == b'*')
-}
-
-/// The bytes of the character that starts here.
-fn character_len(text: &[u8], at: usize) -> usize {
-    let after = text.get(at + 1..).unwrap_or_default();
-    1 + after
-        .iter()
-        .take_while(|byte| **byte & 0xc0 == 0x80)
-        .count()
 }

@@ -10,6 +10,7 @@ mod actions;
 mod attributes;
 mod condition;
 mod filter;
+mod probabilistic_sampler;
 mod resource;
 mod rewrite;
 
@@ -17,6 +18,7 @@ pub use actions::Actions;
 pub use attributes::AttributesProcessor;
 pub use condition::{AttributeCondition, Condition, Pattern};
 pub use filter::FilterProcessor;
+pub use probabilistic_sampler::ProbabilisticSampler;
 pub use resource::ResourceProcessor;
 
 use crate::batch::Segment;
@@ -91,13 +93,18 @@ impl<'a> Edit<'a> {
         self.dropped.add(reason, spans as u64);
     }
 
-    /// Memory for `bytes` of edited output: measured first, so that it is granted whole or not at all.
+    /// Memory for `bytes` of output in the place of `segment`: measured first, so that it is granted whole or not at
+    /// all. The segment's own door is asked first, up to its hard limit, because the output may wait as long as the
+    /// segment would have; then the working reserve.
     ///
     /// # Errors
     ///
-    /// [`Refused`]: try later if [`is_retryable`](Refused::is_retryable), else there is never room.
-    pub fn acquire(&self, bytes: usize) -> Result<Permit, Refused> {
-        self.reserve.acquire(bytes)
+    /// [`Refused`] by the reserve: try later if [`is_retryable`](Refused::is_retryable), else count
+    /// [`NoRoom`](DropReason::NoRoom).
+    pub fn acquire(&self, segment: &Segment, bytes: usize) -> Result<Permit, Refused> {
+        let door = self.reserve.of(segment.door().into());
+        door.acquire_quietly(bytes)
+            .or_else(|_| self.reserve.acquire(bytes))
     }
 
     /// The working reserve.

@@ -65,7 +65,7 @@ impl Processor for ResourceProcessor {
             edit.emit(segment.with_head(last.clone()));
             return Ok(());
         }
-        let mut out = match edit.acquire(new.len) {
+        let mut out = match edit.acquire(&segment, new.len) {
             Ok(permit) => permit.into_buffer(),
             Err(refused) if refused.is_retryable() => {
                 // The head kept for others may be what is in the way.

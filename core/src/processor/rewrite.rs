@@ -42,7 +42,7 @@ pub(super) fn rewrite(
         edit.filter(plan.left_out);
         return Ok(());
     }
-    let mut out = match edit.acquire(plan.len) {
+    let mut out = match edit.acquire(&segment, plan.len) {
         Ok(permit) => permit.into_buffer(),
         Err(refused) => return no_room(refused, segment, &plan, edit),
     };

@@ -4,7 +4,7 @@
 /// and every other character for itself, in its case.
 ///
 /// Takes time in proportion to the product of both lengths at worst, and no memory.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     // Where to resume when a guess was wrong: after the last star, with the star one character longer.
     let mut resume = None;

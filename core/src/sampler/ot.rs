@@ -15,15 +15,15 @@ const MAX_LEN: usize = 256;
 
 /// What samplers read from the member. An item that breaks its grammar counts as absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// `th`: the threshold by which the span was kept.
-    pub(super) threshold: Option<Threshold>,
+    pub(crate) threshold: Option<Threshold>,
     /// `rv`: the randomness that replaces that of the trace id.
-    pub(super) randomness: Option<u64>,
+    pub(crate) randomness: Option<u64>,
 }
 
 impl Entry {
-    pub(super) fn of(state: &TraceState) -> Self {
+    pub(crate) fn of(state: &TraceState) -> Self {
         if state.is_empty() {
             Self::default()
         } else {
@@ -52,7 +52,7 @@ impl Entry {
 ///
 /// Both are the same unless someone else changed `state` in between, who may not touch this member. A member that
 /// would grow beyond 256 characters gets no threshold: a missing one says that the count is unknown, a stale one lies.
-pub(super) fn set_threshold(
+pub(crate) fn set_threshold(
     state: &TraceState,
     original: &TraceState,
     threshold: Option<Threshold>,
