@@ -1,0 +1,207 @@
+//! The goals, each with its figure from this run.
+
+use spanwire_benches::{payload::Attributes, request::Text};
+
+use crate::{
+    peer::{Fate, Name, Shape},
+    protocol::Mode,
+    rounds::{Case, Figures},
+    samples::Samples,
+    validate::Reading,
+};
+
+const FOUR: Shape = Shape::Root(Attributes::Four);
+const TEN: Shape = Shape::Root(Attributes::Ten);
+
+/// A figure and what it has to be.
+struct Goal {
+    what: &'static str,
+    figure: f64,
+    bound: Bound,
+}
+
+#[derive(Clone, Copy)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Goal {
+    fn met(&self) -> bool {
+        match self.bound {
+            Bound::AtLeast(bound) => self.figure >= bound,
+            Bound::AtMost(bound) => self.figure <= bound,
+        }
+    }
+}
+
+/// Prints the goals. A figure that is missing is not met.
+pub fn print(figures: &Figures, readings: &[Reading]) {
+    println!("\n## Goals\n");
+    println!("| goal | bound | figure | |");
+    println!("|---|---|---|---|");
+    for goal in goals(figures, readings) {
+        let bound = match goal.bound {
+            Bound::AtLeast(bound) => format!(">= {bound}"),
+            Bound::AtMost(bound) => format!("<= {bound}"),
+        };
+        let verdict = if goal.met() { "met" } else { "**not met**" };
+        println!(
+            "| {} | {bound} | {:.2} | {verdict} |",
+            goal.what, goal.figure
+        );
+    }
+}
+
+fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
+    use Bound::{AtLeast, AtMost};
+    let run = Run(figures);
+    let goal = |what, figure, bound| Goal {
+        what,
+        figure,
+        bound,
+    };
+    let mut goals = vec![
+        goal(
+            "root, 4 attributes, 1 event: allocations on the producer",
+            run.allocations(Fate::Recorded, FOUR),
+            AtMost(0.0),
+        ),
+        goal(
+            "... times faster than the SDK, drain idle",
+            run.cpu(Name::OpenTelemetry, Fate::Recorded, FOUR)
+                / run.cpu(Name::Spanwire, Fate::Recorded, FOUR),
+            AtLeast(3.7),
+        ),
+        goal(
+            "... times faster than the SDK, drain running beside",
+            run.beside(Name::OpenTelemetry) / run.beside(Name::Spanwire),
+            AtLeast(8.0),
+        ),
+        goal(
+            "... times faster than fastrace",
+            run.cpu(Name::Fastrace, Fate::Recorded, FOUR)
+                / run.cpu(Name::Spanwire, Fate::Recorded, FOUR),
+            AtLeast(2.6),
+        ),
+        goal(
+            "... times the floor",
+            run.cpu(Name::Spanwire, Fate::Recorded, FOUR)
+                / run.cpu(Name::Floor, Fate::Recorded, FOUR),
+            AtMost(2.5),
+        ),
+        goal(
+            "root, 10 attributes, CPU of all threads until the request is bytes: times less than the SDK",
+            run.all(Name::OpenTelemetry, Fate::Encoded, TEN)
+                / run.all(Name::Spanwire, Fate::Recorded, TEN),
+            AtLeast(12.0),
+        ),
+        goal(
+            "bare child under a local parent: times fastrace",
+            run.cpu(Name::Spanwire, Fate::Recorded, Shape::Family)
+                / run.cpu(Name::Fastrace, Fate::Recorded, Shape::Family),
+            AtMost(1.0),
+        ),
+        goal(
+            "not sampled, 10 attributes: allocations on the producer",
+            run.allocations(Fate::NotSampled, TEN),
+            AtMost(0.0),
+        ),
+        goal(
+            "not sampled, bare root: times cheaper than the SDK",
+            run.cpu(Name::OpenTelemetry, Fate::NotSampled, Shape::Bare)
+                / run.cpu(Name::Spanwire, Fate::NotSampled, Shape::Bare),
+            AtLeast(8.0),
+        ),
+        goal(
+            "not sampled, bare child: times cheaper than the SDK",
+            run.cpu(Name::OpenTelemetry, Fate::NotSampled, Shape::Family)
+                / run.cpu(Name::Spanwire, Fate::NotSampled, Shape::Family),
+            AtLeast(16.0),
+        ),
+        goal(
+            "flat out, 2 threads: times the spans a second of one",
+            run.scaling(2),
+            AtLeast(1.8),
+        ),
+        goal(
+            "flat out, 32 threads: times the spans a second of one",
+            run.scaling(32),
+            AtLeast(1.7),
+        ),
+        goal(
+            "flat out, 32 threads: spans dropped",
+            run.dropped(32),
+            AtMost(0.0),
+        ),
+        goal(
+            "spans started on one thread and ended on another: allocations",
+            figures
+                .handed_over
+                .map_or(f64::NAN, |(_, allocations)| allocations),
+            AtMost(0.0),
+        ),
+    ];
+    for reading in readings {
+        let (what, bound) = match reading.text {
+            Text::Ascii => (
+                "validate a request, ASCII: times faster than prost decodes it",
+                6.0,
+            ),
+            Text::NonAscii => (
+                "validate a request, non-ASCII: times faster than prost decodes it",
+                3.5,
+            ),
+        };
+        let figure = reading
+            .validated
+            .map_or(f64::NAN, |ours| reading.decoded / ours);
+        goals.push(goal(what, figure, AtLeast(bound)));
+    }
+    goals
+}
+
+/// The figures goals are made of. Not a number when there is none.
+struct Run<'a>(&'a Figures);
+
+impl Run<'_> {
+    fn alone(&self, name: Name, fate: Fate, shape: Shape, figure: impl Fn(&Samples) -> f64) -> f64 {
+        let samples = self.0.samples(name, fate, Case::alone(shape, Mode::Apart));
+        samples.map_or(f64::NAN, figure)
+    }
+
+    fn cpu(&self, name: Name, fate: Fate, shape: Shape) -> f64 {
+        self.alone(name, fate, shape, Samples::cpu)
+    }
+
+    fn all(&self, name: Name, fate: Fate, shape: Shape) -> f64 {
+        self.alone(name, fate, shape, Samples::all)
+    }
+
+    fn beside(&self, name: Name) -> f64 {
+        let samples = self
+            .0
+            .samples(name, Fate::Recorded, Case::alone(FOUR, Mode::Beside));
+        samples.map_or(f64::NAN, Samples::wall)
+    }
+
+    fn allocations(&self, fate: Fate, shape: Shape) -> f64 {
+        self.alone(Name::Spanwire, fate, shape, |samples| {
+            samples.allocated().map_or(f64::NAN, |heap| heap.count)
+        })
+    }
+
+    fn scaling(&self, threads: usize) -> f64 {
+        let rate = |threads| {
+            self.0
+                .floods(Name::Spanwire, threads)
+                .map_or(f64::NAN, |floods| floods.rate())
+        };
+        rate(threads) / rate(1)
+    }
+
+    fn dropped(&self, threads: usize) -> f64 {
+        let floods = self.0.floods(Name::Spanwire, threads);
+        floods.map_or(f64::NAN, |floods| floods.made - floods.delivered)
+    }
+}

@@ -1,0 +1,275 @@
+//! The process of one peer: does what the orchestrator asks on its standard input, and answers with numbers.
+//!
+//! Each peer has a process of its own, since some are global, and since the idle threads of one would be in the way of
+//! another.
+
+use std::{
+    io::{self, BufRead, Write},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    alloc::{self, Allocated},
+    cpu::{self, Place},
+    peer::{Fate, Name, Peer, Shape},
+    peers,
+    protocol::{Mode, Request},
+};
+
+/// Answers until standard input ends.
+pub fn run(name: Name, fate: Fate) {
+    let mut bench = Bench::new(peers::build(name, fate), fate);
+    for line in io::stdin().lock().lines() {
+        let line = line.expect("standard input is a pipe of text");
+        let request = Request::parse(&line).expect("the orchestrator speaks the same version");
+        let answer = bench.answer(&request);
+        let words: Vec<String> = answer.iter().map(f64::to_string).collect();
+        println!("{}", words.join(" "));
+        io::stdout().flush().expect("the orchestrator listens");
+    }
+    // Not by returning: a peer whose exporter is blocked would wait for it.
+    std::process::exit(0);
+}
+
+/// Runs one batch after a warm-up. The orchestrator has callgrind collect only what happens inside [`measured_batch`].
+pub fn run_once(name: Name, fate: Fate, shape: Shape, spans: usize) {
+    let peer = peers::build(name, fate);
+    peer.record(shape, spans);
+    if fate != Fate::Full {
+        peer.drain();
+    }
+    measured_batch(peer, shape, spans);
+    std::process::exit(0);
+}
+
+#[inline(never)]
+fn measured_batch(peer: &dyn Peer, shape: Shape, spans: usize) {
+    peer.record(shape, spans);
+}
+
+struct Bench {
+    peer: &'static dyn Peer,
+    fate: Fate,
+    producers: Vec<Sender<Job>>,
+    done: (Sender<Done>, Receiver<Done>),
+}
+
+/// What a producer thread is asked to do.
+struct Job {
+    shape: Shape,
+    spans: usize,
+    place: Place,
+    start: Arc<Barrier>,
+    /// Batches follow one another until this is set.
+    until: Option<Arc<AtomicBool>>,
+}
+
+/// What it did.
+struct Done {
+    spans: u64,
+    cpu: f64,
+    wall: f64,
+    allocated: Allocated,
+}
+
+impl Bench {
+    fn new(peer: &'static dyn Peer, fate: Fate) -> Self {
+        Self {
+            peer,
+            fate,
+            producers: Vec::new(),
+            done: channel(),
+        }
+    }
+
+    fn answer(&mut self, request: &Request) -> Vec<f64> {
+        match *request {
+            Request::Time {
+                shape,
+                threads,
+                mode,
+                spans,
+                batches,
+            } => self.time(shape, threads, mode, spans, batches),
+            Request::Allocations { shape, spans } => self.allocations(shape, spans),
+            Request::Flood {
+                shape,
+                threads,
+                millis,
+            } => self.flood(shape, threads, Duration::from_millis(millis)),
+            Request::HandOver { spans } => self.hand_over(spans),
+        }
+    }
+
+    /// Four numbers a batch: producer CPU, producer wall time, CPU of all threads until drained, each in nanoseconds
+    /// over the whole batch, and spans delivered.
+    fn time(
+        &mut self,
+        shape: Shape,
+        threads: usize,
+        mode: Mode,
+        spans: usize,
+        batches: usize,
+    ) -> Vec<f64> {
+        let others = match mode {
+            Mode::Apart => Place::Core(0),
+            Mode::Beside => Place::Core(cpu::cores() - 1),
+            Mode::Free => Place::Anywhere,
+        };
+        let own = if mode == Mode::Free {
+            others
+        } else {
+            Place::Core(0)
+        };
+        cpu::pin_all_threads(others);
+        let mut answer = Vec::new();
+        for _ in 0..batches {
+            let delivered = self.peer.delivered();
+            let process = cpu::process_nanos();
+            let done = self.batch(shape, threads, spans / threads, own);
+            self.drain();
+            let process = cpu::process_nanos() - process;
+            answer.push(done.iter().map(|done| done.cpu).sum());
+            answer.push(done.iter().map(|done| done.wall).fold(0.0, f64::max));
+            answer.push(process as f64);
+            answer.push((self.peer.delivered() - delivered) as f64);
+        }
+        cpu::pin_all_threads(Place::Anywhere);
+        answer
+    }
+
+    /// Allocations and bytes of the producer, then of all threads until drained.
+    fn allocations(&mut self, shape: Shape, spans: usize) -> Vec<f64> {
+        for _ in 0..8 {
+            self.batch(shape, 1, spans, Place::Anywhere);
+            self.drain();
+        }
+        alloc::watch(true);
+        let before = alloc::all_threads();
+        let own = self.batch(shape, 1, spans, Place::Anywhere)[0].allocated;
+        self.drain();
+        let all = alloc::all_threads() - before;
+        alloc::watch(false);
+        [own.count, own.bytes, all.count, all.bytes]
+            .map(|count| count as f64)
+            .to_vec()
+    }
+
+    /// Spans made, spans delivered, wall time and CPU of all threads, flat out.
+    fn flood(&mut self, shape: Shape, threads: usize, time: Duration) -> Vec<f64> {
+        self.drain();
+        let delivered = self.peer.delivered();
+        let until = Arc::new(AtomicBool::new(false));
+        let process = cpu::process_nanos();
+        let start = self.post(shape, threads, 404, Place::Anywhere, Some(&until));
+        start.wait();
+        let begin = Instant::now();
+        thread::sleep(time);
+        until.store(true, Relaxed);
+        let made: u64 = self.collect(threads).iter().map(|done| done.spans).sum();
+        let wall = begin.elapsed();
+        self.drain();
+        let process = cpu::process_nanos() - process;
+        let delivered = self.peer.delivered() - delivered;
+        vec![
+            made as f64,
+            delivered as f64,
+            wall.as_nanos() as f64,
+            process as f64,
+        ]
+    }
+
+    /// Allocations of all threads while spans change threads, or nothing when the peer was not taught to.
+    fn hand_over(&self, spans: usize) -> Vec<f64> {
+        let mut marks = Vec::with_capacity(2);
+        let taught = self.peer.hand_over(spans, &mut || {
+            alloc::watch(true);
+            marks.push(alloc::all_threads());
+        });
+        alloc::watch(false);
+        match marks[..] {
+            [warm, end] if taught => vec![(end - warm).count as f64],
+            _ => Vec::new(),
+        }
+    }
+
+    fn batch(&mut self, shape: Shape, threads: usize, spans: usize, place: Place) -> Vec<Done> {
+        let start = self.post(shape, threads, spans, place, None);
+        start.wait();
+        self.collect(threads)
+    }
+
+    /// Wakes the producers. They start when the caller has waited at the barrier too.
+    fn post(
+        &mut self,
+        shape: Shape,
+        threads: usize,
+        spans: usize,
+        place: Place,
+        until: Option<&Arc<AtomicBool>>,
+    ) -> Arc<Barrier> {
+        while self.producers.len() < threads {
+            let (sender, jobs) = channel();
+            let (peer, done) = (self.peer, self.done.0.clone());
+            thread::spawn(move || produce(peer, &jobs, &done));
+            self.producers.push(sender);
+        }
+        let start = Arc::new(Barrier::new(threads + 1));
+        for producer in &self.producers[..threads] {
+            let job = Job {
+                shape,
+                spans,
+                place,
+                start: start.clone(),
+                until: until.cloned(),
+            };
+            producer.send(job).expect("a producer outlives its jobs");
+        }
+        start
+    }
+
+    fn collect(&self, threads: usize) -> Vec<Done> {
+        self.done.1.iter().take(threads).collect()
+    }
+
+    /// A full queue stays full.
+    fn drain(&self) {
+        if self.fate != Fate::Full {
+            self.peer.drain();
+        }
+    }
+}
+
+fn produce(peer: &dyn Peer, jobs: &Receiver<Job>, done: &Sender<Done>) {
+    for job in jobs {
+        cpu::pin_this_thread(job.place);
+        job.start.wait();
+        let allocated = alloc::this_thread();
+        let wall = Instant::now();
+        let cpu = cpu::thread_nanos();
+        let mut spans = 0;
+        loop {
+            measured_batch(peer, job.shape, job.spans);
+            spans += job.spans as u64;
+            if job.until.as_ref().is_none_or(|until| until.load(Relaxed)) {
+                break;
+            }
+        }
+        let cpu = cpu::thread_nanos() - cpu;
+        let wall = wall.elapsed();
+        let allocated = alloc::this_thread() - allocated;
+        let answer = Done {
+            spans,
+            cpu: cpu as f64,
+            wall: wall.as_nanos() as f64,
+            allocated,
+        };
+        done.send(answer).expect("the bench outlives its producers");
+    }
+}
