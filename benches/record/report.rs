@@ -148,14 +148,12 @@ fn reading(readings: &[Reading]) {
     println!("|---|---|---|---|---|");
     for reading in readings {
         println!(
-            "| {:?} | {:.0} | {:.0} | {} | {} |",
+            "| {:?} | {:.0} | {:.0} | {:.0} | {:.2} |",
             reading.text,
             reading.bytes,
             reading.decoded,
-            reading
-                .validated
-                .map_or_else(String::new, |ours| format!("{ours:.0}")),
-            ratio(reading.decoded, reading.validated),
+            reading.validated,
+            reading.decoded / reading.validated,
         );
     }
 }

@@ -153,9 +153,7 @@ fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
                 3.5,
             ),
         };
-        let figure = reading
-            .validated
-            .map_or(f64::NAN, |ours| reading.decoded / ours);
+        let figure = reading.decoded / reading.validated;
         goals.push(goal(what, figure, AtLeast(bound)));
     }
     goals
