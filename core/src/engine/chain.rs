@@ -64,6 +64,8 @@ pub(super) struct Run<'a> {
 /// What left the last stage, and what did not.
 #[derive(Default)]
 pub(super) struct Yield {
+    /// The bytes that stages may come to hold beyond what they hold; what they let go is added, what left is taken off.
+    pub(super) room: usize,
     pub(super) segments: Vec<Segment>,
     pub(super) filtered: u64,
     pub(super) dropped: Dropped,
@@ -91,32 +93,54 @@ struct Room {
     stage: Stage,
     /// Segments that wait for the working reserve; what comes after them waits behind them.
     stalled: VecDeque<Segment>,
-    /// By door: what is stalled or held back by a batcher.
+    /// What a batcher holds back, segment by segment. It lets them go in order, some of them in pieces.
+    queue: VecDeque<(Door, Load)>,
+    /// By door: what is stalled or held back.
     held: [Load; 2],
 }
 
 impl Room {
-    fn hold(&mut self, door: Door, load: Load) {
+    /// Whether there is room for a segment, which then counts as held.
+    fn hold(&mut self, door: Door, load: Load, out: &mut Yield) -> bool {
+        let Some(room) = out.room.checked_sub(load.bytes) else {
+            // An edit has made it larger, or a cut has made two of one.
+            out.dropped.add(DropReason::NoRoom, load.spans);
+            return false;
+        };
+        out.room = room;
         self.held[door_index(door)] += load;
+        true
     }
 
-    fn let_go(&mut self, door: Door, load: Load) {
-        let held = &mut self.held[door_index(door)];
-        // A batcher may have cut one segment in two: their overheads are more than what came in.
-        held.bytes = held.bytes.saturating_sub(load.bytes);
-        held.spans = held.spans.saturating_sub(load.spans);
+    fn let_go(&mut self, door: Door, load: Load, out: &mut Yield) {
+        self.held[door_index(door)] -= load;
+        out.room = out.room.saturating_add(load.bytes);
     }
 
-    /// An empty stage holds nothing, whatever was cut in two.
-    fn settle(&mut self) {
-        let Self {
-            stage,
-            stalled,
-            held,
-        } = self;
-        let holds_back = matches!(stage, Stage::Batcher(batcher) if !batcher.is_empty());
-        if stalled.is_empty() && !holds_back {
-            *held = [Load::default(); 2];
+    /// The batcher has let go of so many spans: what they were when they came in is held no more. A piece takes its own
+    /// bytes along, the last one whatever is left.
+    fn let_go_first(&mut self, piece: Load, out: &mut Yield) {
+        let mut spans = piece.spans;
+        while let Some((door, load)) = self.queue.front_mut() {
+            let part = if load.spans <= spans {
+                *load
+            } else {
+                Load {
+                    bytes: load.bytes.min(piece.bytes),
+                    spans,
+                }
+            };
+            *load -= part;
+            spans -= part.spans;
+            let (door, is_gone) = (*door, load.spans == 0);
+            self.let_go(door, part, out);
+            if !is_gone {
+                return;
+            }
+            self.queue.pop_front();
+            if spans == 0 {
+                return;
+            }
         }
     }
 }
@@ -126,6 +150,7 @@ impl Chain {
         let stages = stages.into_iter().map(|stage| Room {
             stage,
             stalled: VecDeque::new(),
+            queue: VecDeque::new(),
             held: [Load::default(); 2],
         });
         Self {
@@ -185,8 +210,7 @@ impl Chain {
         if let Some(room) = stalled
             && let Some(segment) = room.stalled.pop_front()
         {
-            room.let_go(segment.door(), load_of(&segment, run.own_charge));
-            room.settle();
+            room.let_go(segment.door(), load_of(&segment, run.own_charge), out);
             out.dropped.add(DropReason::NoRoom, segment.spans() as u64);
         }
     }
@@ -197,38 +221,44 @@ impl Chain {
         for room in &mut self.stages {
             spans += room.held.iter().map(|held| held.spans).sum::<u64>();
             room.stalled.clear();
+            room.queue.clear();
+            room.held = [Load::default(); 2];
             if let Stage::Batcher(batcher) = &mut room.stage {
                 *batcher = Batcher::new(*batcher.limits());
             }
-            room.settle();
         }
         spans
     }
 
     /// A segment arrives at a stage; past the last one it is out.
     fn enter(&mut self, at: usize, segment: Segment, run: &Run<'_>, out: &mut Yield) {
+        let (door, load) = (segment.door(), load_of(&segment, run.own_charge));
         let Some(room) = self.stages.get_mut(at) else {
+            out.room = out.room.saturating_sub(load.bytes);
             out.segments.push(segment);
             return;
         };
         match &mut room.stage {
             Stage::Batcher(_) => {
-                room.hold(segment.door(), load_of(&segment, run.own_charge));
-                if let Stage::Batcher(batcher) = &mut room.stage {
-                    batcher.push(segment);
+                if room.hold(door, load, out) {
+                    room.queue.push_back((door, load));
+                    if let Stage::Batcher(batcher) = &mut room.stage {
+                        batcher.push(segment);
+                    }
+                    self.drain(at, false, run, out);
                 }
-                self.drain(at, false, run, out);
             }
             Stage::Processor(_) if !room.stalled.is_empty() => {
-                room.hold(segment.door(), load_of(&segment, run.own_charge));
-                room.stalled.push_back(segment);
+                if room.hold(door, load, out) {
+                    room.stalled.push_back(segment);
+                }
             }
             Stage::Processor(processor) => {
                 let mut emitted = Vec::new();
-                if let Err(Later(segment)) =
-                    process(processor.as_mut(), segment, run, &mut emitted, out)
+                let result = process(processor.as_mut(), segment, run, &mut emitted, out);
+                if let Err(Later(segment)) = result
+                    && room.hold(door, load, out)
                 {
-                    room.hold(segment.door(), load_of(&segment, run.own_charge));
                     room.stalled.push_back(segment);
                 }
                 for segment in emitted {
@@ -255,8 +285,7 @@ impl Chain {
                 room.stalled.push_front(segment);
                 return;
             }
-            room.let_go(door, load);
-            room.settle();
+            room.let_go(door, load, out);
             for segment in emitted {
                 self.enter(at + 1, segment, run, out);
             }
@@ -279,9 +308,8 @@ impl Chain {
             };
             let segments = batch.into_segments();
             for segment in &segments {
-                room.let_go(segment.door(), load_of(segment, run.own_charge));
+                room.let_go_first(load_of(segment, run.own_charge), out);
             }
-            room.settle();
             for segment in segments {
                 self.enter(at + 1, segment, run, out);
             }

@@ -241,7 +241,7 @@ impl Engine {
         for pipe in self.pipes.iter_mut().filter(|pipe| pipe.serves(door)) {
             let charge = pipe.charge(&segment);
             has_room |= pipe.has_room(door, charge);
-            if charge <= pipe.limit {
+            if charge <= pipe.admits {
                 refusal = Refusal::Full;
             } else if refusal == Refusal::NoPipeline {
                 refusal = Refusal::TooLarge;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::chain::{Chain, Run, Yield, load_of};
+use super::chain::{Chain, Run, Stage, Yield, load_of};
 use super::inlet::Inlet;
 use super::lane::{Lane, Terms};
 use super::log::{Load, Log};
@@ -24,7 +24,9 @@ pub(super) struct Target {
 }
 
 pub(super) struct Pipe {
-    pub(super) limit: usize,
+    limit: usize,
+    /// Admission stops here, so that what processors make larger finds room.
+    pub(super) admits: usize,
     own_charge: usize,
     overload: Overload,
     doors: [bool; 2],
@@ -52,6 +54,10 @@ impl Pipe {
         // In flight and waiting to be sent again: a quarter of the log, divided among the lanes so that none of them
         // can take the share of another.
         let share = log_bytes / 4 / lanes.len().max(1);
+        let edits = stages
+            .iter()
+            .any(|stage| matches!(stage, Stage::Processor(_)));
+        let headroom = if edits { log_bytes / 8 } else { 0 };
         let log = Log::new(lanes.len());
         let lanes = lanes
             .into_iter()
@@ -59,6 +65,7 @@ impl Pipe {
             .map(|(cursor, lane)| Lane::new(lane, cursor, share, jitter.next()));
         Self {
             limit: log_bytes,
+            admits: log_bytes - headroom,
             own_charge,
             overload,
             doors,
@@ -127,7 +134,7 @@ impl Pipe {
     /// Whether there is room for so many bytes more from this door, after lanes that lag and, if so configured, the
     /// oldest spans have given way.
     pub(super) fn has_room(&mut self, door: Door, charge: usize) -> bool {
-        if charge > self.limit {
+        if charge > self.admits {
             return false;
         }
         if door == Door::Neighbours && self.doors == [true; 2] {
@@ -140,13 +147,13 @@ impl Pipe {
             Overload::DropNewest => None,
             Overload::DropOldest => Some(DropReason::Overwritten),
         };
-        self.make_room(charge, last)
+        self.make_room(charge, self.admits, last)
     }
 
-    /// Makes room by skipping what lags, then, with a reason for it, by dropping the oldest. What is in flight or waits
+    /// Makes room under `limit` by skipping what lags, then, with a reason for it, by dropping the oldest. What is in flight or waits
     /// to be sent again is never taken.
-    fn make_room(&mut self, charge: usize, last: Option<DropReason>) -> bool {
-        while self.bytes().saturating_add(charge) > self.limit {
+    fn make_room(&mut self, charge: usize, limit: usize, last: Option<DropReason>) -> bool {
+        while self.bytes().saturating_add(charge) > limit {
             if self.skip_laggard() {
                 continue;
             }
@@ -206,7 +213,7 @@ impl Pipe {
     pub(super) fn admit(&mut self, segment: Segment) {
         let load = load_of(&segment, self.own_charge);
         self.admitted[door_index(segment.door())] += load.spans;
-        if self.make_room(load.bytes, Some(DropReason::LaneLag)) {
+        if self.make_room(load.bytes, self.admits, Some(DropReason::LaneLag)) {
             self.inlet.push(segment, load);
         } else {
             self.dropped.add(DropReason::LaneLag, load.spans);
@@ -221,7 +228,7 @@ impl Pipe {
         terms: &Terms<'_>,
     ) {
         let run = self.run(terms);
-        let mut out = Yield::default();
+        let mut out = self.yields();
         self.chain.tick(&run, &mut out);
         self.absorb(&mut out);
         // A lane that is stuck must not keep edited segments, and with them the reserve, from one that is not.
@@ -230,9 +237,10 @@ impl Pipe {
             self.absorb(&mut out);
         }
         while !self.chain.is_stalled() && self.is_hungry(has_slot) {
-            let Some((segment, _)) = self.inlet.pop() else {
+            let Some((segment, load)) = self.inlet.pop() else {
                 break;
             };
+            out.room = out.room.saturating_add(load.bytes);
             self.chain.feed(segment, &run, &mut out);
             self.absorb(&mut out);
         }
@@ -240,6 +248,14 @@ impl Pipe {
         if forced || self.bytes() > self.limit / 2 {
             self.chain.force(&run, &mut out);
             self.absorb(&mut out);
+        }
+    }
+
+    /// An empty yield; stages may come to hold what is left of the log.
+    fn yields(&self) -> Yield {
+        Yield {
+            room: self.limit.saturating_sub(self.bytes()),
+            ..Yield::default()
         }
     }
 
@@ -254,8 +270,6 @@ impl Pipe {
     fn absorb(&mut self, out: &mut Yield) {
         self.filtered += out.filtered;
         self.dropped.merge(&out.dropped);
-        out.filtered = 0;
-        out.dropped = Dropped::default();
         let last = match self.overload {
             Overload::DropNewest => None,
             Overload::DropOldest => Some(DropReason::Overwritten),
@@ -263,13 +277,14 @@ impl Pipe {
         for segment in out.segments.drain(..) {
             let load = load_of(&segment, self.own_charge);
             // An edit may have made it larger.
-            if self.make_room(load.bytes, last) {
+            if self.make_room(load.bytes, self.limit, last) {
                 let door = segment.door();
                 self.log.push(segment, load, door);
             } else {
                 self.dropped.add(DropReason::NoRoom, load.spans);
             }
         }
+        *out = self.yields();
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -279,7 +294,7 @@ impl Pipe {
     /// Gives up on a segment for which the reserve has no room though nothing is left that could be sent.
     pub(super) fn give_up_stalled(&mut self, terms: &Terms<'_>) {
         let run = self.run(terms);
-        let mut out = Yield::default();
+        let mut out = self.yields();
         self.chain.give_up(&run, &mut out);
         self.absorb(&mut out);
     }

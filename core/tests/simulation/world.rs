@@ -1,0 +1,967 @@
+//! One world: an engine, what comes in, what goes out, and a second set of books.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use spanwire_core::batch::{Batch, BatchLimits, Batcher, Head, Segment};
+use spanwire_core::clock::Moment;
+use spanwire_core::engine::{
+    Engine, ExporterId, ExporterSettings, FlushId, LaneAccount, LaneId, LaneSettings, Overload,
+    PipelineId, PipelineSettings, Refusal, Report, Retry, Step,
+};
+use spanwire_core::exporter::{Outcome, Reply, Ticket};
+use spanwire_core::limiter::{Door, MemoryLimiter};
+use spanwire_core::stats::DropReason;
+
+use crate::rng::Rng;
+use crate::sink::{Habit, Temper};
+use crate::spans::{self, Alive};
+use crate::stage::{Copying, Filter, Resource};
+
+/// How often something happened, over all worlds.
+#[derive(Debug, Default)]
+pub(crate) struct Reached(BTreeMap<&'static str, u64>);
+
+impl Reached {
+    fn add(&mut self, what: &'static str, times: u64) {
+        *self.0.entry(what).or_default() += times;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (what, times) in &other.0 {
+            self.add(what, *times);
+        }
+    }
+
+    /// Everything this simulation is there for has happened at least once.
+    pub(crate) fn check(&self) {
+        let in_engine = [
+            DropReason::TooLarge,
+            DropReason::LaneLag,
+            DropReason::Overwritten,
+            DropReason::Rejected,
+            DropReason::PartiallyRejected,
+            DropReason::RetriesExhausted,
+            DropReason::Unanswered,
+            DropReason::Panicked,
+            DropReason::NoRoom,
+            DropReason::ShutdownDeadline,
+        ];
+        let others = [
+            "exported",
+            "filtered",
+            "refused",
+            "retries",
+            "splits",
+            "duplicates",
+            "late replies",
+            "flushes complete",
+            "flushes with loss",
+            "flushes too late",
+            "closes complete",
+            "closes too late",
+            "memory came back",
+        ];
+        for what in in_engine.iter().map(|reason| reason.as_str()).chain(others) {
+            assert!(
+                self.0.get(what).is_some_and(|times| *times > 0),
+                "never reached: {what}"
+            );
+        }
+    }
+}
+
+/// What this world knows of a span on a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    InFlight,
+    /// The attempt failed; it may come again.
+    Failed {
+        possibly_stored: bool,
+    },
+    Settled,
+}
+
+#[derive(Default)]
+struct LaneBook {
+    pipeline: usize,
+    exporter: usize,
+    fates: HashMap<u64, Fate>,
+    exported: HashSet<u64>,
+    exported_count: u64,
+    dropped: BTreeMap<DropReason, u64>,
+    duplicates: u64,
+}
+
+struct PipelineBook {
+    id: PipelineId,
+    doors: [bool; 2],
+    limit: usize,
+}
+
+struct Attempt {
+    lane: usize,
+    numbers: Vec<u64>,
+    batch: Option<Batch>,
+    reply: Option<Reply>,
+    /// Nothing has settled it yet.
+    open: bool,
+    /// When the sink lets go, and what it says then.
+    then: Option<(Moment, Option<Outcome>)>,
+}
+
+struct FlushBook {
+    deadline: Moment,
+    /// For each lane: what is counted out when all of this is settled, at least.
+    counted_out: Vec<u64>,
+    accepted: usize,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    tell: bool,
+    now: Moment,
+    engine: Engine,
+    limiter: MemoryLimiter,
+    pipelines: Vec<PipelineBook>,
+    /// No batcher cuts segments in two: a piece would keep the memory of the whole.
+    whole: bool,
+    lanes: Vec<LaneBook>,
+    exporters: Vec<(usize, Temper)>,
+    attempts: BTreeMap<Ticket, Attempt>,
+    last_ticket: Option<Ticket>,
+    alive: Alive,
+    heads: Vec<Head>,
+    numbers: u64,
+    /// Refused, to be offered again.
+    pending: Vec<Segment>,
+    /// By door, in spans.
+    born: [u64; 2],
+    refused: [u64; 2],
+    /// The numbers of the spans admitted, with their door.
+    accepted: Vec<(u64, Door)>,
+    flushes: HashMap<FlushId, FlushBook>,
+    closing: Option<Moment>,
+    closed: bool,
+    late: u64,
+    reached: Reached,
+}
+
+fn index(door: Door) -> usize {
+    usize::from(door == Door::Neighbours)
+}
+
+fn counted_out(account: &LaneAccount) -> u64 {
+    account.filtered + account.dropped.total() + account.exported
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, tell: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let reserve = if rng.one_in(3) {
+            rng.between(400, 4000)
+        } else {
+            1 << 20
+        } as usize;
+        let limiter = MemoryLimiter::builder(4 << 20)
+            .reserve(reserve)
+            .own(1 << 20)
+            .neighbours(1 << 20)
+            .build()
+            .expect("a budget");
+        let mut builder = Engine::builder(&limiter);
+        builder.seed(seed);
+        let exporters: Vec<(usize, Temper)> = (0..rng.between(1, 3))
+            .map(|_| (rng.pick(&[1, 1, 2, 4]), Temper::any(&mut rng)))
+            .collect();
+        let exporter_ids: Vec<ExporterId> = exporters
+            .iter()
+            .map(|(concurrency, _)| {
+                builder.exporter(ExporterSettings {
+                    concurrency: *concurrency,
+                    timeout: rng
+                        .pick(&[None, Some(30_000), Some(1000), Some(30_000)])
+                        .map(Duration::from_millis),
+                })
+            })
+            .collect();
+        let (mut pipelines, mut lanes) = (Vec::new(), Vec::new());
+        let mut whole = true;
+        for pipeline in 0..rng.pick(&[1, 1, 1, 2]) {
+            let limit = rng.between(1500, 20_000) as usize;
+            let doors = rng.pick(&[[true, true], [true, true], [true, false], [false, true]]);
+            let mut settings = PipelineSettings::new(limit);
+            for (door, serves) in [Door::Own, Door::Neighbours].into_iter().zip(doors) {
+                if serves {
+                    settings = settings.door(door);
+                }
+            }
+            if rng.one_in(4) {
+                settings = settings.own_charge(rng.between(100, 1500) as usize);
+            }
+            if rng.one_in(3) {
+                settings = settings.overload(Overload::DropOldest);
+            }
+            settings = Self::stages(&mut rng, settings, &mut whole);
+            for _ in 0..rng.pick(&[1, 1, 2, 3]) {
+                let exporter = rng.below(exporters.len() as u64) as usize;
+                settings = settings.lane(LaneSettings {
+                    max_bytes: rng.pick(&[200, 1000, 3_670_016]),
+                    max_spans: rng.pick(&[None, None, Some(1), Some(7)]),
+                    retry: rng.pick(&[
+                        Retry::default(),
+                        Retry::default(),
+                        Retry::NEVER,
+                        Retry {
+                            max_elapsed: None,
+                            ..Retry::default()
+                        },
+                    ]),
+                    ..LaneSettings::new(exporter_ids[exporter])
+                });
+                lanes.push(LaneBook {
+                    pipeline,
+                    exporter,
+                    ..LaneBook::default()
+                });
+            }
+            let id = builder.pipeline(settings);
+            pipelines.push(PipelineBook { id, doors, limit });
+        }
+        let engine = builder.build().expect("an engine");
+        let heads = (0..3)
+            .map(|n| Head::new(vec![0x1a, 1, b'a' + n].into()))
+            .collect();
+        Self {
+            rng,
+            tell,
+            now: Moment::from_nanos(1_000_000_000),
+            engine,
+            limiter,
+            pipelines,
+            whole,
+            lanes,
+            exporters,
+            attempts: BTreeMap::new(),
+            last_ticket: None,
+            alive: Alive::default(),
+            heads,
+            numbers: 0,
+            pending: Vec::new(),
+            born: [0; 2],
+            refused: [0; 2],
+            accepted: Vec::new(),
+            flushes: HashMap::new(),
+            closing: None,
+            closed: false,
+            late: 0,
+            reached: Reached::default(),
+        }
+    }
+
+    fn stages(rng: &mut Rng, settings: PipelineSettings, whole: &mut bool) -> PipelineSettings {
+        let limits = BatchLimits {
+            bytes: rng.pick(&[0, 300, 2000, BatchLimits::DEFAULT_BYTES]),
+            spans: rng.pick(&[None, Some(5), Some(64)]),
+            age: rng.pick(&[
+                Duration::ZERO,
+                Duration::from_secs(1),
+                BatchLimits::DEFAULT_AGE,
+            ]),
+        };
+        *whole &= limits.spans.is_none() && limits.bytes == BatchLimits::DEFAULT_BYTES;
+        let batcher = || Batcher::new(limits);
+        let resource = || Resource(Head::new(vec![0x1a, 1, b'z'].into()));
+        let filter = |rng: &mut Rng| Filter {
+            rng: Rng::new(rng.next()),
+            panics: rng.one_in(2),
+        };
+        match rng.below(8) {
+            0 => settings,
+            1 => settings.stage(resource()).stage(batcher()),
+            2 => settings.stage(batcher()).stage(resource()),
+            3 => settings.stage(filter(rng)).stage(batcher()),
+            4 => settings
+                .stage(batcher())
+                .stage(filter(rng))
+                .stage(batcher()),
+            5 => settings.stage(Copying).stage(batcher()),
+            6 => settings.stage(batcher()).stage(Copying),
+            _ => settings.stage(batcher()),
+        }
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.tell {
+            println!("{:>9} ms  {}", self.now.as_nanos() / 1_000_000, what());
+        }
+    }
+
+    /// Lives this world to its end.
+    pub(crate) fn live(mut self) -> Reached {
+        self.say(|| format!("sinks {:?}", self.exporters));
+        let closes_early = self.rng.one_in(4);
+        for _ in 0..self.rng.between(15, 60) {
+            match self.rng.below(12) {
+                0..=4 => self.burst(),
+                5..=8 => self.pass(),
+                9 => self.flush(),
+                10 if closes_early && self.rng.one_in(10) => self.close(),
+                _ => self.poll_once(),
+            }
+        }
+        self.run();
+        if self.rng.one_in(2) && !self.closed {
+            self.heal();
+        }
+        self.close();
+        while !self.closed {
+            self.pass();
+            self.run();
+        }
+        self.check_closed();
+        self.let_everything_go();
+        self.tally();
+        self.reached
+    }
+
+    fn burst(&mut self) {
+        for _ in 0..self.rng.between(1, 8) {
+            let segment = if !self.pending.is_empty() && self.rng.one_in(2) {
+                self.pending.remove(0)
+            } else {
+                self.bear()
+            };
+            self.offer(segment);
+            self.check();
+        }
+        if self.rng.one_in(2) {
+            self.run();
+        }
+    }
+
+    fn bear(&mut self) -> Segment {
+        let door = self.rng.pick(&[Door::Own, Door::Own, Door::Neighbours]);
+        let count = self.rng.pick(&[1, 1, 1, 2, 2, 5, 12]);
+        let width = self.rng.pick(&[1, 10, 10, 40, 100]);
+        let head = self.heads[self.rng.below(3) as usize].clone();
+        let two = self.rng.one_in(2);
+        let segment = spans::segment(
+            &self.alive,
+            &head,
+            (self.numbers, count, width),
+            two,
+            self.now,
+            door,
+        );
+        self.numbers += count as u64;
+        self.born[index(door)] += count as u64;
+        segment
+    }
+
+    fn offer(&mut self, segment: Segment) {
+        let door = segment.door();
+        let numbers = spans::numbers(&Batch::from_iter([segment.clone()]));
+        match self.engine.offer(segment) {
+            Ok(()) => {
+                assert!(self.closing.is_none(), "admitted after close");
+                self.say(|| format!("admitted {} spans from {door:?}", numbers.len()));
+                self.accepted
+                    .extend(numbers.into_iter().map(|number| (number, door)));
+            }
+            Err(error) => {
+                let (refusal, retryable) = (error.refusal(), error.is_retryable());
+                self.say(|| format!("refused {} spans from {door:?}: {error}", numbers.len()));
+                assert_eq!(refusal == Refusal::Closed, self.closing.is_some());
+                let segment = error.into_segment();
+                assert_eq!(segment.spans(), numbers.len(), "handed back whole");
+                if retryable && self.rng.one_in(2) {
+                    self.pending.push(segment);
+                } else {
+                    self.refused[index(door)] += numbers.len() as u64;
+                    self.reached.add("refused", numbers.len() as u64);
+                }
+            }
+        }
+    }
+
+    /// Lets time pass: a little, until something is due, or hours at once.
+    fn pass(&mut self) {
+        let wait = match self.rng.below(20) {
+            0 => Duration::from_secs(3600),
+            1..=8 => Duration::from_millis(self.rng.below(300)),
+            9..=13 => Duration::from_millis(self.rng.below(20_000)),
+            _ => {
+                self.run();
+                let due = self
+                    .attempts
+                    .values()
+                    .filter_map(|attempt| attempt.then.as_ref());
+                let due = due.map(|(at, _)| *at).min();
+                let wake = match self.engine.poll(self.now) {
+                    Step::Wait(at) => at,
+                    step => {
+                        self.act(step);
+                        None
+                    }
+                };
+                match (due, wake) {
+                    (Some(a), Some(b)) => a.min(b).saturating_since(self.now),
+                    (a, b) => a.or(b).unwrap_or(self.now).saturating_since(self.now),
+                }
+            }
+        };
+        self.now = self.now.saturating_add(wait);
+        self.let_sinks_act();
+        if self.rng.one_in(2) {
+            self.run();
+        }
+    }
+
+    /// Does what sinks have planned for now.
+    fn let_sinks_act(&mut self) {
+        let tickets: Vec<Ticket> = self.attempts.keys().copied().collect();
+        for ticket in tickets {
+            let Some(attempt) = self.attempts.get_mut(&ticket) else {
+                continue;
+            };
+            if attempt.then.as_ref().is_some_and(|(at, _)| *at <= self.now) {
+                let (_, outcome) = attempt.then.take().expect("just seen");
+                attempt.batch = None;
+                self.answer(ticket, outcome);
+                self.check();
+            }
+        }
+    }
+
+    fn poll_once(&mut self) {
+        let step = self.engine.poll(self.now);
+        self.act(step);
+    }
+
+    /// Polls until there is nothing to do.
+    fn run(&mut self) {
+        for _ in 0..20_000 {
+            let step = self.engine.poll(self.now);
+            if let Step::Wait(at) = step {
+                assert!(at.is_none_or(|at| at > self.now), "waits for what is over");
+                self.note_timeouts();
+                self.check();
+                self.check_books();
+                return;
+            }
+            self.act(step);
+        }
+        panic!("there is always something to do");
+    }
+
+    fn act(&mut self, step: Step) {
+        self.note_timeouts();
+        match step {
+            Step::Export {
+                lane,
+                exporter,
+                ticket,
+                batch,
+                reply,
+            } => self.export(lane, exporter, ticket, batch, reply),
+            Step::Flushed { flush, report } => self.flushed(flush, &report),
+            Step::Closed(report) => self.end(&report),
+            _ => {}
+        }
+        self.check();
+    }
+
+    /// Attempts whose reply the engine has just cancelled have failed, and may have been stored.
+    fn note_timeouts(&mut self) {
+        self.attempts
+            .retain(|_, attempt| attempt.batch.is_some() || attempt.reply.is_some());
+        for attempt in self.attempts.values_mut() {
+            if attempt.open && attempt.reply.as_ref().is_some_and(Reply::cancelled) {
+                attempt.open = false;
+                for number in &attempt.numbers {
+                    let failed = Fate::Failed {
+                        possibly_stored: true,
+                    };
+                    self.lanes[attempt.lane].fates.insert(*number, failed);
+                }
+            }
+        }
+    }
+
+    fn export(
+        &mut self,
+        lane: LaneId,
+        exporter: ExporterId,
+        ticket: Ticket,
+        batch: Batch,
+        reply: Reply,
+    ) {
+        assert!(!self.closed, "an attempt after the close");
+        assert!(self.last_ticket < Some(ticket), "a ticket twice");
+        self.last_ticket = Some(ticket);
+        assert_eq!(reply.ticket(), ticket);
+        assert!(!batch.is_empty());
+        assert!(reply.deadline().is_none_or(|at| at > self.now));
+        let numbers = spans::numbers(&batch);
+        let book = &mut self.lanes[lane.index()];
+        assert_eq!(book.exporter, exporter.index());
+        for number in &numbers {
+            match book.fates.insert(*number, Fate::InFlight) {
+                None
+                | Some(Fate::Failed {
+                    possibly_stored: false,
+                }) => {}
+                Some(Fate::Failed {
+                    possibly_stored: true,
+                }) => book.duplicates += 1,
+                Some(fate) => panic!("span {number} goes out again although it is {fate:?}"),
+            }
+        }
+        let (concurrency, temper) = self.exporters[exporter.index()];
+        let lanes = &self.lanes;
+        let busy = self.attempts.values().filter(|attempt| {
+            lanes[attempt.lane].exporter == exporter.index()
+                && (attempt.batch.is_some() || attempt.reply.is_some())
+        });
+        assert!(busy.count() < concurrency, "more than the exporter's slots");
+        let habit = temper.habit(&mut self.rng, batch.encoded_len(), batch.spans());
+        self.say(|| {
+            format!(
+                "lane {lane} {ticket}: {} spans, sink {exporter}: {habit:?}",
+                numbers.len()
+            )
+        });
+        let mut attempt = Attempt {
+            lane: lane.index(),
+            numbers,
+            batch: Some(batch),
+            reply: Some(reply),
+            open: true,
+            then: None,
+        };
+        let now = self.now;
+        let at = |after: Duration| now.saturating_add(after);
+        match habit {
+            Habit::Answer { after, outcome } if after.is_zero() => {
+                attempt.batch = None;
+                self.attempts.insert(ticket, attempt);
+                self.answer(ticket, Some(outcome));
+            }
+            Habit::Answer { after, outcome } => {
+                attempt.then = Some((at(after), Some(outcome)));
+                self.attempts.insert(ticket, attempt);
+            }
+            Habit::KeepBatch { for_, outcome } => {
+                attempt.then = Some((at(for_), None));
+                self.attempts.insert(ticket, attempt);
+                self.answer(ticket, Some(outcome));
+            }
+            Habit::SayNothing { after } if after.is_zero() => {
+                attempt.batch = None;
+                self.attempts.insert(ticket, attempt);
+                self.answer(ticket, None);
+            }
+            Habit::SayNothing { after } => {
+                attempt.then = Some((at(after), None));
+                self.attempts.insert(ticket, attempt);
+            }
+            Habit::Hang => {
+                self.attempts.insert(ticket, attempt);
+            }
+            Habit::Panic => {
+                attempt.batch = None;
+                attempt.reply = None;
+                self.attempts.insert(ticket, attempt);
+                self.complete(ticket, Outcome::Panicked, true);
+            }
+            Habit::PanicAndAnswer { after } => {
+                attempt.then = Some((at(after), Some(Outcome::Exported)));
+                self.attempts.insert(ticket, attempt);
+                self.complete(ticket, Outcome::Panicked, true);
+            }
+            Habit::AnswerAndPanic { outcome } => {
+                attempt.batch = None;
+                self.attempts.insert(ticket, attempt);
+                self.answer(ticket, Some(outcome));
+                self.complete(ticket, Outcome::Panicked, false);
+            }
+            Habit::AnswerTwice { first, second } => {
+                attempt.batch = None;
+                self.attempts.insert(ticket, attempt);
+                self.answer(ticket, Some(first));
+                if self.rng.one_in(2) {
+                    self.run();
+                }
+                self.complete(ticket, second, false);
+            }
+        }
+    }
+
+    /// The sink answers by its reply, or drops it; does nothing if it has answered before.
+    fn answer(&mut self, ticket: Ticket, outcome: Option<Outcome>) {
+        let Some(attempt) = self.attempts.get_mut(&ticket) else {
+            return;
+        };
+        let Some(reply) = attempt.reply.take() else {
+            return;
+        };
+        let cancelled = reply.cancelled();
+        let said = outcome.clone().unwrap_or(Outcome::Unanswered);
+        match outcome {
+            Some(outcome) => reply.done(outcome),
+            None => drop(reply),
+        }
+        if cancelled {
+            self.late += u64::from(said != Outcome::Unanswered);
+        }
+        self.say(|| {
+            format!(
+                "{ticket} says {said}{}",
+                if cancelled { ", too late" } else { "" }
+            )
+        });
+        if !cancelled {
+            self.effect(ticket, &said);
+        }
+    }
+
+    /// Somebody else says what became of an attempt.
+    fn complete(&mut self, ticket: Ticket, outcome: Outcome, counts: bool) {
+        let settled = self.engine.complete(ticket, outcome.clone(), self.now);
+        assert_eq!(settled, counts, "{ticket} {outcome}");
+        if settled {
+            self.effect(ticket, &outcome);
+        } else {
+            self.late += 1;
+        }
+        self.check();
+    }
+
+    /// Keeps the books: what an answer in time does.
+    fn effect(&mut self, ticket: Ticket, outcome: &Outcome) {
+        let attempt = self.attempts.get_mut(&ticket).expect("an attempt");
+        assert!(attempt.open, "{ticket} settled twice");
+        attempt.open = false;
+        let book = &mut self.lanes[attempt.lane];
+        let spans = attempt.numbers.len() as u64;
+        let mut lose = |reason, spans| *book.dropped.entry(reason).or_default() += spans;
+        let mut fate = Fate::Settled;
+        match outcome {
+            Outcome::Exported => {
+                book.exported.extend(&attempt.numbers);
+                book.exported_count += spans;
+            }
+            Outcome::Partial { rejected, .. } => {
+                let rejected = spans.min(*rejected);
+                lose(DropReason::PartiallyRejected, rejected);
+                // Which ones were rejected, the server does not say.
+                book.exported.extend(&attempt.numbers);
+                book.exported_count += spans - rejected;
+            }
+            Outcome::Rejected { .. } => lose(DropReason::Rejected, spans),
+            Outcome::Unanswered => lose(DropReason::Unanswered, spans),
+            Outcome::Panicked => lose(DropReason::Panicked, spans),
+            Outcome::TooLarge { .. } if spans == 1 => lose(DropReason::TooLarge, 1),
+            Outcome::TooLarge { .. } => {
+                self.reached.add("splits", 1);
+                fate = Fate::Failed {
+                    possibly_stored: false,
+                };
+            }
+            Outcome::Retry {
+                possibly_stored, ..
+            } => {
+                fate = Fate::Failed {
+                    possibly_stored: *possibly_stored,
+                };
+            }
+            other => panic!("no sink says {other}"),
+        }
+        for number in &attempt.numbers {
+            book.fates.insert(*number, fate);
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.closed {
+            return;
+        }
+        let deadline = self
+            .now
+            .saturating_add(Duration::from_millis(self.rng.below(40_000)));
+        let accounts = self
+            .engine
+            .lanes()
+            .filter_map(|lane| self.engine.account(lane));
+        let counted_out = accounts.map(|account| account.admitted).collect();
+        let id = self.engine.flush(deadline);
+        self.say(|| format!("flush {id}"));
+        let accepted = self.accepted.len();
+        self.flushes.insert(
+            id,
+            FlushBook {
+                deadline,
+                counted_out,
+                accepted,
+            },
+        );
+        self.check();
+        self.run();
+    }
+
+    fn flushed(&mut self, id: FlushId, report: &Report) {
+        self.say(|| format!("flush {id}: {report}"));
+        let flush = self.flushes.remove(&id).expect("a flush ends once");
+        assert_eq!(report.lanes.len(), self.lanes.len());
+        assert!(
+            !report.timed_out
+                || self.now >= flush.deadline
+                || self.closing.is_some_and(|at| at <= self.now)
+        );
+        for (lane, reported) in report.lanes.iter().enumerate() {
+            assert!(reported.account.balances());
+            let settled = counted_out(&reported.account);
+            if report.timed_out {
+                continue;
+            }
+            assert_eq!(reported.unsettled, 0);
+            assert!(settled >= flush.counted_out[lane], "a flush left something");
+            if reported.account.dropped.total() + reported.account.filtered == 0 {
+                let book = &self.lanes[lane];
+                let doors = self.pipelines[book.pipeline].doors;
+                for (number, door) in &self.accepted[..flush.accepted] {
+                    let covered = doors[index(*door)];
+                    assert!(
+                        !covered || book.exported.contains(number),
+                        "flush left span {number}"
+                    );
+                }
+            }
+        }
+        assert!(!report.is_complete() || (report.lost() == 0 && !report.timed_out));
+        let what = match (report.is_complete(), report.timed_out) {
+            (true, _) => "flushes complete",
+            (false, false) => "flushes with loss",
+            (false, true) => "flushes too late",
+        };
+        self.reached.add(what, 1);
+    }
+
+    fn close(&mut self) {
+        let deadline = self
+            .now
+            .saturating_add(Duration::from_millis(self.rng.below(40_000)));
+        self.engine.close(deadline);
+        self.say(|| "close".into());
+        // A second call moves nothing.
+        self.closing.get_or_insert(deadline);
+        self.check();
+        self.run();
+    }
+
+    fn end(&mut self, report: &Report) {
+        self.say(|| format!("closed: {report}"));
+        assert!(!self.closed, "closed twice");
+        assert!(self.flushes.is_empty(), "a flush outlives the engine");
+        self.closed = true;
+        for lane in &report.lanes {
+            let LaneAccount {
+                buffered,
+                in_flight,
+                ..
+            } = lane.account;
+            assert_eq!((buffered, in_flight, lane.unsettled), (0, 0, 0));
+        }
+        assert!(!report.timed_out || self.closing.is_some_and(|at| at <= self.now));
+        let what = if report.timed_out {
+            "closes too late"
+        } else {
+            "closes complete"
+        };
+        self.reached.add(what, 1);
+    }
+
+    /// From now on all is well: everything is exported, whatever went before.
+    fn heal(&mut self) {
+        self.say(|| "all is well".into());
+        for (_, temper) in &mut self.exporters {
+            *temper = Temper::Fast;
+        }
+        for ticket in self.attempts.keys().copied().collect::<Vec<_>>() {
+            if let Some(attempt) = self.attempts.get_mut(&ticket) {
+                attempt.batch = None;
+                attempt.then = None;
+            }
+            self.answer(ticket, Some(Outcome::Exported));
+        }
+        self.run();
+        let id = self
+            .engine
+            .flush(self.now.saturating_add(Duration::from_secs(3600)));
+        let admitted = self
+            .engine
+            .lanes()
+            .filter_map(|lane| self.engine.account(lane));
+        self.flushes.insert(
+            id,
+            FlushBook {
+                deadline: self.now.saturating_add(Duration::from_secs(3600)),
+                counted_out: admitted.map(|account| account.admitted).collect(),
+                accepted: self.accepted.len(),
+            },
+        );
+        for _ in 0..10_000 {
+            self.run();
+            if self.flushes.is_empty() {
+                break;
+            }
+            match self.engine.poll(self.now) {
+                Step::Wait(at) => self.now = at.expect("somebody waits for the flush"),
+                step => self.act(step),
+            }
+        }
+        assert!(
+            self.flushes.is_empty(),
+            "nothing is wrong and yet the flush does not end"
+        );
+        for lane in self.engine.lanes() {
+            let account = self.engine.account(lane).expect("a lane");
+            assert_eq!((account.buffered, account.in_flight), (0, 0));
+        }
+        let in_engine = self.alive.bytes() - self.pending_bytes();
+        assert_eq!(in_engine, 0, "memory is kept for nothing");
+        self.reached.add("memory came back", 1);
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.pending.iter().map(Segment::body_len).sum()
+    }
+
+    /// The three laws, and the bound.
+    fn check(&self) {
+        let pending = |door: Door| -> u64 {
+            let at_door = self.pending.iter().filter(|segment| segment.door() == door);
+            at_door.map(|segment| segment.spans() as u64).sum()
+        };
+        let mut limit = 0;
+        for pipeline in &self.pipelines {
+            for door in [Door::Own, Door::Neighbours] {
+                let admitted = self.engine.admitted(pipeline.id, door);
+                if pipeline.doors[index(door)] {
+                    let others = pending(door) + self.refused[index(door)];
+                    assert_eq!(self.born[index(door)], others + admitted, "door {door:?}");
+                } else {
+                    assert_eq!(admitted, 0);
+                }
+            }
+            let bytes = self.engine.bytes(pipeline.id);
+            assert!(bytes <= pipeline.limit, "{bytes} of {}", pipeline.limit);
+            limit += pipeline.limit;
+        }
+        for (lane, book) in self.engine.lanes().zip(&self.lanes) {
+            let account = self.engine.account(lane).expect("a lane");
+            assert!(account.balances(), "lane {lane}: {account:?}");
+            let pipeline = self.pipelines[book.pipeline].id;
+            let doors = [Door::Own, Door::Neighbours];
+            let admitted: u64 = doors
+                .into_iter()
+                .map(|door| self.engine.admitted(pipeline, door))
+                .sum();
+            assert_eq!(account.admitted, admitted);
+        }
+        // What is really there, whatever the engine thinks.
+        let in_engine = self.alive.bytes() - self.pending_bytes();
+        assert!(
+            in_engine <= limit || !self.whole,
+            "{in_engine} bytes alive, {limit} allowed"
+        );
+        let usage = self.limiter.usage();
+        assert!(usage.in_use <= usage.budget);
+    }
+
+    /// The engine's counts against this world's own.
+    fn check_books(&self) {
+        for (lane, book) in self.engine.lanes().zip(&self.lanes) {
+            let account = self.engine.account(lane).expect("a lane");
+            assert_eq!(
+                account.exported, book.exported_count,
+                "lane {lane} exported"
+            );
+            assert_eq!(
+                account.possibly_duplicated, book.duplicates,
+                "lane {lane} duplicates"
+            );
+            for reason in [
+                DropReason::Rejected,
+                DropReason::PartiallyRejected,
+                DropReason::Unanswered,
+                DropReason::TooLarge,
+            ] {
+                let expected = book.dropped.get(&reason).copied().unwrap_or_default();
+                assert_eq!(
+                    account.dropped.get(reason),
+                    expected,
+                    "lane {lane} {reason}"
+                );
+            }
+            // A processor may have panicked too.
+            let panicked = book
+                .dropped
+                .get(&DropReason::Panicked)
+                .copied()
+                .unwrap_or_default();
+            assert!(account.dropped.get(DropReason::Panicked) >= panicked);
+        }
+    }
+
+    fn check_closed(&mut self) {
+        self.run();
+        let segment = self.bear();
+        self.offer(segment);
+        self.check();
+    }
+
+    /// Answers after the close settle nothing, and all memory comes back.
+    fn let_everything_go(&mut self) {
+        for ticket in self.attempts.keys().copied().collect::<Vec<_>>() {
+            if let Some(attempt) = self.attempts.get_mut(&ticket) {
+                attempt.batch = None;
+            }
+            self.answer(ticket, Some(Outcome::Exported));
+        }
+        self.pending.clear();
+        self.run_out();
+        assert_eq!(self.alive.bytes(), 0, "memory is kept after the close");
+        let lanes = self
+            .engine
+            .lanes()
+            .filter_map(|lane| self.engine.account(lane));
+        let late: u64 = lanes.map(|account| account.late_replies).sum();
+        assert_eq!(late + self.engine.late_replies(), self.late, "late replies");
+        assert_eq!(self.limiter.usage().in_use, 0);
+    }
+
+    fn run_out(&mut self) {
+        let step = self.engine.poll(self.now);
+        assert!(matches!(step, Step::Wait(None)), "{step:?}");
+        for pipeline in &self.pipelines {
+            assert_eq!(self.engine.bytes(pipeline.id), 0);
+        }
+        self.check_books();
+    }
+
+    fn tally(&mut self) {
+        for lane in self.engine.lanes() {
+            let account = self.engine.account(lane).expect("a lane");
+            for (reason, spans) in account.dropped.iter() {
+                self.reached.add(reason.as_str(), spans);
+            }
+            self.reached.add("exported", account.exported);
+            self.reached.add("filtered", account.filtered);
+            self.reached.add("retries", account.retries);
+            self.reached.add("duplicates", account.possibly_duplicated);
+            self.reached.add("late replies", account.late_replies);
+        }
+    }
+}
