@@ -71,7 +71,7 @@ impl Processor for Copying {
 
     fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
         let len = segment.body_len();
-        let permit = match edit.acquire(len) {
+        let permit = match edit.acquire(&segment, len) {
             Ok(permit) => permit,
             Err(refused) if refused.is_retryable() => return Err(Later(segment)),
             Err(_) => {
