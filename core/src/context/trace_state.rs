@@ -65,6 +65,16 @@ impl TraceState {
         self.0.as_bytes()
     }
 
+    /// The same list, borrowed.
+    #[inline]
+    #[must_use]
+    pub fn view(&self) -> TraceStateRef<'_> {
+        TraceStateRef {
+            text: self.as_str(),
+            canonical: true,
+        }
+    }
+
     /// The value of the member with this key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {

@@ -3,7 +3,7 @@ use core::str::FromStr;
 
 use super::line::Line;
 use super::{Context, Extractor, Injector, Propagator, SamplingRequest, hex};
-use crate::context::{SpanContext, TraceFlags, TraceState, chars};
+use crate::context::{SpanContext, TraceFlags, TraceState, TraceStateRef, chars};
 use crate::id::{SpanId, TraceId};
 
 const TRACEPARENT: &str = "traceparent";
@@ -62,13 +62,33 @@ impl TraceContext {
 
     /// Writes the span context into the carrier, if it is valid. `tracestate` is set only if there is one.
     pub fn write(context: &SpanContext, carrier: &mut dyn Injector) {
-        if !context.is_valid() {
+        let parent = TraceParent::from(context);
+        Self::forward(parent, context.trace_state().view(), carrier);
+    }
+
+    /// Writes a parent and a trace state of any length into the carrier, if both ids are valid.
+    ///
+    /// A proxy that takes no part in the trace passes both on as they came, without owning either.
+    ///
+    /// ```
+    /// use spanwire_core::context::TraceStateRef;
+    /// use spanwire_core::propagation::{TraceContext, TraceParent};
+    ///
+    /// let parent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")?;
+    /// let state = TraceStateRef::parse("congo=t61rcWkgMzE").unwrap_or(TraceStateRef::EMPTY);
+    /// let mut onward = Vec::<(String, String)>::new();
+    /// TraceContext::forward(parent, state, &mut onward);
+    /// assert_eq!(onward[1].1, "congo=t61rcWkgMzE");
+    /// # Ok::<(), spanwire_core::propagation::InvalidTraceParent>(())
+    /// ```
+    pub fn forward(parent: TraceParent, state: TraceStateRef<'_>, carrier: &mut dyn Injector) {
+        if !parent.trace_id.is_valid() || !parent.span_id.is_valid() {
             return;
         }
         let mut line = Line::<{ TraceParent::LEN }>::new();
-        carrier.set(TRACEPARENT, TraceParent::from(context).put(&mut line));
-        if !context.trace_state().is_empty() {
-            carrier.set(TRACESTATE, context.trace_state().as_str());
+        carrier.set(TRACEPARENT, parent.put(&mut line));
+        if !state.is_empty() {
+            carrier.set(TRACESTATE, state.as_str());
         }
     }
 }
