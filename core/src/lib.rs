@@ -79,12 +79,12 @@ pub mod recorder;
 // The live handle.
 pub mod span;
 
-// What starts spans.
-pub mod tracer;
-
 // The span this thread is in.
 #[cfg(feature = "std")]
 pub mod current;
+
+// What starts spans.
+pub mod tracer;
 
 // Blocks, listed.
 #[cfg(feature = "alloc")]
