@@ -214,7 +214,8 @@ impl Cut {
 /// Cuts a body between spans, first come first served: each piece takes as much as it may.
 ///
 /// Records are kept whole where they fit. One that is cut lends its other fields (scope, schema URL, unknown ones) to
-/// every piece that takes spans of it. The pieces hold all spans of the body, once each, in order.
+/// every piece that takes spans of it. The pieces hold all spans of the body, once each, in order. A record without spans
+/// goes along where there is room, and is left out where there is none.
 ///
 /// ```
 /// use spanwire_core::wire::split::{Cut, pieces};
@@ -264,12 +265,12 @@ impl<'a> Iterator for Pieces<'a> {
         let mut piece = Piece::default();
         if let Some(mut open) = self.open.take() {
             piece.first = self.part_of(&mut open, &mut piece);
-            if open.spans > 0 {
+            if piece.first.is_some() && open.spans > 0 {
                 self.open = Some(open);
                 return Some(piece);
             }
         }
-        let start = self.rest.rest();
+        let mut start = self.rest.rest();
         let mut whole = 0;
         loop {
             let mut after = self.rest;
@@ -285,12 +286,24 @@ impl<'a> Iterator for Pieces<'a> {
             let len = record.record.len();
             let fits = len <= self.cut.bytes.saturating_sub(piece.len)
                 && spans <= self.cut.spans.max(1).saturating_sub(piece.spans);
-            if fits || (spans <= 1 && piece.len == 0) {
+            if fits || (spans == 1 && piece.len == 0) {
                 piece.len += len;
                 piece.spans += spans;
                 whole += len;
                 self.rest = after;
                 continue;
+            }
+            if piece.spans == 0 {
+                // What has been gathered, if anything, is in the way of the first span.
+                piece = Piece::default();
+                whole = 0;
+                if spans == 0 {
+                    self.rest = after;
+                }
+                start = self.rest.rest();
+                if spans <= 1 {
+                    continue;
+                }
             }
             let mut open = Open {
                 scope_spans,
@@ -305,7 +318,7 @@ impl<'a> Iterator for Pieces<'a> {
             break;
         }
         piece.whole = start.get(..whole)?;
-        (piece.len > 0).then_some(piece)
+        (piece.spans > 0).then_some(piece)
     }
 }
 
