@@ -63,6 +63,11 @@ fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
     };
     let mut goals = vec![
         goal(
+            "recorded, in batches: smallest share of a batch that arrived",
+            run.delivered(),
+            AtLeast(1.0),
+        ),
+        goal(
             "root, 4 attributes, 1 event: allocations on the producer",
             run.allocations(Fate::Recorded, FOUR),
             AtMost(0.0),
@@ -187,6 +192,13 @@ impl Run<'_> {
         self.alone(Name::Spanwire, fate, shape, |samples| {
             samples.allocated().map_or(f64::NAN, |heap| heap.count)
         })
+    }
+
+    fn delivered(&self) -> f64 {
+        let ours = (self.0.samples.iter())
+            .filter(|entry| (entry.0, entry.1) == (Name::Spanwire, Fate::Recorded));
+        ours.map(|entry| entry.3.delivered())
+            .fold(f64::NAN, f64::min)
     }
 
     fn scaling(&self, threads: usize) -> f64 {
