@@ -102,13 +102,13 @@ pub mod exporter;
 #[cfg(feature = "alloc")]
 pub mod engine;
 
-// The whole, built and closed.
-#[cfg(feature = "std")]
-pub mod pipeline;
-
 // The thread that turns the crank.
 #[cfg(feature = "std")]
 mod worker;
+
+// The whole, built and closed.
+#[cfg(feature = "std")]
+pub mod pipeline;
 
 // For the tests of programs that link Spanwire.
 #[cfg(feature = "testing")]

@@ -91,10 +91,19 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if !self.done {
-            self.cell.write(&Outcome::Unanswered);
+            self.cell.write(&unanswered());
         }
         self.cell.release();
     }
+}
+
+/// What a reply says that was let go: that its holder panicked, where that can be told.
+fn unanswered() -> Outcome {
+    #[cfg(feature = "std")]
+    if std::thread::panicking() {
+        return Outcome::Panicked;
+    }
+    Outcome::Unanswered
 }
 
 impl fmt::Debug for Reply {

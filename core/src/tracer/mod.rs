@@ -14,6 +14,8 @@ use crate::wire::SpanKind;
 
 #[cfg(feature = "std")]
 mod reborn;
+#[cfg(feature = "std")]
+use self::reborn::Rebuild;
 
 /// Starts the spans of one instrumentation scope.
 ///
@@ -177,6 +179,21 @@ mod shared {
                 origin,
                 sampler: SamplerRef::Shared(sampler),
             }
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Tracer {
+    /// The tracer of a scope that has a new origin in every forked child.
+    pub(crate) fn of_process(
+        origin: alloc::sync::Arc<Origin>,
+        rebuild: Rebuild,
+        sampler: alloc::sync::Arc<dyn Sampler>,
+    ) -> Self {
+        Self {
+            origin: Place::Process(reborn::Origins::new(origin, Some(rebuild))),
+            sampler: SamplerRef::Shared(sampler),
         }
     }
 }

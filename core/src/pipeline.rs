@@ -1,1 +1,0 @@
-//! The whole, built and closed.

@@ -1,0 +1,414 @@
+//! Settings of a pipeline, validated.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::task::Waker;
+use core::time::Duration;
+
+use super::Pipeline;
+use super::life::{Life, Lives};
+use crate::batch::Head;
+use crate::clock::Clock;
+use crate::engine::{
+    Engine, ExporterSettings, LaneSettings, Overload, PipelineSettings, Retry, Stage,
+};
+use crate::exporter::Exporter;
+use crate::limiter::{BudgetError, Door, MemoryLimiter};
+use crate::random::{IdGenerator, ThreadIds};
+use crate::recorder::{InvalidMemory, Recorder, SpanLimits};
+use crate::resource::{Resource, SchemaConflict, detect};
+use crate::sampler::{AlwaysOn, InvalidRate, ParentBased, PerMillion, Sampler};
+use crate::worker::{self, Bell, Parts};
+
+/// Makes an exporter, at the start and again in a forked child.
+type MakeExporter = Box<dyn Fn() -> Box<dyn Exporter> + Send + Sync>;
+
+/// Makes a stage, at the start and again in a forked child.
+type MakeStage = Box<dyn Fn() -> Stage + Send + Sync>;
+
+/// The least memory of a pipeline in bytes.
+const LEAST_MEMORY: usize = 1 << 20;
+
+/// Builds a [`Pipeline`]. Names and defaults are those of the OpenTelemetry specification where it has them.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+///
+/// let kept = InMemoryExporter::new();
+/// let exporter = kept.clone();
+/// let pipeline = Pipeline::builder()
+///     .service_name("kubelet")
+///     .sampling_rate_per_million(1_000_000)
+///     .memory_limit(8 << 20)
+///     .schedule_delay(Duration::from_secs(1))
+///     .exporter(move || exporter.clone())
+///     .build()?;
+/// # drop(pipeline);
+/// # Ok::<(), spanwire_core::pipeline::InvalidPipeline>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct PipelineBuilder {
+    memory: usize,
+    neighbours: usize,
+    sampler: Result<Arc<dyn Sampler>, InvalidRate>,
+    resource: Result<Resource, SchemaConflict>,
+    settings: Settings,
+}
+
+/// What is needed to begin a life.
+pub(super) struct Blueprint {
+    pub(super) sampler: Arc<dyn Sampler>,
+    pub(super) shutdown_timeout: Duration,
+    memory: usize,
+    neighbours: usize,
+    head: Head,
+    settings: Settings,
+}
+
+struct Settings {
+    schedule_delay: Duration,
+    export_timeout: Option<Duration>,
+    shutdown_timeout: Duration,
+    batch_bytes: usize,
+    batch_spans: Option<usize>,
+    overload: Overload,
+    retry: Retry,
+    limits: SpanLimits,
+    clock: Option<Arc<dyn Clock>>,
+    ids: Option<Arc<dyn IdGenerator>>,
+    exporters: Vec<MakeExporter>,
+    stages: Vec<MakeStage>,
+}
+
+impl PipelineBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            memory: 16 << 20,
+            neighbours: 0,
+            sampler: Ok(Arc::new(ParentBased::new(AlwaysOn))),
+            resource: Ok(detect::sdk()),
+            settings: Settings {
+                schedule_delay: Duration::from_secs(5),
+                export_timeout: Some(Duration::from_secs(30)),
+                shutdown_timeout: Duration::from_secs(5),
+                batch_bytes: 7 << 19,
+                batch_spans: None,
+                overload: Overload::default(),
+                retry: Retry::default(),
+                limits: SpanLimits::DEFAULT,
+                clock: None,
+                ids: None,
+                exporters: Vec::new(),
+                stages: Vec::new(),
+            },
+        }
+    }
+
+    /// All the memory the pipeline uses for spans, in bytes: at least 1 MiB. Default: 16 MiB.
+    ///
+    /// It is divided into the ring and live spans, the neighbours' share, and a working reserve; what is not touched
+    /// is not resident. When the ring is full new spans are dropped and counted.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The part of the memory that requests of neighbours may fill. Default: none, and every request is refused.
+    pub fn neighbours(mut self, bytes: usize) -> Self {
+        self.neighbours = bytes;
+        self
+    }
+
+    /// Which spans are kept. Default: roots always, children as their parents.
+    pub fn sampler(mut self, sampler: impl Sampler + 'static) -> Self {
+        self.sampler = Ok(Arc::new(sampler));
+        self
+    }
+
+    /// Keeps this many of a million roots, and children as their parents, bit for bit as Kubernetes does.
+    ///
+    /// From 0, none, to 1,000,000, all; another number makes [`build`](Self::build) fail.
+    pub fn sampling_rate_per_million(mut self, rate: i32) -> Self {
+        self.sampler = PerMillion::new(rate)
+            .map(|root| -> Arc<dyn Sampler> { Arc::new(ParentBased::new(root)) });
+        self
+    }
+
+    /// Who speaks: merged over what is said of this program by default.
+    pub fn resource(mut self, resource: &Resource) -> Self {
+        self.resource = self.resource.and_then(|own| own.merge(resource));
+        self
+    }
+
+    /// The name of the service: the attribute `service.name` of the resource.
+    pub fn service_name(self, name: &str) -> Self {
+        let resource = Resource::builder().attribute("service.name", name).build();
+        self.resource(&resource)
+    }
+
+    /// How long an ended span waits at most before it is offered to the exporters. Default: 5 s.
+    pub fn schedule_delay(mut self, delay: Duration) -> Self {
+        self.settings.schedule_delay = delay;
+        self
+    }
+
+    /// How long an export may take; zero: for ever. Default: 30 s.
+    pub fn export_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.export_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+        self
+    }
+
+    /// How long the drop of the last handle waits. Default: 5 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.shutdown_timeout = timeout;
+        self
+    }
+
+    /// The most encoded bytes in a batch. Default: 3.5 MiB, and never more than an eighth of the memory.
+    pub fn max_export_batch_bytes(mut self, bytes: usize) -> Self {
+        self.settings.batch_bytes = bytes;
+        self
+    }
+
+    /// The most spans in a batch. Default: no limit but that of its bytes.
+    pub fn max_export_batch_size(mut self, spans: usize) -> Self {
+        self.settings.batch_spans = Some(spans);
+        self
+    }
+
+    /// What gives way when no exporter keeps up. Default: the newest spans.
+    pub fn overload(mut self, overload: Overload) -> Self {
+        self.settings.overload = overload;
+        self
+    }
+
+    /// How a batch that failed is tried again. Default: [`Retry::default`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// How much one span may hold. Default: [`SpanLimits::DEFAULT`].
+    pub fn span_limits(mut self, limits: SpanLimits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// The clock. Default: [`SystemClock`](crate::clock::SystemClock).
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = Some(clock);
+        self
+    }
+
+    /// The source of ids. Default: [`ThreadIds`].
+    pub fn ids(mut self, ids: Arc<dyn IdGenerator>) -> Self {
+        self.settings.ids = Some(ids);
+        self
+    }
+
+    /// Adds an exporter: every span goes to every one. `make` is called by [`build`](Self::build), and again in a
+    /// forked child that uses the pipeline.
+    pub fn exporter<E: Exporter + 'static>(
+        mut self,
+        make: impl Fn() -> E + Send + Sync + 'static,
+    ) -> Self {
+        self.settings
+            .exporters
+            .push(Box::new(move || Box::new(make())));
+        self
+    }
+
+    /// Adds a stage that spans pass before they reach the exporters, in the order of these calls. `make` is called by
+    /// [`build`](Self::build), and again in a forked child that uses the pipeline.
+    pub fn stage<S: Into<Stage>>(mut self, make: impl Fn() -> S + Send + Sync + 'static) -> Self {
+        self.settings.stages.push(Box::new(move || make().into()));
+        self
+    }
+
+    /// Takes the memory and starts the worker.
+    ///
+    /// # Errors
+    /// [`InvalidPipeline`] names the setting at fault, or says that the system gives no more threads.
+    pub fn build(self) -> Result<Pipeline, InvalidPipeline> {
+        let sampler = self.sampler.map_err(InvalidPipeline::SamplingRate)?;
+        let resource = self.resource.map_err(InvalidPipeline::Resource)?;
+        if self.settings.exporters.is_empty() {
+            return Err(InvalidPipeline::NoExporter);
+        }
+        if self.memory < LEAST_MEMORY {
+            return Err(InvalidPipeline::MemoryLimit {
+                given: self.memory,
+                least: LEAST_MEMORY,
+            });
+        }
+        let blueprint = Blueprint {
+            sampler,
+            shutdown_timeout: self.settings.shutdown_timeout,
+            memory: self.memory,
+            neighbours: self.neighbours,
+            head: Head::from_resource(resource.as_bytes(), resource.schema_url()),
+            settings: self.settings,
+        };
+        Ok(Pipeline {
+            lives: Arc::new(Lives::begin(blueprint)?),
+        })
+    }
+}
+
+impl fmt::Debug for PipelineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineBuilder")
+            .field("memory_limit", &self.memory)
+            .field("neighbours", &self.neighbours)
+            .field("schedule_delay", &self.settings.schedule_delay)
+            .field("export_timeout", &self.settings.export_timeout)
+            .field("exporters", &self.settings.exporters.len())
+            .field("stages", &self.settings.stages.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Blueprint {
+    /// Begins a life.
+    pub(super) fn live(&self) -> Result<Life, InvalidPipeline> {
+        let settings = &self.settings;
+        let batch_bytes = settings.batch_bytes.clamp(1, self.memory / 8);
+        let reserve = 2 * batch_bytes + (self.memory / 16).min(1 << 20);
+        let limiter = MemoryLimiter::builder(self.memory)
+            .neighbours(self.neighbours)
+            .largest_batch(batch_bytes)
+            .reserve(reserve)
+            .build()
+            .map_err(InvalidPipeline::Budget)?;
+        let own = limiter.door(Door::Own);
+        let bell = Arc::new(Bell::default());
+        let mut recorder = Recorder::builder()
+            .memory(own.limit().saturating_sub(crate::limiter::OVERHEAD))
+            .limits(settings.limits)
+            .overwrite_oldest(false)
+            .wake(bell.clone());
+        if let Some(clock) = &settings.clock {
+            recorder = recorder.clock(clock.clone());
+        }
+        if let Some(ids) = &settings.ids {
+            recorder = recorder.ids(ids.clone());
+        }
+        let recorder = Arc::new(recorder.build().map_err(InvalidPipeline::Memory)?);
+        let permit = own
+            .acquire(recorder.memory())
+            .map_err(|_| InvalidPipeline::MemoryLimit {
+                given: self.memory,
+                least: LEAST_MEMORY,
+            })?;
+        let exporters: Vec<Box<dyn Exporter>> =
+            settings.exporters.iter().map(|make| make()).collect();
+        let engine = self.engine(&recorder, &limiter, &exporters, &bell);
+        let parts = Parts {
+            recorder: recorder.clone(),
+            engine: engine.map_err(InvalidPipeline::Engine)?,
+            exporters,
+            head: self.head.clone(),
+            delay: settings.schedule_delay,
+            bell: bell.clone(),
+        };
+        let worker = worker::start(parts).map_err(|error| InvalidPipeline::Thread(error.kind()))?;
+        Ok(Life::new(recorder, limiter, permit, worker, bell))
+    }
+
+    /// Begins a life in a forked child. `None` where that fails, or a factory panics: there is nobody to tell.
+    pub(super) fn relive(&self) -> Option<Life> {
+        let live = std::panic::AssertUnwindSafe(|| self.live().ok());
+        std::panic::catch_unwind(live).ok().flatten()
+    }
+
+    fn engine(
+        &self,
+        recorder: &Recorder,
+        limiter: &MemoryLimiter,
+        exporters: &[Box<dyn Exporter>],
+        bell: &Arc<Bell>,
+    ) -> Result<Engine, crate::engine::BuildError> {
+        let settings = &self.settings;
+        let ring = recorder.ring();
+        // A quarter of the ring stays with the threads that record, however far the lanes lag.
+        let log_bytes = ring.blocks() * ring.block_bytes() / 4 * 3 + self.neighbours;
+        let mut builder = Engine::builder(limiter);
+        builder
+            .seed(u64::from_be_bytes(ThreadIds.span_id().to_bytes()))
+            .waker(Waker::from(bell.clone()));
+        let mut pipeline = PipelineSettings::new(log_bytes)
+            .door(Door::Own)
+            .door(Door::Neighbours)
+            .own_charge(ring.block_bytes())
+            .overload(settings.overload);
+        for make in &settings.stages {
+            pipeline = pipeline.stage(make());
+        }
+        for exporter in exporters {
+            let settings = ExporterSettings {
+                timeout: settings.export_timeout,
+                ..ExporterSettings::of(exporter)
+            };
+            let mut lane = LaneSettings::new(builder.exporter(settings));
+            lane.max_bytes = self.settings.batch_bytes.clamp(1, self.memory / 8);
+            lane.max_spans = self.settings.batch_spans;
+            lane.retry = self.settings.retry;
+            pipeline = pipeline.lane(lane);
+        }
+        builder.pipeline(pipeline);
+        builder.build()
+    }
+}
+
+/// Why a pipeline can't be built. Names the setting at fault.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidPipeline {
+    /// There is no exporter.
+    NoExporter,
+    /// The memory limit is too small.
+    MemoryLimit {
+        /// The bytes that were given.
+        given: usize,
+        /// The least that will do.
+        least: usize,
+    },
+    /// The memory can't be divided.
+    Budget(BudgetError),
+    /// What is left for this program's own spans is too little.
+    Memory(InvalidMemory),
+    /// The sampling rate is out of range.
+    SamplingRate(InvalidRate),
+    /// The resources contradict each other.
+    Resource(SchemaConflict),
+    /// The engine can't be built.
+    Engine(crate::engine::BuildError),
+    /// The system gave no thread.
+    Thread(std::io::ErrorKind),
+}
+
+impl fmt::Display for InvalidPipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoExporter => f.write_str("exporter: there is none"),
+            Self::MemoryLimit { given, least } => {
+                write!(
+                    f,
+                    "memory_limit: {given} bytes are too few, the least is {least}"
+                )
+            }
+            Self::Budget(error) => write!(f, "memory_limit: {error}"),
+            Self::Memory(error) => write!(f, "memory_limit: {error}"),
+            Self::SamplingRate(error) => write!(f, "sampling_rate_per_million: {error}"),
+            Self::Resource(error) => write!(f, "resource: {error}"),
+            Self::Engine(error) => write!(f, "engine: {error}"),
+            Self::Thread(kind) => write!(f, "the system gave no thread: {kind}"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidPipeline {}

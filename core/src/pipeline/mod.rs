@@ -1,0 +1,179 @@
+//! The whole, built and closed.
+//!
+//! A [`Pipeline`] owns a recorder, an engine, exporters and the thread that drives them. It is made by a
+//! [`PipelineBuilder`], hands out [`Tracer`]s and an [`Intake`], and says what became of every span when it is
+//! flushed or shut down.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::time::Duration;
+
+use crate::resource::InstrumentationScope;
+use crate::tracer::Tracer;
+use crate::worker;
+
+mod build;
+mod intake;
+mod life;
+mod report;
+mod wait;
+
+pub use self::build::{InvalidPipeline, PipelineBuilder};
+pub use self::intake::{Intake, IntakeAccount, IntakeError, Received};
+use self::life::{Life, Lives};
+pub use self::report::{Report, Stats};
+
+/// Records this program's spans and those of its neighbours, and has them exported.
+///
+/// A clone is another handle of the same pipeline. When the last handle is dropped the pipeline is shut down, which
+/// takes up to the [shutdown timeout](PipelineBuilder::shutdown_timeout).
+///
+/// In a forked child the pipeline starts anew when it is first used: with an empty ring, a worker of its own, and
+/// exporters made by their factories. Nothing of the parent's is touched. Exporters and stages that were given as
+/// values cannot be made again, and a pipeline without an exporter records nothing.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::batch::Batch;
+/// use spanwire_core::exporter::{Exporter, Outcome, Reply};
+/// use spanwire_core::pipeline::Pipeline;
+///
+/// struct Count;
+/// impl Exporter for Count {
+///     fn export(&mut self, batch: Batch, reply: Reply) {
+///         println!("{} spans", batch.spans());
+///         drop(batch);
+///         reply.done(Outcome::Exported);
+///     }
+/// }
+///
+/// let pipeline = Pipeline::builder().service_name("agent").exporter(|| Count).build()?;
+/// let tracer = pipeline.tracer("agent");
+/// tracer.start("sync").set_attribute("pods", 3);
+///
+/// let report = pipeline.shutdown(Duration::from_secs(5));
+/// assert!(report.is_complete(), "{report}");
+/// assert_eq!(report.own().admitted, 1);
+/// # Ok::<(), spanwire_core::pipeline::InvalidPipeline>(())
+/// ```
+#[derive(Clone)]
+pub struct Pipeline {
+    lives: Arc<Lives>,
+}
+
+impl Pipeline {
+    /// Starts to build a pipeline.
+    pub fn builder() -> PipelineBuilder {
+        PipelineBuilder::new()
+    }
+
+    /// The tracer of an instrumentation scope. Make it once and keep it.
+    #[must_use]
+    pub fn tracer(&self, scope: impl Into<InstrumentationScope>) -> Tracer {
+        let scope = scope.into();
+        let lives = Arc::downgrade(&self.lives);
+        let again = scope.clone();
+        let rebuild = move || lives.upgrade()?.now().map(|life| life.origin(&again));
+        Tracer::of_process(
+            self.lives.first().origin(&scope),
+            alloc::boxed::Box::new(rebuild),
+            self.lives.sampler(),
+        )
+    }
+
+    /// The door for spans of neighbours.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        Intake::new(self.lives.clone())
+    }
+
+    /// Exports every span that has ended by now, and says how that went.
+    ///
+    /// Returns when all of them are settled, or after `timeout`, with what is then left named in the report. Called
+    /// on a thread of the pipeline itself it returns at once, and the report says that it timed out.
+    pub fn flush(&self, timeout: Duration) -> Report {
+        let Some(life) = self.lives.now() else {
+            return Report::nothing();
+        };
+        if worker::is_pipeline_thread() {
+            return life.unanswered();
+        }
+        wait::blocking(
+            timeout,
+            |deadline, answer| life.flush(deadline, answer),
+            life,
+        )
+        .unwrap_or_else(|| life.unanswered())
+    }
+
+    /// As [`flush`](Self::flush), for an asynchronous caller: the future is ready by the timeout.
+    pub fn flush_async(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = Report> + Send + 'static + use<> {
+        let lives = self.lives.clone();
+        let ask = lives.now().map(|life| {
+            wait::future(
+                timeout,
+                |deadline, answer| life.flush(deadline, answer),
+                life,
+            )
+        });
+        async move {
+            match ask {
+                Some(ask) => ask.await,
+                None => Report::nothing(),
+            }
+        }
+    }
+
+    /// Ends the pipeline: later spans count as dropped after shutdown; those that have ended are exported, each batch
+    /// with one last attempt, by the end of `timeout`.
+    ///
+    /// A second call waits for the first and returns its report. Called on a thread of the pipeline itself it starts
+    /// the shutdown and returns at once; the report says that it timed out.
+    pub fn shutdown(&self, timeout: Duration) -> Report {
+        self.lives
+            .now()
+            .map_or_else(Report::nothing, |life| life.shutdown(timeout))
+    }
+
+    /// As [`shutdown`](Self::shutdown), for an asynchronous caller: the future is ready by the timeout.
+    pub fn shutdown_async(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = Report> + Send + 'static + use<> {
+        let lives = self.lives.clone();
+        let ask = lives.now().map(|life| {
+            wait::future(
+                timeout,
+                |deadline, answer| life.close(deadline, answer),
+                life,
+            )
+        });
+        async move {
+            match ask {
+                Some(ask) => ask.await,
+                None => Report::nothing(),
+            }
+        }
+    }
+
+    /// How things stand: every span counted, and the memory in use.
+    ///
+    /// Asks the pipeline's thread, and waits for it up to a second; on a thread of the pipeline itself, the lanes are
+    /// left out.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.lives.now().map_or_else(Stats::default, Life::stats)
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("own", &self.lives.first().recorder().account())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! What became of every span.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::IntakeAccount;
+use crate::engine::LaneReport;
+use crate::limiter::Usage;
+use crate::recorder::Account;
+
+/// How a flush or a shutdown ended: the account of every span, at the doors and on every lane.
+///
+/// Spans that were lost are in it, whenever that was; [`is_complete`](Self::is_complete) is about what was lost since
+/// the report before.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a report says whether spans were lost"]
+pub struct Report {
+    pub(super) own: Account,
+    pub(super) neighbours: IntakeAccount,
+    pub(super) lanes: Vec<LaneReport>,
+    pub(super) lost: u64,
+    pub(super) stranded: u64,
+    pub(super) timed_out: bool,
+}
+
+impl Report {
+    /// The report of a pipeline that does not run in this process.
+    pub(super) fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Whether every span that had ended before the call was exported, or filtered as asked, and none was lost since
+    /// the report before.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.timed_out && self.lost == 0 && self.unsettled() == 0
+    }
+
+    /// Spans lost since the report before: at the door of this program, and on the lanes during this call.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Spans that were not settled at the deadline, summed over the lanes, and those that stayed in the ring.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.unsettled).sum::<u64>() + self.stranded
+    }
+
+    /// Whether the deadline came before everything was settled.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
+    /// This program's own spans.
+    #[must_use]
+    pub fn own(&self) -> &Account {
+        &self.own
+    }
+
+    /// The spans of neighbours.
+    #[must_use]
+    pub fn neighbours(&self) -> &IntakeAccount {
+        &self.neighbours
+    }
+
+    /// Every lane; none where the pipeline's thread did not answer.
+    #[must_use]
+    pub fn lanes(&self) -> &[LaneReport] {
+        &self.lanes
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exported: u64 = self.lanes.iter().map(|lane| lane.account.exported).sum();
+        write!(f, "{} spans started, {exported} exported", self.own.started)?;
+        if self.lost > 0 {
+            write!(f, ", {} lost", self.lost)?;
+        }
+        if self.unsettled() > 0 {
+            write!(f, ", {} not settled", self.unsettled())?;
+        }
+        if self.timed_out {
+            f.write_str(", out of time")?;
+        }
+        for lane in &self.lanes {
+            if let Some(failure) = &lane.last_failure {
+                write!(f, "; lane {}: {failure}", lane.lane)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a pipeline stands.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// This program's own spans.
+    pub own: Account,
+    /// The spans of neighbours.
+    pub neighbours: IntakeAccount,
+    /// Every lane; none where the pipeline's thread did not answer.
+    pub lanes: Vec<LaneReport>,
+    /// The memory in use; `None` where the pipeline does not run in this process.
+    pub memory: Option<Usage>,
+    /// How often the pipeline's thread woke from sleep.
+    pub wakes: u64,
+}

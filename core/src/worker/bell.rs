@@ -1,0 +1,100 @@
+//! What wakes the worker, and nothing else.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use core::time::Duration;
+use std::sync::OnceLock;
+use std::thread::{self, Thread};
+
+use crate::recorder::Wake;
+
+/// The worker is awake.
+const AWAKE: usize = 0;
+/// It sleeps, until a block is due at the latest.
+const DOZING: usize = 1;
+/// It sleeps, and knows of no open block.
+const IDLE: usize = 2;
+
+/// Wakes the worker if it sleeps.
+///
+/// The worker says that it goes to sleep, and looks once more whether it was rung for; who rings says so, and looks
+/// whether the worker sleeps. A full fence stands between on both sides, so at least one sees the other.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    state: AtomicUsize,
+    thread: OnceLock<Thread>,
+    /// How often the worker woke; for tests.
+    wakes: AtomicUsize,
+}
+
+impl Bell {
+    /// Says whom to wake. Once.
+    pub(super) fn belongs_to(&self, thread: Thread) {
+        let _ = self.thread.set(thread);
+        // What was rung before nobody was there to hear.
+        self.ring();
+    }
+
+    /// Forgets what was rung for: the worker is about to look.
+    pub(super) fn listen(&self) {
+        self.rung.store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Sleeps for as long as this, or until rung for.
+    pub(super) fn sleep(&self, nap: Option<Duration>, idle: bool) {
+        self.state
+            .store(if idle { IDLE } else { DOZING }, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !self.rung.load(Ordering::Relaxed) {
+            match nap {
+                Some(nap) => thread::park_timeout(nap),
+                None => thread::park(),
+            }
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.state.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// Wakes the worker, or keeps it from going to sleep.
+    pub(crate) fn ring(&self) {
+        self.rung.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.state.load(Ordering::Relaxed) != AWAKE
+            && self.state.swap(AWAKE, Ordering::Relaxed) != AWAKE
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// How often the worker woke from sleep.
+    pub(crate) fn wakes(&self) -> usize {
+        self.wakes.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Bell {
+    fn opened(&self) {
+        fence(Ordering::SeqCst);
+        // A worker that dozes wakes before this block is due: it waits for an older one.
+        if self.state.load(Ordering::Relaxed) != DOZING {
+            self.ring();
+        }
+    }
+
+    fn sealed(&self) {
+        self.ring();
+    }
+}
+
+impl alloc::task::Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+    }
+}

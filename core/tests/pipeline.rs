@@ -1,0 +1,209 @@
+//! What a program sees of a pipeline that works: spans arrive, flushes cover what ended before them, memory is bounded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spanwire_core::attribute::KeyValue;
+use spanwire_core::batch::Batch;
+use spanwire_core::exporter::{Exporter, Outcome, Reply};
+use spanwire_core::pipeline::Pipeline;
+use spanwire_core::testing::InMemoryExporter;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn pipeline(kept: &InMemoryExporter) -> Pipeline {
+    let exporter = kept.clone();
+    Pipeline::builder()
+        .service_name("test")
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_flush_covers_every_span_that_ended_before_it() {
+    let kept = InMemoryExporter::new();
+    let pipeline = pipeline(&kept);
+    let tracer = pipeline.tracer("scope");
+    for round in 1..=20 {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..50 {
+                        tracer.start("span").set_attribute("n", n);
+                    }
+                });
+            }
+        });
+        let report = pipeline.flush(LONG);
+        assert!(report.is_complete(), "{report}");
+        assert_eq!(report.lanes()[0].account.exported, round * 200);
+        assert_eq!(report.own().admitted, round * 200);
+    }
+    let report = pipeline.shutdown(LONG);
+    assert!(report.is_complete(), "{report}");
+}
+
+#[test]
+fn spans_leave_by_themselves_after_the_schedule_delay() {
+    let kept = InMemoryExporter::new();
+    let exporter = kept.clone();
+    let pipeline = Pipeline::builder()
+        .schedule_delay(Duration::from_millis(50))
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    pipeline.tracer("scope").start("span").end();
+    let start = Instant::now();
+    while pipeline.stats().lanes[0].account.exported == 0 {
+        assert!(start.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn two_exporters_get_every_span_and_neighbours_pass_too() {
+    let (one, two) = (InMemoryExporter::new(), InMemoryExporter::new());
+    let (first, second) = (one.clone(), two.clone());
+    let pipeline = Pipeline::builder()
+        .neighbours(1 << 20)
+        .exporter(move || first.clone())
+        .exporter(move || second.clone())
+        .build()
+        .unwrap();
+    pipeline.tracer("own").start("own").end();
+    let request = [0x0a, 4, 0x12, 2, 0x12, 0];
+    assert_eq!(pipeline.intake().offer(&request).unwrap().spans(), 1);
+    assert!(pipeline.intake().offer(&request[..5]).is_err());
+    let report = pipeline.shutdown(LONG);
+    assert!(report.is_complete(), "{report}");
+    for lane in report.lanes() {
+        assert_eq!(lane.account.exported, 2);
+    }
+    assert_eq!(
+        (
+            report.neighbours().admitted,
+            report.neighbours().malformed_requests
+        ),
+        (1, 1)
+    );
+    assert!(pipeline.intake().offer(&request).is_err());
+}
+
+/// Never answers, and keeps everything.
+#[derive(Clone, Default)]
+struct BlackHole(Arc<std::sync::Mutex<Vec<(Batch, Reply)>>>);
+
+impl Exporter for BlackHole {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        self.0.lock().unwrap().push((batch, reply));
+    }
+}
+
+#[test]
+fn a_black_hole_costs_memory_up_to_the_limit_and_every_span_is_counted() {
+    let hole = BlackHole::default();
+    let exporter = hole.clone();
+    let pipeline = Pipeline::builder()
+        .memory_limit(2 << 20)
+        .schedule_delay(Duration::from_millis(1))
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    let tracer = pipeline.tracer("scope");
+    let parent = tracer.start("parent");
+    for n in 0..50_000 {
+        let filler = [KeyValue::new(
+            "filler",
+            "0123456789012345678901234567890123456789",
+        )];
+        tracer
+            .span("child")
+            .child_of(parent.context())
+            .attributes(&filler)
+            .start()
+            .set_attribute("n", n);
+    }
+    drop(parent);
+    let start = Instant::now();
+    let report = pipeline.flush(Duration::from_millis(100));
+    assert!(
+        start.elapsed() < Duration::from_millis(150),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(!report.is_complete() && report.timed_out());
+    let own = *report.own();
+    assert_eq!(own.started, 50_001);
+    assert_eq!(own.admitted + own.dropped.total(), 50_001);
+    assert!(own.dropped.total() > 0);
+    let usage = pipeline.stats().memory.unwrap();
+    assert!(usage.high_water <= 2 << 20, "{usage:?}");
+    let report = pipeline.shutdown(Duration::from_millis(50));
+    assert!(!report.is_complete());
+    let lane = &report.lanes()[0].account;
+    assert!(lane.balances());
+    assert_eq!(lane.exported, 0);
+}
+
+#[test]
+fn answers_also_come_as_futures() {
+    let kept = InMemoryExporter::new();
+    let pipeline = pipeline(&kept);
+    pipeline.tracer("scope").start("span").end();
+    let report = block_on(pipeline.flush_async(LONG));
+    assert!(report.is_complete(), "{report}");
+    let report = block_on(pipeline.shutdown_async(LONG));
+    assert!(report.is_complete(), "{report}");
+    let again = block_on(pipeline.shutdown_async(LONG));
+    assert_eq!(again.own().started, 1);
+    assert!(!again.timed_out());
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Answering;
+
+impl Exporter for Answering {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        drop(batch);
+        reply.done(Outcome::Exported);
+    }
+}
+
+#[test]
+fn an_idle_pipeline_sleeps() {
+    let pipeline = Pipeline::builder()
+        .schedule_delay(Duration::from_millis(200))
+        .exporter(|| Answering)
+        .build()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let before = pipeline.stats().wakes;
+    // Asking costs one wake-up each.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(pipeline.stats().wakes - before <= 2);
+    let before = pipeline.stats().wakes;
+    pipeline.tracer("scope").start("span").end();
+    std::thread::sleep(Duration::from_millis(500));
+    let wakes = pipeline.stats().wakes - before;
+    // One when the block is opened, one when it is due, one for the answer, one for the question.
+    assert!((2..=5).contains(&wakes), "{wakes}");
+}
