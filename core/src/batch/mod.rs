@@ -22,11 +22,13 @@ mod batcher;
 mod chunks;
 mod segment;
 mod split;
+mod view;
 
 pub use batcher::{BatchLimits, Batcher, Cut};
 pub use chunks::Chunks;
 pub use segment::{Head, Segment};
 pub use split::{MAX_PIECES, SplitError};
+pub use view::SpanView;
 
 pub(crate) use segment::{Record, payload_of, write_record_prefix};
 

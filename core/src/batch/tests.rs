@@ -29,6 +29,33 @@ fn flatten_batches(batches: &[Batch]) -> Vec<samples::Flat> {
         .collect()
 }
 
+/// Guarantees: the views of a batch say what an independent decoder says.
+fn views_agree(batch: &Batch) -> Result<(), TestCaseError> {
+    let expected = flatten(&batch.to_vec());
+    prop_assert_eq!(batch.views().count(), expected.len());
+    for (view, (resource, resource_schema_url, scope, schema_url, span)) in
+        batch.views().zip(expected)
+    {
+        prop_assert_eq!(view.span.name(), span.name);
+        prop_assert_eq!(view.span.trace_id().to_bytes().to_vec(), span.trace_id);
+        prop_assert_eq!(view.span.attributes().count(), span.attributes.len());
+        prop_assert_eq!(view.resource_schema_url(), resource_schema_url);
+        prop_assert_eq!(view.schema_url(), schema_url);
+        let attributes = view
+            .resource()
+            .map(|resource| resource.attributes().count());
+        prop_assert_eq!(
+            attributes,
+            resource.map(|resource| resource.attributes.len())
+        );
+        prop_assert_eq!(
+            view.scope().map(|scope| scope.name().into()),
+            scope.map(|scope| scope.name)
+        );
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
 
@@ -43,6 +70,7 @@ proptest! {
         prop_assert_eq!(request.len(), batch.encoded_len());
         prop_assert_eq!(flatten(&request), &expected[..]);
         prop_assert_eq!(batch.spans(), expected.len());
+        views_agree(&batch)?;
         prop_assert_eq!(batch.first_end(), segments.iter().map(Segment::first_end).min());
 
         let mut resource_spans = 0;
@@ -75,6 +103,7 @@ proptest! {
                     prop_assert!(piece.segments().iter().all(|segment| segment.spans() > 0));
                     prop_assert_eq!(flatten(&piece.to_vec()).len(), piece.spans());
                     prop_assert_eq!(piece.to_vec().len(), piece.encoded_len());
+                    views_agree(&piece)?;
                     match piece.split(again, &reserve) {
                         Ok(pieces) => smaller.extend(pieces),
                         Err(SplitError::OneSpan) => smaller.push(piece),

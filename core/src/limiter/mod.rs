@@ -39,7 +39,8 @@ pub enum Share {
     Own,
     /// Received bodies, from the first byte read until the last exporter has let go of them.
     Neighbours,
-    /// Edits, splits and compression. Closed to the doors, so that a full budget can always drain.
+    /// Edits that their door has no room for, splits and compression. Closed to the doors, so that a full budget can
+    /// always drain.
     Reserve,
 }
 
@@ -104,6 +105,10 @@ impl MemoryLimiter {
     }
 
     /// The working reserve: for what an edit, a split or a compression allocates on the way out.
+    ///
+    /// Nothing may hold a part of it while it waits for more: measure first, acquire all or nothing. A refusal that
+    /// [`is_retryable`](Refused::is_retryable) passes once what is in flight is done. Who can do without, does: an
+    /// exporter that finds no room to compress sends uncompressed.
     #[must_use]
     pub fn reserve(&self) -> Account {
         self.share(Share::Reserve)
