@@ -112,8 +112,8 @@ pub trait Peer: Sync {
     /// Spans that reached it since the start.
     fn delivered(&self) -> u64;
 
-    /// Starts spans with four attributes on this thread, ends them on another, and calls `settled` in between: after
-    /// one round that warms everything up, and again after `spans` spans. False when the peer was not taught to.
+    /// Starts spans with four attributes on this thread, ends them on another, and calls `settled` twice: after
+    /// some that warm everything up, and after `spans` more. False when the peer was not taught to.
     fn hand_over(&self, spans: usize, settled: &mut dyn FnMut()) -> bool {
         let _ = (spans, settled);
         false

@@ -8,7 +8,6 @@ use std::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
-        mpsc::sync_channel,
     },
     thread::{self, Thread},
     time::Duration,
@@ -24,13 +23,19 @@ use spanwire_core::{
     tracer::Tracer,
 };
 
-use crate::peer::{FAMILY, Fate, Peer, Shape};
+use crate::{
+    hand::Hand,
+    peer::{FAMILY, Fate, Peer, Shape},
+};
 
 /// Bytes of the ring and of live spans.
 const MEMORY: usize = 32 << 20;
 
 /// Spans that are alive at once while they change threads.
 const HANDFUL: usize = 250;
+
+/// Handfuls that change threads before any allocation counts.
+const WARM_UP: usize = 40;
 
 pub fn build(fate: Fate) -> &'static dyn Peer {
     if fate == Fate::NoPipeline {
@@ -170,21 +175,23 @@ impl Peer for Spanwire {
     }
 
     fn hand_over(&self, spans: usize, settled: &mut dyn FnMut()) -> bool {
-        let (give, taken) = sync_channel::<Vec<Span<'_>>>(1);
-        let (give_back, empty) = sync_channel(1);
+        let (started, ended) = (Hand::new(), Hand::new());
         thread::scope(|scope| {
-            scope.spawn(move || {
-                for mut handful in taken {
-                    // Dropped, they end here.
-                    handful.clear();
-                    if give_back.send(handful).is_err() {
+            scope.spawn(|| {
+                loop {
+                    let mut handful: Vec<Span<'_>> = started.take();
+                    if handful.is_empty() {
                         break;
                     }
+                    // Dropped, they end here.
+                    handful.clear();
+                    ended.give(handful);
                 }
             });
             let mut handful = Vec::with_capacity(HANDFUL);
-            for round in 0..=(spans + HANDFUL) / HANDFUL {
-                if round == 1 {
+            let rounds = WARM_UP + spans.div_ceil(HANDFUL);
+            for round in 0..rounds {
+                if round == WARM_UP {
                     settled();
                 }
                 let attributes = four(&self.payload);
@@ -194,11 +201,11 @@ impl Peer for Spanwire {
                     span.add_event(EVENT, &[]);
                     span
                 }));
-                give.send(handful).expect("the other thread takes");
-                handful = empty.recv().expect("the other thread gives back");
+                started.give(handful);
+                handful = ended.take();
             }
             settled();
-            drop(give);
+            started.give(Vec::new());
         });
         self.drain();
         true
