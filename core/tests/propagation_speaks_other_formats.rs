@@ -259,6 +259,9 @@ mod b3 {
         };
         assert!(child(Deferred).ends_with("-0"));
         assert!(child(Debug).ends_with("-d"));
+        // A span of this process is decided, whatever the caller left open.
+        let local = Context::new(span(false).with_remote(false)).with_sampling_request(Deferred);
+        assert!(inject(&B3::SINGLE, &local)[0].1.ends_with("-0"));
     }
 
     #[test]

@@ -83,9 +83,6 @@ fn parse(text: &[u8]) -> Option<(SpanContext, SamplingRequest)> {
     let (trace_id, rest) = split(text)?;
     let (span_id, rest) = split(rest)?;
     let (_parent, flags) = split(rest)?;
-    if flags.len() > 2 {
-        return None;
-    }
     let trace_id = TraceId::from_bytes(hex::decode_short(trace_id)?);
     let span_id = SpanId::from_bytes(hex::decode_short(span_id)?);
     let [flags] = hex::decode_short(flags)?;
