@@ -46,8 +46,10 @@ pub(super) fn rewrite(
         Ok(permit) => permit.into_buffer(),
         Err(refused) => return no_room(refused, segment, &plan, edit),
     };
-    for record in segment.records() {
-        write_record(rewrite, &segment, &record, &mut out);
+    for (at, record) in segment.records().enumerate() {
+        let new = plan.records.get(at).copied();
+        let new = new.unwrap_or_else(|| Plan::default().record(rewrite, &segment, &record));
+        write_record(rewrite, &segment, &record, new, &mut out);
     }
     edit.filter(plan.left_out);
     edit.emit(segment.with_body(out.freeze(), plan.kept));
@@ -76,27 +78,41 @@ struct Plan {
     left_out: usize,
     /// The bytes of the new body.
     len: usize,
+    /// The first records. The others are measured again: their number is up to the sender, and this is memory that
+    /// no budget covers.
+    records: [NewRecord; 16],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct NewRecord {
+    /// The bytes of the new `ScopeSpans`.
+    len: usize,
+    /// Its spans.
+    kept: usize,
 }
 
 impl Plan {
     fn of(rewrite: &impl Rewrite, segment: &Segment) -> Self {
         let mut plan = Self::default();
-        for record in segment.records() {
-            let (len, kept) = plan.record(rewrite, segment, &record);
-            if kept > 0 {
-                plan.len += encode::len_field_len(resource_spans::SCOPE_SPANS, len);
+        for (at, record) in segment.records().enumerate() {
+            let new = plan.record(rewrite, segment, &record);
+            if new.kept > 0 {
+                plan.len += encode::len_field_len(resource_spans::SCOPE_SPANS, new.len);
+            }
+            if let Some(slot) = plan.records.get_mut(at) {
+                *slot = new;
             }
         }
         plan
     }
 
-    /// The bytes and the spans of the new record.
+    /// What becomes of a record.
     fn record(
         &mut self,
         rewrite: &impl Rewrite,
         segment: &Segment,
         record: &Record<'_>,
-    ) -> (usize, usize) {
+    ) -> NewRecord {
         let (mut len, mut kept) = (0, 0);
         for field in record.all() {
             let Some(span) = payload_of(&field, scope_spans::SPANS) else {
@@ -118,17 +134,22 @@ impl Plan {
             }
         }
         self.kept += kept;
-        (len, kept)
+        NewRecord { len, kept }
     }
 }
 
-fn write_record(rewrite: &impl Rewrite, segment: &Segment, record: &Record<'_>, out: &mut Buffer) {
-    let (len, kept) = Plan::default().record(rewrite, segment, record);
+fn write_record(
+    rewrite: &impl Rewrite,
+    segment: &Segment,
+    record: &Record<'_>,
+    new: NewRecord,
+    out: &mut Buffer,
+) {
     // A scope that says nothing is not worth its envelope.
-    if kept == 0 {
+    if new.kept == 0 {
         return;
     }
-    write_record_prefix(out, len);
+    write_record_prefix(out, new.len);
     for field in record.all() {
         let Some(span) = payload_of(&field, scope_spans::SPANS) else {
             out.put(field.record);
