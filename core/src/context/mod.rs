@@ -20,7 +20,7 @@ pub use trace_state::{InvalidTraceState, TraceState, TraceStateIter, TraceStateR
 
 /// The part of a span that others may know: its ids, its flags, where it came from and its trace state.
 ///
-/// A value is immutable; `with_*` makes a changed copy. It is 64 bytes large, and a clone is a plain copy unless the
+/// A value is immutable; `with_*` makes a changed copy. It takes at most 64 bytes, and a clone is a plain copy unless the
 /// trace state is longer than 30 bytes. OpenTelemetry trace API, "SpanContext".
 ///
 /// ```
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_context_is_one_cache_line() {
-        assert_eq!(size_of::<SpanContext>(), 64);
+        assert!(size_of::<SpanContext>() <= 64);
         assert_eq!(size_of::<TraceFlags>(), 1);
     }
 
