@@ -50,7 +50,7 @@ pub enum Value<'a> {
     /// Bytes.
     Bytes(&'a [u8]),
     /// Values of any kind, in order.
-    Array(&'a [Value<'a>]),
+    Array(&'a [Self]),
     /// A map. Where a key occurs twice, the last one wins.
     Map(&'a [KeyValue<'a>]),
     /// Booleans, in order.

@@ -15,6 +15,15 @@
 //! The modules stand in walking order: each knows only those above it.
 #![no_std]
 #![deny(unsafe_code)]
+// What needs no `std` says so by its paths; tests run where `std` is.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::alloc_instead_of_core,
+        clippy::std_instead_of_alloc,
+        clippy::std_instead_of_core
+    )
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Tests allocate in every tier.

@@ -208,7 +208,7 @@ mod anchor {
             // Pairs with the fence of `renew`: fields of a newer anchor come with its odd version.
             fence(Ordering::Acquire);
             let same = self.version.load(Ordering::Relaxed) == before;
-            (same && before % 2 == 0 && anchor.scale != 0).then_some(anchor)
+            (same && before.is_multiple_of(2) && anchor.scale != 0).then_some(anchor)
         }
 
         /// Replaces the anchor, unless someone else is doing so.

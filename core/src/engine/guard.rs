@@ -7,7 +7,7 @@ pub(super) struct Panicked;
 #[cfg(feature = "std")]
 pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Panicked> {
     // Whatever the panic left half done is the processor's own state, which its author answers for.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).map_err(|_| Panicked)
+    std::panic::catch_unwind(core::panic::AssertUnwindSafe(call)).map_err(|_| Panicked)
 }
 
 /// Runs `call`. Without `std` there is nothing to catch a panic with.

@@ -231,6 +231,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`OfferError`] hands the segment back, and says whether it is worth offering again.
+    #[allow(clippy::result_large_err, reason = "the error hands the segment back")]
     pub fn offer(&mut self, segment: Segment) -> Result<(), OfferError> {
         if !matches!(self.phase, Phase::Open) {
             return Err(OfferError::new(segment, Refusal::Closed));

@@ -321,7 +321,7 @@ impl Blueprint {
 
     /// Begins a life in a forked child. `None` where that fails, or a factory panics: there is nobody to tell.
     pub(super) fn relive(&self) -> Option<Life> {
-        let live = std::panic::AssertUnwindSafe(|| self.live().ok());
+        let live = core::panic::AssertUnwindSafe(|| self.live().ok());
         std::panic::catch_unwind(live).ok().flatten()
     }
 

@@ -156,11 +156,11 @@ impl Life {
         self.recorder.moment().saturating_add(timeout)
     }
 
-    pub(super) fn flush(&self, deadline: Moment, answer: Answer) -> Result<(), Report> {
+    pub(super) fn flush(&self, deadline: Moment, answer: Answer) -> bool {
         self.send(Command::Flush { deadline, answer })
     }
 
-    pub(super) fn close(&self, deadline: Moment, answer: Answer) -> Result<(), Report> {
+    pub(super) fn close(&self, deadline: Moment, answer: Answer) -> bool {
         let last = self.last.clone();
         let answer: Answer = Box::new(move |settled: Settled| {
             let _ = last.set(settled.clone());
@@ -174,8 +174,8 @@ impl Life {
         self.worker.send(Command::Offer(segment)).is_ok()
     }
 
-    fn send(&self, command: Command) -> Result<(), Report> {
-        self.worker.send(command).map_err(|_| self.unanswered())
+    fn send(&self, command: Command) -> bool {
+        self.worker.send(command).is_ok()
     }
 
     pub(super) fn shutdown(&self, timeout: Duration) -> Report {
@@ -183,12 +183,12 @@ impl Life {
             let _ = self.close(self.deadline(timeout), Box::new(|_| {}));
             return self.unanswered();
         }
-        wait::blocking(
+        let settled = wait::blocking(
             timeout,
             |deadline, answer| self.close(deadline, answer),
             self,
-        )
-        .unwrap_or_else(|| self.unanswered())
+        );
+        settled.map_or_else(|| self.unanswered(), |settled| self.report(settled))
     }
 
     pub(super) fn stats(self: &Arc<Self>) -> Stats {
@@ -196,7 +196,7 @@ impl Life {
         let lanes = if worker::is_pipeline_thread() {
             Vec::new()
         } else {
-            wait::settled(STATS, ask, self)
+            wait::blocking(STATS, ask, self)
                 .or_else(|| self.last.get().cloned())
                 .map_or_else(Vec::new, |settled| settled.lanes.lanes)
         };

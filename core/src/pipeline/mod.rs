@@ -99,12 +99,12 @@ impl Pipeline {
         if worker::is_pipeline_thread() {
             return life.unanswered();
         }
-        wait::blocking(
+        let settled = wait::blocking(
             timeout,
             |deadline, answer| life.flush(deadline, answer),
             life,
-        )
-        .unwrap_or_else(|| life.unanswered())
+        );
+        settled.map_or_else(|| life.unanswered(), |settled| life.report(settled))
     }
 
     /// As [`flush`](Self::flush), for an asynchronous caller: the future is ready by the timeout.

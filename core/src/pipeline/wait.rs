@@ -20,35 +20,18 @@ const GRACE: Duration = Duration::from_millis(40);
 /// Asks, and waits for the answer on this thread. `None` when it did not come in time.
 pub(super) fn blocking(
     timeout: Duration,
-    ask: impl FnOnce(Moment, Answer) -> Result<(), Report>,
+    ask: impl FnOnce(Moment, Answer) -> bool,
     life: &Life,
-) -> Option<Report> {
+) -> Option<Settled> {
     let (sender, receiver) = sync_channel(1);
     let answer = Box::new(move |settled: Settled| {
         // Where nobody waits any more, the answer is not needed.
         let _ = sender.send(settled);
     });
-    match ask(life.deadline(timeout), answer) {
-        Err(done) => Some(done),
-        Ok(()) => {
-            let settled = receiver.recv_timeout(timeout.saturating_add(GRACE)).ok()?;
-            Some(life.report(settled))
-        }
+    if !ask(life.deadline(timeout), answer) {
+        return None;
     }
-}
-
-/// As [`blocking`], for an answer that is no report.
-pub(super) fn settled(
-    timeout: Duration,
-    ask: impl FnOnce(Moment, Answer) -> Result<(), Report>,
-    life: &Life,
-) -> Option<Settled> {
-    let (sender, receiver) = sync_channel(1);
-    let answer = Box::new(move |settled: Settled| {
-        let _ = sender.send(settled);
-    });
-    ask(life.deadline(timeout), answer).ok()?;
-    receiver.recv_timeout(timeout).ok()
+    receiver.recv_timeout(timeout.saturating_add(GRACE)).ok()
 }
 
 /// Where the answer to an asynchronous caller is left.
@@ -87,23 +70,22 @@ impl Drop for Fill {
 /// An answer that is awaited.
 pub(super) struct Waiting {
     slot: Arc<Mutex<Slot>>,
-    done: Option<Report>,
     life: Arc<Life>,
 }
 
 /// Asks, and makes the answer a future.
 pub(super) fn future(
     timeout: Duration,
-    ask: impl FnOnce(Moment, Answer) -> Result<(), Report>,
+    ask: impl FnOnce(Moment, Answer) -> bool,
     life: &Arc<Life>,
 ) -> Waiting {
     let slot = Arc::new(Mutex::new(Slot::default()));
     let fill = Fill(slot.clone());
     let answer = Box::new(move |settled| fill.fill(Some(settled)));
-    let done = ask(life.deadline(timeout), answer).err();
+    // Where the worker has ended, the answer is dropped at once, and the slot says so.
+    ask(life.deadline(timeout), answer);
     Waiting {
         slot,
-        done,
         life: life.clone(),
     }
 }
@@ -111,10 +93,7 @@ pub(super) fn future(
 impl Future for Waiting {
     type Output = Report;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Report> {
-        if let Some(done) = self.done.take() {
-            return Poll::Ready(done);
-        }
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Report> {
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         match (slot.settled.take(), slot.done) {
             (Some(settled), _) => Poll::Ready(self.life.report(settled)),

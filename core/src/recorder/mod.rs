@@ -54,6 +54,10 @@ pub trait Wake: Send + Sync {
     fn sealed(&self);
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a recorder has one, and reads it for every span"
+)]
 enum ClockRef {
     #[cfg(feature = "std")]
     System(crate::clock::SystemClock),

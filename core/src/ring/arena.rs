@@ -13,6 +13,10 @@ unsafe impl Sync for Byte {}
 
 impl Byte {
     /// A byte that is zero.
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "it is copied into arrays, never referred to"
+    )]
     pub(super) const ZERO: Self = Self(UnsafeCell::new(0));
 }
 

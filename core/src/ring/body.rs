@@ -7,14 +7,6 @@ use crate::wire::encode::Put;
 /// No page.
 const NONE: u32 = u32::MAX;
 
-impl Mark {
-    /// Bytes written before the mark.
-    #[inline]
-    pub(crate) fn len(self) -> usize {
-        self.len as usize
-    }
-}
-
 /// A chain of pages that one span owns. Must be [released](Self::release) to the slab it was reserved from.
 #[derive(Debug)]
 pub(crate) struct Body {

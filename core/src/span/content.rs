@@ -3,7 +3,9 @@
 //! The body is a sequence of fields of the `Span` message. A field that is replaced is not moved: its tag becomes
 //! [`GONE`], which is no tag, and the end of the span leaves it out.
 
+use super::gaps::{GONE, Skip};
 use super::keys::{Index, Keys};
+use super::room::AnyPut;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
@@ -13,9 +15,6 @@ use crate::thread;
 use crate::wire::encode::{self, Coder, Inconsistent, Memo, Put, Texts, Writer};
 use crate::wire::field::{self, WireType};
 use crate::wire::{StatusCode, varint};
-
-/// The first byte of a field that was replaced.
-const GONE: u8 = 0;
 
 /// OTLP flags: bit 8 says that bit 9 is known, bit 9 that the context is remote.
 pub(super) const HAS_IS_REMOTE: u32 = 0x100;
@@ -569,94 +568,6 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     }
     let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
-}
-
-/// Copies fields that come in pieces, and leaves out those that are gone.
-#[derive(Default)]
-struct Skip {
-    /// Bytes left of the present field's payload.
-    payload: usize,
-    /// The length of the next payload, while it is being read, and how many bytes of it are.
-    length: usize,
-    read: u32,
-    /// The present field's first byte; `None` before it.
-    tag: Option<u8>,
-}
-
-impl Skip {
-    fn copy(&mut self, mut piece: &[u8], out: &mut Writer<'_>) {
-        while let Some((first, rest)) = piece.split_first() {
-            let Some(tag) = self.tag else {
-                self.tag = Some(*first);
-                if *first != GONE {
-                    out.put_byte(*first);
-                }
-                piece = rest;
-                continue;
-            };
-            if self.payload == 0 {
-                self.length |= usize::from(first & 0x7f) << (7 * self.read);
-                self.read += 1;
-                if tag != GONE {
-                    out.put_byte(*first);
-                }
-                if *first < 0x80 {
-                    self.payload = self.length;
-                    self.length = 0;
-                    self.read = 0;
-                    if self.payload == 0 {
-                        self.tag = None;
-                    }
-                }
-                piece = rest;
-                continue;
-            }
-            let (now, later) = piece.split_at(self.payload.min(piece.len()));
-            if tag != GONE {
-                out.put(now);
-            }
-            self.payload -= now.len();
-            if self.payload == 0 {
-                self.tag = None;
-            }
-            piece = later;
-        }
-    }
-}
-
-/// Either one piece of a page, or pages.
-enum AnyPut<'w, 'b> {
-    Piece(Writer<'w>),
-    Pages(&'w mut crate::ring::BodyWriter<'b>),
-}
-
-impl AnyPut<'_, '_> {
-    /// The bytes written into a piece, if they fit it.
-    #[inline]
-    fn finish(self) -> Option<usize> {
-        match self {
-            Self::Piece(out) => out.finish(),
-            Self::Pages(_) => None,
-        }
-    }
-}
-
-impl Put for AnyPut<'_, '_> {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Piece(out) => out.put(bytes),
-            Self::Pages(out) => out.put(bytes),
-        }
-    }
-
-    #[inline]
-    fn put_byte(&mut self, byte: u8) {
-        match self {
-            Self::Piece(out) => out.put_byte(byte),
-            Self::Pages(out) => out.put_byte(byte),
-        }
-    }
 }
 
 /// The OTLP flags of a context: its W3C flags, and whether it, or the parent, is remote.

@@ -14,8 +14,10 @@ use crate::recorder::{Origin, Recorder};
 use crate::wire::{SpanKind, StatusCode};
 
 mod content;
+mod gaps;
 mod keys;
 mod record;
+mod room;
 
 #[cfg(all(test, not(spanwire_loom)))]
 mod tests;

@@ -403,7 +403,7 @@ fn ask(
 ) -> Sampling {
     #[cfg(feature = "std")]
     {
-        let ask = std::panic::AssertUnwindSafe(|| sampler.sample(input, add));
+        let ask = core::panic::AssertUnwindSafe(|| sampler.sample(input, add));
         std::panic::catch_unwind(ask).unwrap_or(Sampling::DROP)
     }
     #[cfg(not(feature = "std"))]

@@ -791,14 +791,14 @@ mod tests {
 
     #[test]
     fn a_display_that_changes_its_mind_is_refused() {
-        struct Shrinking(core::cell::Cell<usize>);
+        struct Shrinking(Cell<usize>);
         impl fmt::Display for Shrinking {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.set(self.0.get() - 1);
                 (0..self.0.get()).try_for_each(|_| f.write_str("x"))
             }
         }
-        let shrinking = Shrinking(core::cell::Cell::new(9));
+        let shrinking = Shrinking(Cell::new(9));
         let mut out = Vec::new();
         let attribute = KeyValue {
             key: "k",

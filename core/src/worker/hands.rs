@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::format;
 use core::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::mpsc::{Sender, channel};
 use std::{thread, thread_local};
 

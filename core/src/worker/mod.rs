@@ -211,9 +211,8 @@ impl Worker {
         let emptied = sealing.busy == 0 && self.pending.is_none();
         self.pass_on_flushes(emptied, now);
         self.pass_on_close(emptied, now);
-        let wait = match self.poll(now) {
-            Some(wait) => wait,
-            None => return Turn::Ended,
+        let Some(wait) = self.poll(now) else {
+            return Turn::Ended;
         };
         if sealing.busy > 0 {
             return Turn::Again;
