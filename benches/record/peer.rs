@@ -112,11 +112,12 @@ pub trait Peer: Sync {
     /// Spans that reached it since the start.
     fn delivered(&self) -> u64;
 
-    /// Starts spans with four attributes on this thread, ends them on another, and calls `settled` twice: after
-    /// some that warm everything up, and after `spans` more. False when the peer was not taught to.
-    fn hand_over(&self, spans: usize, settled: &mut dyn FnMut()) -> bool {
-        let _ = (spans, settled);
-        false
+    /// Starts spans with four attributes on one thread and ends them on another: some to warm everything up, then
+    /// `warm` is called, then `spans` more. Returns what these two threads have allocated since. None when the peer
+    /// was not taught to.
+    fn hand_over(&self, spans: usize, warm: &dyn Fn()) -> Option<u64> {
+        let _ = (spans, warm);
+        None
     }
 }
 

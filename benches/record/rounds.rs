@@ -102,7 +102,7 @@ pub struct Figures {
     pub samples: Vec<(Name, Fate, Case, Samples)>,
     /// Flat out, four attributes, by peer and threads.
     pub floods: Vec<(Name, usize, Floods)>,
-    /// Allocations while this many spans changed threads.
+    /// How many spans changed threads, and what the two threads allocated meanwhile.
     pub handed_over: Option<(usize, f64)>,
 }
 

@@ -140,7 +140,7 @@ fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
             AtMost(0.0),
         ),
         goal(
-            "spans started on one thread and ended on another: allocations",
+            "spans started on one thread and ended on another: allocations of both",
             figures
                 .handed_over
                 .map_or(f64::NAN, |(_, allocations)| allocations),

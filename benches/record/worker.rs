@@ -17,7 +17,7 @@ use std::{
 use crate::{
     alloc::{self, Allocated},
     cpu::{self, Place},
-    peer::{Fate, Name, Peer, Shape},
+    peer::{FAMILY, Fate, Name, Peer, Shape},
     peers,
     protocol::{Mode, Request},
 };
@@ -74,7 +74,8 @@ struct Job {
 struct Done {
     spans: u64,
     cpu: f64,
-    wall: f64,
+    began: Instant,
+    ended: Instant,
     allocated: Allocated,
 }
 
@@ -136,7 +137,7 @@ impl Bench {
             self.drain();
             let process = cpu::process_nanos() - process;
             answer.push(done.iter().map(|done| done.cpu).sum());
-            answer.push(done.iter().map(|done| done.wall).fold(0.0, f64::max));
+            answer.push(slowest(&done));
             answer.push(process as f64);
             answer.push((self.peer.delivered() - delivered) as f64);
         }
@@ -167,13 +168,18 @@ impl Bench {
         let delivered = self.peer.delivered();
         let until = Arc::new(AtomicBool::new(false));
         let process = cpu::process_nanos();
-        let start = self.post(shape, threads, 404, Place::Anywhere, Some(&until));
+        let start = self.post(shape, threads, 4 * FAMILY, Place::Anywhere, Some(&until));
         start.wait();
-        let begin = Instant::now();
         thread::sleep(time);
         until.store(true, Relaxed);
-        let made: u64 = self.collect(threads).iter().map(|done| done.spans).sum();
-        let wall = begin.elapsed();
+        let done = self.collect(threads);
+        let made: u64 = done.iter().map(|done| done.spans).sum();
+        // The producers' own times: this thread may have waited for a core before it slept.
+        let began = done.iter().map(|done| done.began).min();
+        let ended = done.iter().map(|done| done.ended).max();
+        let wall = ended
+            .zip(began)
+            .map_or(time, |(ended, began)| ended - began);
         self.drain();
         let process = cpu::process_nanos() - process;
         let delivered = self.peer.delivered() - delivered;
@@ -185,18 +191,11 @@ impl Bench {
         ]
     }
 
-    /// Allocations of all threads while spans change threads, or nothing when the peer was not taught to.
+    /// Allocations of both threads while spans go from one to the other, or nothing when the peer was not taught to.
     fn hand_over(&self, spans: usize) -> Vec<f64> {
-        let mut marks = Vec::with_capacity(2);
-        let taught = self.peer.hand_over(spans, &mut || {
-            alloc::watch(true);
-            marks.push(alloc::all_threads());
-        });
+        let allocations = self.peer.hand_over(spans, &|| alloc::watch(true));
         alloc::watch(false);
-        match marks[..] {
-            [warm, end] if taught => vec![(end - warm).count as f64],
-            _ => Vec::new(),
-        }
+        allocations.map(|count| count as f64).into_iter().collect()
     }
 
     fn batch(&mut self, shape: Shape, threads: usize, spans: usize, place: Place) -> Vec<Done> {
@@ -246,12 +245,18 @@ impl Bench {
     }
 }
 
+/// Wall time of the producer that took longest, in nanoseconds.
+fn slowest(done: &[Done]) -> f64 {
+    let times = done.iter().map(|done| done.ended - done.began);
+    times.max().unwrap_or_default().as_nanos() as f64
+}
+
 fn produce(peer: &dyn Peer, jobs: &Receiver<Job>, done: &Sender<Done>) {
     for job in jobs {
         cpu::pin_this_thread(job.place);
         job.start.wait();
         let allocated = alloc::this_thread();
-        let wall = Instant::now();
+        let began = Instant::now();
         let cpu = cpu::thread_nanos();
         let mut spans = 0;
         loop {
@@ -262,12 +267,13 @@ fn produce(peer: &dyn Peer, jobs: &Receiver<Job>, done: &Sender<Done>) {
             }
         }
         let cpu = cpu::thread_nanos() - cpu;
-        let wall = wall.elapsed();
+        let ended = Instant::now();
         let allocated = alloc::this_thread() - allocated;
         let answer = Done {
             spans,
             cpu: cpu as f64,
-            wall: wall.as_nanos() as f64,
+            began,
+            ended,
             allocated,
         };
         done.send(answer).expect("the bench outlives its producers");

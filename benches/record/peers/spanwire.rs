@@ -1,35 +1,38 @@
-//! Spanwire: a recorder, and a thread that takes the sealed blocks and gives them back.
+//! Spanwire: a pipeline whose exporter throws batches away.
 
 use std::{
     hint::black_box,
     sync::{
-        Arc, OnceLock,
-        atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Relaxed, SeqCst},
-        },
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, Thread},
+    thread,
     time::Duration,
 };
 
 use spanwire_benches::payload::{Attributes, EVENT, NAME, Payload, SCOPE, key, value};
 use spanwire_core::{
     attribute::KeyValue,
+    batch::Batch,
     context::SpanContext,
-    recorder::{Recorder, Wake},
-    sampler::{AlwaysOff, AlwaysOn, ParentBased, Sampler},
+    exporter::{Exporter, Outcome, Reply},
+    pipeline::Pipeline,
+    sampler::{AlwaysOff, AlwaysOn, ParentBased},
     span::Span,
     tracer::Tracer,
 };
 
 use crate::{
+    alloc,
     hand::Hand,
     peer::{FAMILY, Fate, Peer, Shape},
 };
 
-/// Bytes of the ring and of live spans.
+/// Bytes of the pipeline, all in all.
 const MEMORY: usize = 32 << 20;
+
+/// Longer than any flush takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Spans that are alive at once while they change threads.
 const HANDFUL: usize = 250;
@@ -41,48 +44,77 @@ pub fn build(fate: Fate) -> &'static dyn Peer {
     if fate == Fate::NoPipeline {
         return Box::leak(Box::new(Spanwire::default()));
     }
-    let sampler: Arc<dyn Sampler> = match fate {
-        Fate::NotSampled => Arc::new(ParentBased::new(AlwaysOff)),
-        _ => Arc::new(ParentBased::new(AlwaysOn)),
+    let delivered = Arc::<AtomicU64>::default();
+    let builder = Pipeline::builder().service_name(SCOPE).memory_limit(MEMORY);
+    let builder = match fate {
+        Fate::NotSampled => builder.sampler(ParentBased::new(AlwaysOff)),
+        _ => builder.sampler(ParentBased::new(AlwaysOn)),
     };
-    let sink = Arc::<Sink>::default();
-    let recorder = Recorder::builder()
-        .memory(MEMORY)
-        .wake(sink.clone())
-        .build();
-    let recorder = Arc::new(recorder.expect("more memory than the least"));
+    let builder = match fate {
+        Fate::Full => builder.exporter(Stuck::default),
+        _ => {
+            let delivered = delivered.clone();
+            builder.exporter(move || Discard(delivered.clone()))
+        }
+    };
+    let pipeline = builder.build().expect("settings within their ranges");
     let peer: &'static Spanwire = Box::leak(Box::new(Spanwire {
-        tracer: Some(Tracer::new(recorder.clone(), SCOPE, sampler)),
-        recorder: Some(recorder.clone()),
-        sink: sink.clone(),
+        tracer: Some(pipeline.tracer(SCOPE)),
+        pipeline: Some(pipeline),
+        delivered,
         payload: Payload::default(),
     }));
     if fate == Fate::Full {
-        while recorder.account().dropped.total() == 0
-            && recorder.account().not_sampled_overload == 0
-        {
-            peer.record(Shape::Bare, 100);
-        }
-    } else {
-        let reader = thread::spawn({
-            let sink = sink.clone();
-            move || sink.run(&recorder)
-        });
-        let _ = sink.reader.set(reader.thread().clone());
+        peer.fill();
     }
     peer
+}
+
+/// The end of the road: the chunks of the request are at hand, and given back.
+struct Discard(Arc<AtomicU64>);
+
+impl Exporter for Discard {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        for chunk in batch.chunks() {
+            black_box(chunk);
+        }
+        self.0.fetch_add(batch.spans() as u64, Relaxed);
+        drop(batch);
+        reply.done(Outcome::Exported);
+    }
+}
+
+/// Keeps what it gets and never answers.
+#[derive(Default)]
+struct Stuck(Vec<(Batch, Reply)>);
+
+impl Exporter for Stuck {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        self.0.push((batch, reply));
+    }
 }
 
 #[derive(Default)]
 struct Spanwire {
     /// None: what a program has that set nothing up.
     tracer: Option<Tracer>,
-    recorder: Option<Arc<Recorder>>,
-    sink: Arc<Sink>,
+    pipeline: Option<Pipeline>,
+    delivered: Arc<AtomicU64>,
     payload: Payload,
 }
 
 impl Spanwire {
+    /// Records until the door refuses.
+    fn fill(&self) {
+        while let Some(pipeline) = &self.pipeline {
+            self.record(Shape::Bare, 1000);
+            let own = pipeline.stats().own;
+            if own.dropped.total() + own.not_sampled_overload > 0 {
+                break;
+            }
+        }
+    }
+
     #[inline]
     fn start(&self) -> Span<'_> {
         self.start_with(&[])
@@ -165,19 +197,21 @@ impl Peer for Spanwire {
     }
 
     fn drain(&self) {
-        if let Some(recorder) = &self.recorder {
-            self.sink.drain(recorder);
+        if let Some(pipeline) = &self.pipeline {
+            let report = pipeline.flush(PATIENCE);
+            assert!(!report.timed_out(), "{report}");
         }
     }
 
     fn delivered(&self) -> u64 {
-        self.sink.delivered.load(Relaxed)
+        self.delivered.load(Relaxed)
     }
 
-    fn hand_over(&self, spans: usize, settled: &mut dyn FnMut()) -> bool {
+    fn hand_over(&self, spans: usize, warm: &dyn Fn()) -> Option<u64> {
         let (started, ended) = (Hand::new(), Hand::new());
-        thread::scope(|scope| {
-            scope.spawn(|| {
+        let allocations = thread::scope(|scope| {
+            let ender = scope.spawn(|| {
+                let before = alloc::this_thread();
                 loop {
                     let mut handful: Vec<Span<'_>> = started.take();
                     if handful.is_empty() {
@@ -187,12 +221,13 @@ impl Peer for Spanwire {
                     handful.clear();
                     ended.give(handful);
                 }
+                alloc::this_thread() - before
             });
             let mut handful = Vec::with_capacity(HANDFUL);
-            let rounds = WARM_UP + spans.div_ceil(HANDFUL);
-            for round in 0..rounds {
+            let before = alloc::this_thread();
+            for round in 0..WARM_UP + spans.div_ceil(HANDFUL) {
                 if round == WARM_UP {
-                    settled();
+                    warm();
                 }
                 let attributes = four(&self.payload);
                 handful.extend((0..HANDFUL).map(|_| {
@@ -204,64 +239,12 @@ impl Peer for Spanwire {
                 started.give(handful);
                 handful = ended.take();
             }
-            settled();
+            let own = alloc::this_thread() - before;
             started.give(Vec::new());
+            let other = ender.join().expect("ending a span does not panic");
+            own.count + other.count
         });
         self.drain();
-        true
-    }
-}
-
-/// The end of the road: blocks are taken as they are sealed, looked at, and given back.
-#[derive(Default)]
-struct Sink {
-    reader: OnceLock<Thread>,
-    parked: AtomicBool,
-    delivered: AtomicU64,
-}
-
-impl Sink {
-    fn run(&self, recorder: &Recorder) {
-        loop {
-            self.take(recorder);
-            self.parked.store(true, SeqCst);
-            // A block that was sealed before the flag was up woke nobody.
-            if self.take(recorder) == 0 {
-                thread::park_timeout(Duration::from_secs(1));
-            }
-            self.parked.store(false, Relaxed);
-        }
-    }
-
-    fn take(&self, recorder: &Recorder) -> u64 {
-        let mut taken = 0;
-        while let Some(block) = recorder.ring().take() {
-            black_box(block.as_bytes());
-            taken += block.spans() as u64;
-        }
-        self.delivered.fetch_add(taken, Relaxed);
-        taken
-    }
-
-    /// Seals what is open and takes it; the reader may be helping.
-    fn drain(&self, recorder: &Recorder) {
-        while recorder.ring().seal_all() > 0 {
-            thread::yield_now();
-        }
-        self.take(recorder);
-        while recorder.account().admitted > self.delivered.load(Relaxed) {
-            thread::yield_now();
-        }
-    }
-}
-
-impl Wake for Sink {
-    fn sealed(&self) {
-        if self.parked.load(Relaxed)
-            && self.parked.swap(false, SeqCst)
-            && let Some(reader) = self.reader.get()
-        {
-            reader.unpark();
-        }
+        Some(allocations)
     }
 }
