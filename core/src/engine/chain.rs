@@ -79,6 +79,7 @@ pub(super) fn load_of(segment: &Segment, own_charge: usize) -> Load {
     };
     Load {
         bytes: segment.body_len().max(least).saturating_add(OVERHEAD),
+        len: segment.body_len(),
         spans: segment.spans() as u64,
     }
 }
@@ -127,6 +128,7 @@ impl Room {
             } else {
                 Load {
                     bytes: load.bytes.min(piece.bytes),
+                    len: load.len.min(piece.len),
                     spans,
                 }
             };

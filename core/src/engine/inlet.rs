@@ -92,7 +92,12 @@ mod tests {
             Moment::from_nanos(0),
             door,
         );
-        inlet.push(segment, Load { bytes, spans: 1 });
+        let load = Load {
+            bytes,
+            len: bytes,
+            spans: 1,
+        };
+        inlet.push(segment, load);
     }
 
     #[test]

@@ -385,13 +385,14 @@ impl Lane {
             Outcome::Unanswered => (reason, lost) = (DropReason::Unanswered, spans),
             Outcome::Panicked => (reason, lost) = (DropReason::Panicked, spans),
             Outcome::TooLarge { limit } => {
-                let len = flight.attempt.batch.encoded_len();
+                let half = flight.attempt.batch.encoded_len().div_ceil(2);
                 if limit.is_some() || spans > 1 {
-                    let limit = limit.unwrap_or(len / 2).max(LEAST_LEARNED);
+                    let limit = limit.unwrap_or(half).max(LEAST_LEARNED);
                     self.learned = self.learned.min(limit);
                 }
                 if spans > 1 {
-                    flight.fate = Fate::Split(limit.unwrap_or(len / 2));
+                    // Pieces differ by a span or so: below the limit by an eighth, all of them fit.
+                    flight.fate = Fate::Split(limit.map_or(half, |limit| limit - limit / 8));
                     return;
                 }
                 (reason, lost) = (DropReason::TooLarge, spans);

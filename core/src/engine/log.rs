@@ -12,11 +12,13 @@ use core::ops::{AddAssign, SubAssign};
 use super::settings::door_index;
 use crate::limiter::Door;
 
-/// Bytes and spans.
+/// What a segment stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Load {
     /// The bytes of memory kept.
     pub(super) bytes: usize,
+    /// The bytes to be sent.
+    pub(super) len: usize,
     /// The spans in them.
     pub(super) spans: u64,
 }
@@ -24,6 +26,7 @@ pub(super) struct Load {
 impl AddAssign for Load {
     fn add_assign(&mut self, more: Self) {
         self.bytes += more.bytes;
+        self.len += more.len;
         self.spans += more.spans;
     }
 }
@@ -31,6 +34,7 @@ impl AddAssign for Load {
 impl SubAssign for Load {
     fn sub_assign(&mut self, less: Self) {
         self.bytes -= less.bytes;
+        self.len -= less.len;
         self.spans -= less.spans;
     }
 }
@@ -186,7 +190,11 @@ impl<T: Clone> Log<T> {
 mod tests {
     use super::*;
 
-    const ONE: Load = Load { bytes: 1, spans: 1 };
+    const ONE: Load = Load {
+        bytes: 1,
+        len: 1,
+        spans: 1,
+    };
 
     fn log(lanes: usize, entries: usize) -> Log<usize> {
         let mut log = Log::new(lanes);

@@ -16,6 +16,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::iter;
 use core::mem;
 use core::task::Waker;
 use core::time::Duration;
@@ -422,22 +423,15 @@ impl Engine {
             _ => None,
         };
         for (index, pipe) in self.pipes.iter_mut().enumerate() {
-            let mut calls = self.flushes.iter().chain(closing);
-            let mut forced = |pipe: &Pipe| {
-                calls.any(|call| {
-                    call.targets
-                        .get(index)
-                        .is_some_and(|target| pipe.must_force(target))
-                })
-            };
-            let force = forced(pipe);
-            pipe.pump(&has_slot, force, &terms);
+            let calls = self.flushes.iter().chain(closing);
+            let targets = calls.filter_map(|call| call.targets.get(index));
+            pipe.pump(&has_slot, targets, &terms);
         }
         while pipe::is_idle(&self.pipes)
             && let Some(pipe) = self.pipes.iter_mut().find(|pipe| pipe.is_stalled())
         {
             pipe.give_up_stalled(&terms);
-            pipe.pump(&has_slot, false, &terms);
+            pipe.pump(&has_slot, iter::empty(), &terms);
         }
     }
 

@@ -221,10 +221,10 @@ impl Pipe {
     }
 
     /// Moves segments through the stages into the log, as far as lanes that may start a batch have use for them.
-    pub(super) fn pump(
+    pub(super) fn pump<'t>(
         &mut self,
         has_slot: &dyn Fn(ExporterId) -> bool,
-        forced: bool,
+        mut targets: impl Iterator<Item = &'t Target>,
         terms: &Terms<'_>,
     ) {
         let run = self.run(terms);
@@ -245,7 +245,7 @@ impl Pipe {
             self.absorb(&mut out);
         }
         // Half a log is backlog enough: waiting for fuller batches would only fill it up.
-        if forced || self.bytes() > self.limit / 2 {
+        if targets.any(|target| self.must_force(target)) || self.bytes() > self.limit / 2 {
             self.chain.force(&run, &mut out);
             self.absorb(&mut out);
         }
@@ -263,7 +263,7 @@ impl Pipe {
         self.lanes.iter().enumerate().any(|(cursor, lane)| {
             has_slot(lane.settings.exporter)
                 && lane.has_share()
-                && self.log.backlog(cursor).bytes < lane.max_bytes()
+                && self.log.backlog(cursor).len < lane.max_bytes()
         })
     }
 
@@ -313,7 +313,7 @@ impl Pipe {
     }
 
     /// Whether batchers must let go for the sake of this target: all of it has come in, and some has not gone on.
-    pub(super) fn must_force(&self, target: &Target) -> bool {
+    fn must_force(&self, target: &Target) -> bool {
         target.log.is_none() && self.inlet.is_past(target.inlet)
     }
 

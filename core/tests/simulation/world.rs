@@ -126,6 +126,8 @@ pub(crate) struct World {
     pipelines: Vec<PipelineBook>,
     /// No batcher cuts segments in two: a piece would keep the memory of the whole.
     whole: bool,
+    /// Some stage may wait for the working reserve.
+    edits: bool,
     lanes: Vec<LaneBook>,
     exporters: Vec<(usize, Temper)>,
     attempts: BTreeMap<Ticket, Attempt>,
@@ -158,15 +160,16 @@ fn counted_out(account: &LaneAccount) -> u64 {
 impl World {
     pub(crate) fn new(seed: u64, tell: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let reserve = if rng.one_in(3) {
-            rng.between(400, 4000)
+        // In some worlds memory for edits is short.
+        let (reserve, door) = if rng.one_in(3) {
+            (rng.between(400, 4000), rng.between(0, 3000))
         } else {
-            1 << 20
-        } as usize;
+            (1 << 20, 1 << 20)
+        };
         let limiter = MemoryLimiter::builder(4 << 20)
-            .reserve(reserve)
-            .own(1 << 20)
-            .neighbours(1 << 20)
+            .reserve(reserve as usize)
+            .own(door as usize)
+            .neighbours(door as usize)
             .build()
             .expect("a budget");
         let mut builder = Engine::builder(&limiter);
@@ -186,7 +189,7 @@ impl World {
             })
             .collect();
         let (mut pipelines, mut lanes) = (Vec::new(), Vec::new());
-        let mut whole = true;
+        let (mut whole, mut edits) = (true, false);
         for pipeline in 0..rng.pick(&[1, 1, 1, 2]) {
             let limit = rng.between(1500, 20_000) as usize;
             let doors = rng.pick(&[[true, true], [true, true], [true, false], [false, true]]);
@@ -202,7 +205,7 @@ impl World {
             if rng.one_in(3) {
                 settings = settings.overload(Overload::DropOldest);
             }
-            settings = Self::stages(&mut rng, settings, &mut whole);
+            settings = Self::stages(&mut rng, settings, &mut whole, &mut edits);
             for _ in 0..rng.pick(&[1, 1, 2, 3]) {
                 let exporter = rng.below(exporters.len() as u64) as usize;
                 settings = settings.lane(LaneSettings {
@@ -240,6 +243,7 @@ impl World {
             limiter,
             pipelines,
             whole,
+            edits,
             lanes,
             exporters,
             attempts: BTreeMap::new(),
@@ -259,7 +263,12 @@ impl World {
         }
     }
 
-    fn stages(rng: &mut Rng, settings: PipelineSettings, whole: &mut bool) -> PipelineSettings {
+    fn stages(
+        rng: &mut Rng,
+        settings: PipelineSettings,
+        whole: &mut bool,
+        edits: &mut bool,
+    ) -> PipelineSettings {
         let limits = BatchLimits {
             bytes: rng.pick(&[0, 300, 2000, BatchLimits::DEFAULT_BYTES]),
             spans: rng.pick(&[None, Some(5), Some(64)]),
@@ -276,7 +285,9 @@ impl World {
             rng: Rng::new(rng.next()),
             panics: rng.one_in(2),
         };
-        match rng.below(8) {
+        let chain = rng.below(8);
+        *edits |= chain == 5 || chain == 6;
+        match chain {
             0 => settings,
             1 => settings.stage(resource()).stage(batcher()),
             2 => settings.stage(batcher()).stage(resource()),
@@ -375,7 +386,7 @@ impl World {
                 assert_eq!(refusal == Refusal::Closed, self.closing.is_some());
                 let segment = error.into_segment();
                 assert_eq!(segment.spans(), numbers.len(), "handed back whole");
-                if retryable && self.rng.one_in(2) {
+                if retryable && self.pending.len() < 6 && self.rng.one_in(2) {
                     self.pending.push(segment);
                 } else {
                     self.refused[index(door)] += numbers.len() as u64;
@@ -445,6 +456,13 @@ impl World {
             let step = self.engine.poll(self.now);
             if let Step::Wait(at) = step {
                 assert!(at.is_none_or(|at| at > self.now), "waits for what is over");
+                let again = self.engine.poll(self.now);
+                if !matches!(again, Step::Wait(again) if again == at) {
+                    // Only a segment that waits for the reserve may find room as late as that.
+                    assert!(self.edits, "a step was kept back: {again:?}");
+                    self.act(again);
+                    continue;
+                }
                 self.note_timeouts();
                 self.check();
                 self.check_books();
@@ -684,7 +702,7 @@ impl World {
     }
 
     fn flush(&mut self) {
-        if self.closed {
+        if self.engine.is_closed() {
             return;
         }
         let deadline = self
@@ -811,8 +829,17 @@ impl World {
                 accepted: self.accepted.len(),
             },
         );
+        let accounts = self
+            .engine
+            .lanes()
+            .filter_map(|lane| self.engine.account(lane));
+        let at_once = !self.edits && accounts.map(|account| account.retrying).sum::<u64>() == 0;
         for _ in 0..10_000 {
             self.run();
+            assert!(
+                !at_once || self.flushes.is_empty(),
+                "a flush waits for nothing"
+            );
             if self.flushes.is_empty() {
                 break;
             }

@@ -1,0 +1,355 @@
+//! From the door to the exporter: batching, slots, flush and close.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use super::*;
+use crate::processor::{Edit, Later, Processor};
+
+#[test]
+fn without_a_batcher_a_segment_goes_at_once() {
+    let mut bench = Bench::plain();
+    bench.offer(own(3));
+    let attempt = bench.export(after(0.0));
+    assert_eq!((attempt.batch.spans(), attempt.lane), (3, LANE));
+    assert_eq!(bench.account(LANE).in_flight, 3);
+    attempt.answer(Outcome::Exported);
+    assert_eq!(bench.waits(after(0.0)), None);
+    assert_eq!(bench.account(LANE).exported, 3);
+    assert_eq!(bench.engine.bytes(PIPELINE), 0);
+}
+
+#[test]
+fn age_is_told_from_the_end_of_the_first_span() {
+    let mut bench = Bench::new(|pipeline, _, _| pipeline.stage(batcher(None)));
+    bench.offer(own(1));
+    // The engine first looks four seconds late, and does not wait four seconds longer for it.
+    assert_eq!(bench.waits(after(4.0)), Some(after(5.0)));
+    assert!(bench.exports(after(4.999)).is_none());
+    assert_eq!(bench.export(after(5.0)).batch.spans(), 1);
+}
+
+#[test]
+fn an_idle_lane_sends_a_full_batch_and_a_busy_one_a_larger_one() {
+    let mut bench = Bench::new(|pipeline, _, exporter| {
+        exporter.concurrency = 1;
+        pipeline.stage(batcher(Some(10)))
+    });
+    for _ in 0..2 {
+        bench.offer(own(5));
+    }
+    let first = bench.export(after(0.0));
+    assert_eq!(first.batch.spans(), 10);
+    for _ in 0..6 {
+        bench.offer(own(5));
+    }
+    assert!(bench.exports(after(0.0)).is_none(), "one slot");
+    first.answer(Outcome::Exported);
+    assert_eq!(bench.export(after(0.0)).batch.spans(), 30);
+}
+
+#[test]
+fn a_span_limit_that_is_asked_for_is_kept() {
+    let mut bench = Bench::new(|pipeline, lane, exporter| {
+        exporter.concurrency = 9;
+        lane.max_spans = Some(10);
+        pipeline
+    });
+    for _ in 0..6 {
+        bench.offer(own(4));
+    }
+    let mut sizes = Vec::new();
+    let mut held = Vec::new();
+    while let Some(attempt) = bench.exports(after(0.0)) {
+        sizes.push(attempt.batch.spans());
+        held.push(attempt);
+    }
+    assert_eq!(sizes, [8, 8, 8]);
+    // A segment larger than that is cut.
+    bench.offer(own(25));
+    let mut sizes = Vec::new();
+    while let Some(attempt) = bench.exports(after(0.0)) {
+        sizes.push(attempt.batch.spans());
+        held.push(attempt);
+    }
+    assert_eq!(sizes.iter().sum::<usize>(), 25);
+    assert!(sizes.iter().all(|spans| *spans <= 10), "{sizes:?}");
+}
+
+#[test]
+fn batches_end_at_the_byte_limit() {
+    let mut bench = Bench::new(|pipeline, lane, _| {
+        lane.max_bytes = 1000;
+        pipeline
+    });
+    for _ in 0..10 {
+        bench.offer(own(3));
+    }
+    let attempt = bench.export(after(0.0));
+    assert_eq!(attempt.batch.spans(), 9);
+    assert!(attempt.batch.encoded_len() <= 1000);
+}
+
+#[test]
+fn a_slot_is_free_when_batch_and_reply_are_both_gone() {
+    let mut bench = Bench::new(|pipeline, _, exporter| {
+        exporter.concurrency = 1;
+        pipeline
+    });
+    bench.offer(own(1));
+    let attempt = bench.export(after(0.0));
+    bench.offer(own(1));
+    let kept = attempt.batch.clone();
+    attempt.answer(Outcome::Exported);
+    assert!(bench.exports(after(0.0)).is_none());
+    assert_eq!(bench.account(LANE).exported, 1);
+    assert!(bench.engine.bytes(PIPELINE) > 2 * SPAN);
+    drop(kept);
+    bench.export(after(0.0)).answer(Outcome::Exported);
+    assert_eq!(bench.waits(after(0.0)), None);
+    assert_eq!(bench.engine.bytes(PIPELINE), 0);
+}
+
+#[test]
+fn two_pipelines_share_the_slots_of_an_exporter() {
+    let exporter = ExporterSettings {
+        concurrency: 2,
+        ..ExporterSettings::default()
+    };
+    let pipeline = || {
+        PipelineSettings::new(1 << 20)
+            .door(Door::Own)
+            .lane(LaneSettings::new(ExporterId::new(0)))
+    };
+    let mut bench = Bench::of(&[exporter], [pipeline(), pipeline()]);
+    bench.offer(own(1));
+    let (first, second) = (bench.export(after(0.0)), bench.export(after(0.0)));
+    // They take turns.
+    assert_eq!([first.lane.index(), second.lane.index()], [0, 1]);
+    bench.offer(own(1));
+    assert!(bench.exports(after(0.0)).is_none());
+    first.answer(Outcome::Exported);
+    assert_eq!(bench.export(after(0.0)).lane.index(), 0);
+    assert_eq!(bench.account(LaneId::new(1)).admitted, 2);
+}
+
+#[test]
+fn a_backlog_alternates_the_doors_by_bytes() {
+    let mut bench = Bench::new(|pipeline, lane, exporter| {
+        exporter.concurrency = 1;
+        lane.max_bytes = 1000;
+        pipeline.door(Door::Neighbours)
+    });
+    for _ in 0..40 {
+        bench.offer(own(1));
+    }
+    for _ in 0..8 {
+        bench.offer(spans(5, Door::Neighbours));
+    }
+    let mut by_door = [0, 0];
+    for _ in 0..4 {
+        let attempt = bench.export(after(0.0));
+        for segment in attempt.batch.segments() {
+            by_door[usize::from(segment.door() == Door::Neighbours)] += segment.spans();
+        }
+        attempt.answer(Outcome::Exported);
+    }
+    // Small segments weigh more, for what each costs beside its spans.
+    assert!(
+        by_door[1] > by_door[0] && by_door[0] > by_door[1] / 4,
+        "{by_door:?}"
+    );
+}
+
+#[test]
+fn answers_and_releases_wake() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let limiter = MemoryLimiter::builder(32 << 20).build().unwrap();
+    let mut builder = Engine::builder(&limiter);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    builder.waker(Arc::clone(&count).into());
+    let exporter = builder.exporter(ExporterSettings::default());
+    builder.pipeline(
+        PipelineSettings::new(1 << 20)
+            .door(Door::Own)
+            .lane(LaneSettings::new(exporter)),
+    );
+    let mut bench = Bench {
+        engine: builder.build().unwrap(),
+    };
+    bench.offer(own(1));
+    let attempt = bench.export(after(0.0));
+    let woken = || count.0.swap(0, Ordering::Relaxed) > 0;
+    assert!(!woken());
+    std::thread::spawn(move || attempt.reply.done(Outcome::Exported))
+        .join()
+        .unwrap();
+    assert!(woken());
+    drop(attempt.batch);
+    assert!(woken());
+}
+
+#[test]
+fn a_flush_covers_what_was_offered_before_it() {
+    let mut bench = Bench::new(|pipeline, _, _| pipeline.stage(batcher(None)));
+    bench.offer(own(2));
+    bench.waits(after(0.0));
+    bench.engine.flush(after(10.0));
+    let attempt = bench.export(after(0.0));
+    assert_eq!(attempt.batch.spans(), 2);
+    // What comes later is not waited for.
+    bench.offer(own(7));
+    assert_eq!(bench.flushed(after(0.0)), None);
+    attempt.answer(Outcome::Exported);
+    let report = bench.flushed(after(0.1)).unwrap();
+    assert!(report.is_complete(), "{report}");
+    assert_eq!(report.lanes[0].account.buffered, 7);
+}
+
+#[test]
+fn a_flush_of_nothing_ends_at_once() {
+    let mut bench = Bench::plain();
+    bench.engine.flush(after(10.0));
+    assert!(bench.flushed(after(0.0)).unwrap().is_complete());
+}
+
+#[test]
+fn a_flush_says_what_it_lost_and_what_it_left() {
+    let mut bench = Bench::new(|pipeline, lane, _| {
+        lane.max_spans = Some(1);
+        pipeline
+    });
+    bench.offer(own(1));
+    bench.offer(own(1));
+    let lost = bench.export(after(0.0));
+    let _left = bench.export(after(0.0));
+    bench.engine.flush(after(10.0));
+    lost.answer(Outcome::rejected("permission denied"));
+    assert_eq!(bench.waits(after(0.0)), Some(after(10.0)));
+    let report = bench.flushed(after(10.0)).unwrap();
+    assert!(report.timed_out && !report.is_complete());
+    assert_eq!((report.lost(), report.unsettled()), (1, 1));
+    let failure = report.lanes[0].last_failure.as_deref();
+    assert_eq!(failure, Some("permission denied"));
+}
+
+#[test]
+fn a_close_exports_what_is_left_and_admits_no_more() {
+    let mut bench = Bench::new(|pipeline, _, _| pipeline.stage(batcher(None)));
+    bench.offer(own(2));
+    bench.engine.close(after(10.0));
+    let refused = bench.engine.offer(own(3)).unwrap_err();
+    assert_eq!(refused.refusal(), Refusal::Closed);
+    assert_eq!(refused.into_segment().spans(), 3);
+    let attempt = bench.export(after(0.0));
+    assert_eq!(attempt.reply.deadline(), Some(after(10.0)));
+    attempt.answer(Outcome::Exported);
+    let Step::Closed(report) = bench.engine.poll(after(0.0)) else {
+        panic!("not closed")
+    };
+    assert!(report.is_complete());
+    assert!(bench.engine.is_closed());
+    assert_eq!(bench.waits(after(0.0)), None);
+}
+
+#[test]
+fn what_a_close_leaves_is_counted() {
+    let mut bench = Bench::new(|pipeline, _, exporter| {
+        exporter.concurrency = 1;
+        pipeline
+    });
+    bench.offer(own(2));
+    let stuck = bench.export(after(0.0));
+    bench.offer(own(3));
+    bench.engine.close(after(1.0));
+    assert_eq!(bench.waits(after(0.0)), Some(after(1.0)));
+    let Step::Closed(report) = bench.engine.poll(after(1.0)) else {
+        panic!("not closed")
+    };
+    assert!(report.timed_out);
+    assert_eq!(report.lost(), 5);
+    assert_eq!(bench.dropped(DropReason::ShutdownDeadline), 5);
+    // An answer after the close settles nothing.
+    assert!(stuck.reply.cancelled());
+    stuck.answer(Outcome::Exported);
+    bench.waits(after(2.0));
+    let account = bench.account(LANE);
+    assert_eq!((account.exported, account.late_replies), (0, 1));
+}
+
+struct Panics;
+
+impl Processor for Panics {
+    fn name(&self) -> &str {
+        "panics"
+    }
+
+    fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
+        assert!(segment.spans() != 13, "thirteen spans");
+        edit.emit(segment);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_processor_that_panics_costs_its_segment() {
+    let mut bench = Bench::new(|pipeline, _, _| pipeline.stage(boxed(Panics)));
+    for count in [1, 13, 2] {
+        bench.offer(own(count));
+    }
+    assert_eq!(bench.export(after(0.0)).batch.spans(), 3);
+    assert_eq!(bench.dropped(DropReason::Panicked), 13);
+}
+
+#[test]
+fn an_exporter_that_panics_costs_its_batch() {
+    let mut bench = Bench::plain();
+    bench.offer(own(4));
+    let Attempt {
+        ticket,
+        batch,
+        reply,
+        ..
+    } = bench.export(after(0.0));
+    // Unwinding drops both; then whoever called says so.
+    drop((batch, reply));
+    assert!(bench.engine.complete(ticket, Outcome::Panicked, after(0.0)));
+    assert_eq!(bench.dropped(DropReason::Panicked), 4);
+    assert!(!bench.engine.complete(ticket, Outcome::Panicked, after(0.0)));
+    bench.waits(after(0.0));
+    assert_eq!(bench.dropped(DropReason::Unanswered), 0);
+    assert_eq!(bench.account(LANE).late_replies, 1);
+}
+
+#[test]
+fn an_engine_without_the_needful_is_not_built() {
+    let limiter = MemoryLimiter::builder(32 << 20).build().unwrap();
+    let error = |pipeline: PipelineSettings| {
+        let mut builder = Engine::builder(&limiter);
+        builder.exporter(ExporterSettings::default());
+        builder.pipeline(pipeline);
+        builder.build().err()
+    };
+    let lane = |index| LaneSettings::new(ExporterId::new(index));
+    let new = PipelineSettings::new;
+    assert_eq!(
+        error(new(1).lane(lane(0))),
+        Some(BuildError::NoDoor(PIPELINE))
+    );
+    assert_eq!(
+        error(new(1).door(Door::Own)),
+        Some(BuildError::NoLane(PIPELINE))
+    );
+    let no_log = new(0).door(Door::Own).lane(lane(0));
+    assert_eq!(error(no_log), Some(BuildError::NoLog(PIPELINE)));
+    let unknown = new(1).door(Door::Own).lane(lane(1));
+    let expected = BuildError::UnknownExporter(ExporterId::new(1));
+    assert_eq!(error(unknown), Some(expected));
+}

@@ -1,0 +1,177 @@
+//! What gives way when a log is full.
+
+use super::*;
+
+/// The bytes that a segment of one span counts.
+const CHARGE: usize = SPAN + 256;
+
+fn full(overload: Overload, lanes: usize) -> Bench {
+    let mut pipeline = PipelineSettings::new(10 * CHARGE)
+        .door(Door::Own)
+        .overload(overload);
+    for lane in 0..lanes {
+        pipeline = pipeline.lane(LaneSettings {
+            max_spans: Some(1),
+            ..LaneSettings::new(ExporterId::new(lane))
+        });
+    }
+    Bench::of(&vec![ExporterSettings::default(); lanes], [pipeline])
+}
+
+#[test]
+fn a_full_log_hands_the_newest_back() {
+    let mut bench = full(Overload::DropNewest, 1);
+    let mut admitted = 0;
+    let refused = loop {
+        match bench.engine.offer(own(1)) {
+            Ok(()) => admitted += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(admitted, 10);
+    assert!(refused.is_retryable());
+    assert_eq!(refused.into_segment().spans(), 1);
+    assert_eq!(bench.account(LANE).admitted, admitted as u64);
+    // Room comes with the first batch that is gone.
+    bench.export(after(0.0)).answer(Outcome::Exported);
+    let next = bench.export(after(0.0));
+    bench.offer(own(1));
+    drop(next);
+}
+
+#[test]
+fn a_flight_recorder_lets_the_oldest_go() {
+    let mut bench = full(Overload::DropOldest, 1);
+    for _ in 0..100 {
+        bench.offer(own(1));
+    }
+    let account = bench.account(LANE);
+    assert_eq!(account.admitted, 100);
+    let kept = account.buffered;
+    assert_eq!(kept, 10);
+    assert_eq!(bench.dropped(DropReason::Overwritten), 100 - kept);
+}
+
+#[test]
+fn what_is_in_flight_is_never_taken() {
+    let mut bench = full(Overload::DropOldest, 1);
+    bench.offer(own(2));
+    let attempt = bench.export(after(0.0));
+    for _ in 0..100 {
+        bench.offer(own(1));
+    }
+    bench.waits(after(0.0));
+    attempt.answer(Outcome::Exported);
+    bench.exports(after(0.0));
+    assert!(bench.account(LANE).exported >= 1);
+}
+
+#[test]
+fn a_segment_larger_than_the_log_is_refused_for_good() {
+    let mut bench = full(Overload::DropOldest, 1);
+    let refused = bench.engine.offer(own(100)).unwrap_err();
+    assert_eq!(refused.refusal(), Refusal::TooLarge);
+    assert!(!refused.is_retryable());
+    let refused = bench.engine.offer(spans(1, Door::Neighbours)).unwrap_err();
+    assert_eq!(refused.refusal(), Refusal::NoPipeline);
+}
+
+#[test]
+fn a_lane_that_is_stuck_costs_a_live_one_nothing() {
+    // Scenario: lane 1's exporter never answers; 1000 spans go through a log of nine.
+    // Guarantees: all of them arrive by lane 0, in order, none is refused; lane 1 counts its own loss as lag.
+    for overload in [Overload::DropNewest, Overload::DropOldest] {
+        let mut bench = full(overload, 2);
+        let mut stuck = Vec::new();
+        for _ in 0..1000 {
+            bench.offer(own(1));
+            while let Some(attempt) = bench.exports(after(0.0)) {
+                if attempt.lane == LANE {
+                    attempt.answer(Outcome::Exported);
+                } else {
+                    stuck.push(attempt);
+                }
+            }
+        }
+        assert_eq!(bench.account(LANE).exported, 1000);
+        let other = bench.account(LaneId::new(1));
+        assert_eq!(other.in_flight, 1);
+        assert_eq!(other.dropped.get(DropReason::LaneLag), 999 - other.buffered);
+        assert!(other.buffered >= 7, "{}", other.buffered);
+    }
+}
+
+#[test]
+fn a_stuck_pipeline_costs_a_live_one_nothing() {
+    let pipeline = |exporter| {
+        PipelineSettings::new(10 * CHARGE)
+            .door(Door::Own)
+            .lane(LaneSettings::new(ExporterId::new(exporter)))
+    };
+    let mut bench = Bench::of(
+        &[ExporterSettings::default(); 2],
+        [pipeline(0), pipeline(1)],
+    );
+    let mut stuck = Vec::new();
+    for _ in 0..1000 {
+        bench.offer(own(1));
+        while let Some(attempt) = bench.exports(after(0.0)) {
+            if attempt.lane == LANE {
+                attempt.answer(Outcome::Exported);
+            } else {
+                stuck.push(attempt);
+            }
+        }
+    }
+    assert_eq!(bench.account(LANE).exported, 1000);
+    let other = bench.account(LaneId::new(1));
+    assert_eq!(other.admitted, 1000);
+    assert!(other.dropped.get(DropReason::LaneLag) > 900);
+}
+
+#[test]
+fn in_flight_and_retrying_stay_within_a_quarter_of_the_log() {
+    let mut bench = Bench::new(|_, lane, exporter| {
+        exporter.concurrency = 1000;
+        lane.max_spans = Some(1);
+        PipelineSettings::new(100 * CHARGE).door(Door::Own)
+    });
+    while bench.engine.offer(own(1)).is_ok() {}
+    let mut started = 0;
+    while let Some(attempt) = bench.exports(after(0.0)) {
+        started += 1;
+        attempt.answer(busy());
+        assert!(started < 100);
+    }
+    assert_eq!(started, 25);
+    assert_eq!(bench.account(LANE).retrying, 25);
+}
+
+#[test]
+fn neighbours_have_half_the_log() {
+    let mut bench = Bench::new(|_, _, _| {
+        PipelineSettings::new(100 * CHARGE)
+            .door(Door::Own)
+            .door(Door::Neighbours)
+    });
+    let mut admitted = 0;
+    while bench.engine.offer(spans(1, Door::Neighbours)).is_ok() {
+        admitted += 1;
+    }
+    assert!((45..=50).contains(&admitted), "{admitted}");
+    bench.offer(own(1));
+}
+
+#[test]
+fn a_block_counts_whole() {
+    let mut bench = Bench::new(|_, _, _| {
+        PipelineSettings::new(4 * (4096 + 256))
+            .door(Door::Own)
+            .own_charge(4096)
+    });
+    for _ in 0..4 {
+        bench.offer(own(1));
+    }
+    assert!(bench.engine.offer(own(1)).is_err());
+    assert_eq!(bench.engine.bytes(PIPELINE), 4 * (4096 + 256));
+}
