@@ -194,6 +194,7 @@ fn pieces_inherit_the_time_their_parent_took() {
         for _ in 0..2 {
             bench.export(after(due)).answer(busy());
         }
+        bench.waits(after(due));
     }
     assert_eq!(bench.waits(after(41.625)), None);
     assert_eq!(bench.dropped(DropReason::RetriesExhausted), 8);
