@@ -23,8 +23,12 @@ pub(crate) enum Habit {
     PanicAndAnswer { after: Duration },
     /// Answers, then panics.
     AnswerAndPanic { outcome: Outcome },
-    /// Answers twice: by the reply, and by the side door.
-    AnswerTwice { first: Outcome, second: Outcome },
+    /// Answers twice: by the reply, and by the side door; some keep the batch for a second.
+    AnswerTwice {
+        first: Outcome,
+        second: Outcome,
+        keeps: bool,
+    },
 }
 
 /// The temper of a sink.
@@ -142,6 +146,7 @@ impl Temper {
                     retry(rng)
                 },
                 second: Outcome::Exported,
+                keeps: rng.one_in(2),
             },
             Self::Moody => Self::any(rng).habit_once(rng, encoded_len, spans),
         }

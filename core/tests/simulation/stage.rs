@@ -61,8 +61,11 @@ impl Processor for Filter {
     }
 }
 
-/// Takes memory from the reserve for every segment, and keeps it as long as the segment lives.
-pub(crate) struct Copying;
+/// Takes memory for a copy of every segment, which may be larger, and keeps it as long as the segment lives.
+pub(crate) struct Copying {
+    /// Less than 128.
+    pub(crate) grows_by: usize,
+}
 
 impl Processor for Copying {
     fn name(&self) -> &str {
@@ -70,7 +73,8 @@ impl Processor for Copying {
     }
 
     fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
-        let len = segment.body_len();
+        let more = self.grows_by;
+        let len = segment.body_len() + if more > 0 { more + 4 } else { 0 };
         let permit = match edit.acquire(&segment, len) {
             Ok(permit) => permit,
             Err(refused) if refused.is_retryable() => return Err(Later(segment)),
@@ -82,6 +86,11 @@ impl Processor for Copying {
         let mut copy = Vec::with_capacity(len);
         for part in segment.body_parts() {
             copy.extend_from_slice(part);
+        }
+        if more > 0 {
+            // A scope without spans, whose schema is long.
+            copy.extend([0x12, more as u8 + 2, 0x1a, more as u8]);
+            copy.extend(vec![b'u'; more]);
         }
         let body = permit.attach(copy).expect("granted");
         let (head, spans) = (segment.head().clone(), segment.spans());

@@ -287,6 +287,7 @@ impl World {
         };
         let chain = rng.below(8);
         *edits |= chain == 5 || chain == 6;
+        let grows_by = rng.pick(&[0, 20, 100]);
         match chain {
             0 => settings,
             1 => settings.stage(resource()).stage(batcher()),
@@ -296,8 +297,8 @@ impl World {
                 .stage(batcher())
                 .stage(filter(rng))
                 .stage(batcher()),
-            5 => settings.stage(Copying).stage(batcher()),
-            6 => settings.stage(batcher()).stage(Copying),
+            5 => settings.stage(Copying { grows_by }).stage(batcher()),
+            6 => settings.stage(batcher()).stage(Copying { grows_by }),
             _ => settings.stage(batcher()),
         }
     }
@@ -312,7 +313,7 @@ impl World {
     pub(crate) fn live(mut self) -> Reached {
         self.say(|| format!("sinks {:?}", self.exporters));
         let closes_early = self.rng.one_in(4);
-        for _ in 0..self.rng.between(15, 60) {
+        for _ in 0..self.rng.between(12, 48) {
             match self.rng.below(12) {
                 0..=4 => self.burst(),
                 5..=8 => self.pass(),
@@ -604,8 +605,16 @@ impl World {
                 self.answer(ticket, Some(outcome));
                 self.complete(ticket, Outcome::Panicked, false);
             }
-            Habit::AnswerTwice { first, second } => {
-                attempt.batch = None;
+            Habit::AnswerTwice {
+                first,
+                second,
+                keeps,
+            } => {
+                if keeps {
+                    attempt.then = Some((at(Duration::from_secs(1)), None));
+                } else {
+                    attempt.batch = None;
+                }
                 self.attempts.insert(ticket, attempt);
                 self.answer(ticket, Some(first));
                 if self.rng.one_in(2) {
