@@ -6,6 +6,7 @@
 //!
 //! `SPANWIRE_SIM_SEEDS=100000` tries more seeds; `SPANWIRE_SIM_SEED=17` replays one and tells what happens.
 
+mod reached;
 mod rng;
 mod sink;
 mod spans;
@@ -14,6 +15,7 @@ mod world;
 
 use std::panic::{self, AssertUnwindSafe};
 
+use reached::Reached;
 use world::World;
 
 const SEEDS: u64 = 2000;
@@ -26,7 +28,7 @@ fn accounts_balance_whatever_happens() {
         return;
     }
     stage::silence_planned_panics();
-    let mut reached = world::Reached::default();
+    let mut reached = Reached::default();
     for seed in 0..number("SPANWIRE_SIM_SEEDS").unwrap_or(SEEDS) {
         match panic::catch_unwind(AssertUnwindSafe(|| World::new(seed, false).live())) {
             Ok(more) => reached.merge(&more),
