@@ -1,6 +1,6 @@
 //! Processor time, and which core runs what.
 
-use std::{fs, io};
+use std::{fs, io, time::Instant};
 
 /// Nanoseconds of processor time this thread has used. Reading it is a system call, about 200 ns.
 pub fn thread_nanos() -> u64 {
@@ -26,6 +26,57 @@ fn read(clock: libc::clockid_t) -> u64 {
         io::Error::last_os_error()
     );
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Watches what the rest of the machine does meanwhile.
+pub struct Neighbours {
+    since: Instant,
+    busy: f64,
+    own: f64,
+}
+
+impl Neighbours {
+    pub fn watch() -> Self {
+        Self {
+            since: Instant::now(),
+            busy: machine_seconds(),
+            own: own_seconds(),
+        }
+    }
+
+    /// Cores kept busy by others since then. Workers count as ours once they have ended.
+    pub fn cores(&self) -> f64 {
+        let others = (machine_seconds() - self.busy) - (own_seconds() - self.own);
+        others.max(0.0) / self.since.elapsed().as_secs_f64()
+    }
+}
+
+/// Seconds all cores were busy since the machine started.
+fn machine_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let times = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1);
+    let times: Vec<f64> = times.filter_map(|ticks| ticks.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, in hundredths of a second.
+    let busy = [0, 1, 2, 5, 6].iter().filter_map(|&field| times.get(field));
+    busy.sum::<f64>() / 100.0
+}
+
+/// Seconds of processor time of this process and its ended children.
+fn own_seconds() -> f64 {
+    let seconds = |who| {
+        // SAFETY: `rusage` is made of integers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: `usage` is a valid place for one `rusage`.
+        unsafe { libc::getrusage(who, &raw mut usage) };
+        let sum = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        sum(usage.ru_utime) + sum(usage.ru_stime)
+    };
+    seconds(libc::RUSAGE_SELF) + seconds(libc::RUSAGE_CHILDREN)
 }
 
 /// The cores this process may use.

@@ -55,11 +55,14 @@ fn main() -> io::Result<()> {
 
 fn compare(quick: bool, callgrind: bool) -> io::Result<()> {
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
+    let neighbours = cpu::Neighbours::watch();
     let figures = rounds::run(effort)?;
+    let others = neighbours.cores();
     let readings = validate::run(effort.rounds);
     let instructions = callgrind.then(|| callgrind::run(quick));
     report::print(&figures, &readings, instructions.as_ref());
     verdict::print(&figures, &readings);
+    report::circumstances(others);
     Ok(())
 }
 

@@ -16,16 +16,11 @@ pub fn print(
 ) {
     println!("# What a span costs\n");
     println!(
-        "Nanoseconds a span: medians of one interleaved run, minima in brackets. \"x\" is how many times dearer"
-    );
-    println!(
-        "than Spanwire. *Producer*: CPU of the recording threads; with one thread, the drain waits for the same core"
-    );
-    println!(
-        "meanwhile, and in \"drain beside\" it runs on the other one, and wall time is told. *All*: CPU of all"
-    );
-    println!(
-        "threads until drained, less an empty flush. Peers other than Spanwire and the floor have not encoded then."
+        "Nanoseconds a span: medians of one interleaved run, minima in brackets. \"x\" is how many times dearer than \
+         Spanwire. *Producer*: CPU of the recording threads; with one thread, the drain waits for the same core \
+         meanwhile, and in \"drain beside\" it runs on the other one. *Wall*: the slowest recording thread's time for \
+         each of its spans. *All*: CPU of all threads until drained, less an empty flush. Peers other than Spanwire \
+         and the floor have not encoded then, except under \"recorded and encoded\"."
     );
     let counts = instructions.and_then(|outcome| outcome.as_ref().ok());
     for fate in Fate::ALL {
@@ -38,13 +33,21 @@ pub fn print(
     reading(readings);
 }
 
+/// Says how far the run can be trusted.
+pub fn circumstances(others: f64) {
+    println!(
+        "\nOther processes kept {others:.2} cores busy while this ran. Above 0.1, figures of more than one thread mean \
+         little; ratios of one thread, and allocations, hold."
+    );
+}
+
 fn fates(figures: &Figures, fate: Fate, counts: Option<&Counts>) {
     println!("\n## {}\n", capital(fate.name()));
     println!(
-        "| span | threads | peer | producer | x | all | x | allocations: producer | all | bytes: producer | all \
+        "| span | threads | peer | producer | x | wall | all | x | allocations: producer | all | bytes: producer | all \
          | instructions | delivered |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for case in Case::of(fate) {
         let ours = figures.samples(
             Name::Spanwire,
@@ -59,15 +62,6 @@ fn fates(figures: &Figures, fate: Fate, counts: Option<&Counts>) {
             let Some(samples) = figures.samples(name, fate, case) else {
                 continue;
             };
-            let (producer, least) = match case.mode {
-                Mode::Beside => (samples.wall(), None),
-                _ => (samples.cpu(), Some(samples.cpu_min())),
-            };
-            let our_producer = ours.map(|ours| match case.mode {
-                Mode::Beside => ours.wall(),
-                _ => ours.cpu(),
-            });
-            let least = least.map_or_else(String::new, |least| format!(" ({least:.0})"));
             let heap = samples.allocated().map_or_else(
                 || "| | | ".into(),
                 |heap| {
@@ -84,7 +78,7 @@ fn fates(figures: &Figures, fate: Fate, counts: Option<&Counts>) {
                     .find(|count| case.mode == Mode::Apart && (count.0, count.1, count.2) == here)
             });
             println!(
-                "| {}{} | {} | {} | {producer:.1}{least} | {} | {:.0} | {} | {heap} | {} | {} |",
+                "| {}{} | {} | {} | {:.1} ({:.0}) | {} | {:.0} | {:.0} | {} | {heap} | {} | {} |",
                 case.shape.name(),
                 if case.mode == Mode::Beside {
                     ", drain beside"
@@ -93,7 +87,10 @@ fn fates(figures: &Figures, fate: Fate, counts: Option<&Counts>) {
                 },
                 case.threads,
                 name.word(),
-                ratio(producer, our_producer),
+                samples.cpu(),
+                samples.cpu_min(),
+                ratio(samples.cpu(), ours.map(|ours| ours.cpu())),
+                samples.wall(),
                 samples.all(),
                 ratio(samples.all(), ours.map(|ours| ours.all())),
                 found.map_or_else(String::new, |count| format!("{:.0}", count.3)),

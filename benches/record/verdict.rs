@@ -185,7 +185,7 @@ impl Run<'_> {
         let samples = self
             .0
             .samples(name, Fate::Recorded, Case::alone(FOUR, Mode::Beside));
-        samples.map_or(f64::NAN, Samples::wall)
+        samples.map_or(f64::NAN, Samples::cpu)
     }
 
     fn allocations(&self, fate: Fate, shape: Shape) -> f64 {
