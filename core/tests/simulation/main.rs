@@ -6,6 +6,7 @@
 //!
 //! `SPANWIRE_SIM_SEEDS=100000` tries more seeds; `SPANWIRE_SIM_SEED=17` replays one and tells what happens.
 
+mod races;
 mod reached;
 mod rng;
 mod sink;
