@@ -22,7 +22,7 @@ const GOLDEN: &str = "\
 
 fn golden() -> Vec<u8> {
     let digits: Vec<u8> = GOLDEN.bytes().collect();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();
     digits.chunks(2).map(byte).collect()
 }
 

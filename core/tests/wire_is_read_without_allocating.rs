@@ -1,8 +1,9 @@
 //! A request is validated, walked and cut without a single allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::fmt::Write;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::fmt::Write;
+use std::alloc::System;
 
 use spanwire_core::wire::encode::Put;
 use spanwire_core::wire::split::{self, Cut};
@@ -41,7 +42,7 @@ fn allocations(run: impl FnOnce()) -> usize {
 struct Tally(usize);
 
 impl Write for Tally {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
         self.0 += text.len();
         Ok(())
     }

@@ -1,4 +1,4 @@
 //! What must hold of any input: run by the tests over made-up input, by `corpus.rs` over the committed corpus, and by the
 //! fuzz targets over whatever the fuzzer finds.
 
-pub mod wire;
+pub(crate) mod wire;

@@ -15,7 +15,7 @@ use spanwire_core::wire::view;
 
 /// Of any bytes: what is validated, prost decodes to the same message that the views show, and nothing is lost when it is
 /// taken apart; what prost decodes and is refused, is refused for a reason that is documented; and nothing panics.
-pub fn validate(bytes: &[u8]) {
+pub(crate) fn validate(bytes: &[u8]) {
     let view = view::Request::new(bytes);
     let shown = format!("{view:?}");
     match validate::validate(bytes, &Limits::new()) {
@@ -45,7 +45,7 @@ pub fn validate(bytes: &[u8]) {
                 );
             }
             // Not to be trusted, but not to be feared either.
-            split::count_spans(bytes);
+            let _ = split::count_spans(bytes);
             let _ = structs(view);
             for part in split::parts(bytes) {
                 let _ = (part.head_len(), part.body_len(), part.spans());
@@ -135,13 +135,13 @@ fn cut_up(body: &[u8], cut: Cut) {
 /// Each span, with its `ScopeSpans` emptied of spans.
 fn spans_of(resource: ResourceSpans) -> impl Iterator<Item = (ScopeSpans, Span)> {
     resource.scope_spans.into_iter().flat_map(|mut scope| {
-        let spans = std::mem::take(&mut scope.spans);
+        let spans = core::mem::take(&mut scope.spans);
         spans.into_iter().map(move |span| (scope.clone(), span))
     })
 }
 
 /// The structs that say what a view shows.
-pub fn structs(request: view::Request<'_>) -> ExportTraceServiceRequest {
+pub(crate) fn structs(request: view::Request<'_>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: request.resource_spans().map(resource_spans).collect(),
     }
@@ -277,7 +277,7 @@ fn any_value(view: view::Value<'_>, depth: usize) -> AnyValue {
 
 /// Forgets what views do not show: entity references, string indices of keys, the difference between no value and an
 /// empty one, and that between no id and one of zeros.
-pub fn normalise(request: &mut ExportTraceServiceRequest) {
+pub(crate) fn normalise(request: &mut ExportTraceServiceRequest) {
     for resource_spans in &mut request.resource_spans {
         if let Some(resource) = &mut resource_spans.resource {
             resource.entity_refs.clear();
