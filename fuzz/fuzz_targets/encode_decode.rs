@@ -1,0 +1,8 @@
+//! Any spans, told anything: prost reads what they were told.
+#![no_main]
+
+#[allow(dead_code, reason = "each target uses its own share")]
+#[path = "../../core/tests/properties/mod.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::recording::encode_decode(data));
