@@ -349,9 +349,9 @@ impl Lane {
             self.account.late_replies += 1;
             return Some(false);
         }
-        // A reply that was merely dropped has said nothing that could contradict.
+        // A reply that was merely dropped, or went down with its exporter, has said nothing that could contradict.
         match flight.receipt.answer() {
-            Some(first) if first != Outcome::Unanswered => {
+            Some(first) if !matches!(first, Outcome::Unanswered | Outcome::Panicked) => {
                 self.account.late_replies += 1;
                 self.settle(index, first, terms);
                 Some(false)

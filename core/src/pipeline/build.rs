@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
 use core::time::Duration;
+use std::sync::OnceLock;
 
 use super::Pipeline;
-use super::life::{Life, Lives};
+use super::life::{Life, Lives, Organs};
 use crate::batch::Head;
 use crate::clock::Clock;
+use crate::current;
 use crate::engine::{
     Engine, ExporterSettings, LaneSettings, Overload, PipelineSettings, Retry, Stage,
 };
@@ -233,6 +235,9 @@ impl PipelineBuilder {
     ///
     /// # Errors
     /// [`InvalidPipeline`] names the setting at fault, or says that the system gives no more threads.
+    ///
+    /// # Panics
+    /// When a factory of an exporter or a stage does. Nothing has been started then.
     pub fn build(self) -> Result<Pipeline, InvalidPipeline> {
         let sampler = self.sampler.map_err(InvalidPipeline::SamplingRate)?;
         let resource = self.resource.map_err(InvalidPipeline::Resource)?;
@@ -274,7 +279,7 @@ impl fmt::Debug for PipelineBuilder {
 
 impl Blueprint {
     /// Begins a life.
-    pub(super) fn live(&self) -> Result<Life, InvalidPipeline> {
+    pub(super) fn live(&self, ancestors: Vec<Arc<Recorder>>) -> Result<Life, InvalidPipeline> {
         let settings = &self.settings;
         let batch_bytes = settings.batch_bytes.clamp(1, self.memory / 8);
         let reserve = 2 * batch_bytes + (self.memory / 16).min(1 << 20);
@@ -307,6 +312,7 @@ impl Blueprint {
         let exporters: Vec<Box<dyn Exporter>> =
             settings.exporters.iter().map(|make| make()).collect();
         let engine = self.engine(&recorder, &limiter, &exporters, &bell);
+        let last = Arc::new(OnceLock::new());
         let parts = Parts {
             recorder: recorder.clone(),
             engine: engine.map_err(InvalidPipeline::Engine)?,
@@ -314,15 +320,25 @@ impl Blueprint {
             head: self.head.clone(),
             delay: settings.schedule_delay,
             bell: bell.clone(),
+            last: last.clone(),
         };
         let worker = worker::start(parts).map_err(|error| InvalidPipeline::Thread(error.kind()))?;
-        Ok(Life::new(recorder, limiter, permit, worker, bell))
+        Ok(Life::new(Organs {
+            recorder,
+            limiter,
+            own: permit,
+            worker,
+            bell,
+            last,
+            ancestors,
+        }))
     }
 
     /// Begins a life in a forked child. `None` where that fails, or a factory panics: there is nobody to tell.
-    pub(super) fn relive(&self) -> Option<Life> {
-        let live = core::panic::AssertUnwindSafe(|| self.live().ok());
-        std::panic::catch_unwind(live).ok().flatten()
+    pub(super) fn relive(&self, ancestors: Vec<Arc<Recorder>>) -> Option<Life> {
+        // A factory that records spans would wait for the life that waits for it.
+        let _quiet = current::suppress();
+        worker::contained(|| self.live(ancestors).ok()).flatten()
     }
 
     fn engine(

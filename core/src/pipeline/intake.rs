@@ -59,7 +59,7 @@ impl Intake {
     /// # Errors
     /// See [`IntakeError`]; nothing of the request was kept.
     pub fn offer(&self, request: &[u8]) -> Result<Received, IntakeError> {
-        let Some(life) = self.lives.now().filter(|life| !life.has_ended()) else {
+        let Some(life) = self.lives.now().filter(|life| !life.is_ending()) else {
             return Err(IntakeError::Closed);
         };
         let arrivals = &life.arrivals;
@@ -94,7 +94,7 @@ impl Intake {
                 .all(|run| buffer.try_put(run));
         }
         let buffer = buffer.freeze();
-        let moment = life.recorder().moment();
+        let moment = life.moment();
         let mut at = 0;
         let mut cut = |part: Part<'_>| {
             let body_at = at + part.head_len();
@@ -213,6 +213,7 @@ pub(super) struct Arrivals {
     refused: AtomicU64,
     admitted: AtomicU64,
     malformed: AtomicU64,
+    pub(super) turned_away: Arc<AtomicU64>,
 }
 
 impl Arrivals {
@@ -223,6 +224,7 @@ impl Arrivals {
             refused: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
+            turned_away: Arc::default(),
         }
     }
 
@@ -231,7 +233,7 @@ impl Arrivals {
             received: self.received.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             admitted: self.admitted.load(Ordering::Relaxed),
-            turned_away: 0,
+            turned_away: self.turned_away.load(Ordering::Relaxed),
             malformed_requests: self.malformed.load(Ordering::Relaxed),
         }
     }

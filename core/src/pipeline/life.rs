@@ -1,6 +1,5 @@
 //! One life of a pipeline in one process, and the lives it has in forked children.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -9,20 +8,26 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
+use super::InvalidPipeline;
 use super::build::Blueprint;
 use super::intake::Arrivals;
 use super::report::{Report, Stats};
-use super::{InvalidPipeline, wait};
+use super::wait::{self, Waiting};
+use crate::batch::Segment;
 use crate::clock::Moment;
 use crate::fork;
 use crate::limiter::{MemoryLimiter, Permit};
-use crate::recorder::{Origin, Recorder};
+use crate::recorder::{Account, Origin, Recorder};
 use crate::resource::InstrumentationScope;
 use crate::sampler::Sampler;
-use crate::worker::{self, Answer, Bell, Command, Handle, Settled};
+use crate::stats::DropReason;
+use crate::worker::{self, Answer, Bell, Command, Handle, Offered, Settled};
 
 /// How many forks a pipeline follows, one inside the other.
 const FORKS: usize = 8;
+
+/// How often a call for the end tries to close shards that other threads are writing to, before the worker alone does.
+const CLOSE_TRIES: usize = 8;
 
 /// How long `stats` waits for the worker.
 const STATS: Duration = Duration::from_secs(1);
@@ -31,7 +36,7 @@ const STATS: Duration = Duration::from_secs(1);
 ///
 /// Each process writes a place that none of its ancestors touches, so a lock of such a place is never inherited held.
 pub(super) struct Lives {
-    blueprint: Blueprint,
+    blueprint: Arc<Blueprint>,
     generation: usize,
     first: Arc<Life>,
     children: [OnceLock<Option<Arc<Life>>>; FORKS],
@@ -40,29 +45,54 @@ pub(super) struct Lives {
 impl Lives {
     pub(super) fn begin(blueprint: Blueprint) -> Result<Self, InvalidPipeline> {
         fork::watch();
-        let first = Arc::new(blueprint.live()?);
+        let first = Arc::new(blueprint.live(Vec::new())?);
         Ok(Self {
-            blueprint,
+            blueprint: Arc::new(blueprint),
             generation: fork::generation(),
             first,
             children: [const { OnceLock::new() }; FORKS],
         })
     }
 
-    /// The life in the process that built the pipeline.
-    pub(super) fn first(&self) -> &Arc<Life> {
-        &self.first
+    fn forks(&self) -> usize {
+        fork::generation().wrapping_sub(self.generation)
     }
 
     /// The life in this process, begun if need be. `None` where there can be none.
     pub(super) fn now(&self) -> Option<&Arc<Life>> {
-        match fork::generation().wrapping_sub(self.generation) {
+        match self.forks() {
             0 => Some(&self.first),
             forks => self
                 .children
                 .get(forks - 1)?
-                .get_or_init(|| self.blueprint.relive().map(Arc::new))
+                .get_or_init(|| self.blueprint.relive(self.ancestors(forks)).map(Arc::new))
                 .as_ref(),
+        }
+    }
+
+    /// The life in this process, if it has begun.
+    pub(super) fn begun(&self) -> Option<&Arc<Life>> {
+        match self.forks() {
+            0 => Some(&self.first),
+            forks => self.children.get(forks - 1)?.get()?.as_ref(),
+        }
+    }
+
+    /// The recorders of the processes that this one was forked from, as they were then.
+    fn ancestors(&self, forks: usize) -> Vec<Arc<Recorder>> {
+        let children = self.children.iter().take(forks - 1);
+        let between = children.filter_map(|life| life.get()?.as_ref());
+        core::iter::once(&self.first)
+            .chain(between)
+            .map(|life| life.recorder.clone())
+            .collect()
+    }
+
+    /// Where the spans of a scope come from in this process; from nowhere, where there is no life.
+    pub(super) fn origin(&self, scope: &InstrumentationScope) -> Arc<Origin> {
+        match self.now() {
+            Some(life) => life.origin(scope),
+            None => Arc::new(self.first.new_origin(scope)),
         }
     }
 
@@ -73,26 +103,26 @@ impl Lives {
 
 impl Drop for Lives {
     fn drop(&mut self) {
-        let forks = fork::generation().wrapping_sub(self.generation);
-        let mine = match forks {
-            0 => Some(self.first.clone()),
-            forks => self
-                .children
-                .get(forks - 1)
-                .and_then(|life| life.get().cloned().flatten()),
-        };
-        if let Some(life) = mine {
+        if let Some(life) = self.begun() {
             let _ = life.shutdown(self.blueprint.shutdown_timeout);
         }
+        let forks = self.forks();
         if forks > 0 {
             // What a process inherited is the parent's: dropping it could wait for a lock that some thread of the
-            // parent held at the fork.
-            core::mem::forget(self.first.clone());
+            // parent held at the fork, or for a thread that is not there.
+            core::mem::forget((self.first.clone(), self.blueprint.clone()));
             for life in self.children.iter_mut().take(forks - 1) {
                 core::mem::forget(life.take());
             }
         }
     }
+}
+
+/// What a caller knew before it asked.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// Spans lost that a report had told of.
+    lost: u64,
 }
 
 /// One life of a pipeline.
@@ -103,37 +133,44 @@ pub(super) struct Life {
     bell: Arc<Bell>,
     scopes: Mutex<Vec<(Bytes, Arc<Origin>)>>,
     pub(super) arrivals: Arrivals,
-    /// Spans lost at the door, and stranded, that a report has told of.
+    /// Spans lost, anywhere, that a report has told of.
     told: AtomicU64,
+    /// Of these, those that reports before the first call for the end have told of.
+    told_before_end: OnceLock<u64>,
     /// How the life ended.
     last: Arc<OnceLock<Settled>>,
+    /// The recorders of the processes that this one was forked from.
+    ancestors: Vec<Arc<Recorder>>,
     /// The recorder's memory, granted once.
     _own: Permit,
 }
 
+/// What a life is made of.
+pub(super) struct Organs {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) limiter: MemoryLimiter,
+    pub(super) own: Permit,
+    pub(super) worker: Handle,
+    pub(super) bell: Arc<Bell>,
+    pub(super) last: Arc<OnceLock<Settled>>,
+    pub(super) ancestors: Vec<Arc<Recorder>>,
+}
+
 impl Life {
-    pub(super) fn new(
-        recorder: Arc<Recorder>,
-        limiter: MemoryLimiter,
-        own: Permit,
-        worker: Handle,
-        bell: Arc<Bell>,
-    ) -> Self {
+    pub(super) fn new(organs: Organs) -> Self {
         Self {
-            recorder,
-            arrivals: Arrivals::new(&limiter),
-            limiter,
-            worker,
-            bell,
+            recorder: organs.recorder,
+            arrivals: Arrivals::new(&organs.limiter),
+            limiter: organs.limiter,
+            worker: organs.worker,
+            bell: organs.bell,
             scopes: Mutex::new(Vec::new()),
             told: AtomicU64::new(0),
-            last: Arc::new(OnceLock::new()),
-            _own: own,
+            told_before_end: OnceLock::new(),
+            last: organs.last,
+            ancestors: organs.ancestors,
+            _own: organs.own,
         }
-    }
-
-    pub(super) fn recorder(&self) -> &Recorder {
-        &self.recorder
     }
 
     /// Where spans of a scope come from: the same for all tracers of equal scopes.
@@ -142,105 +179,161 @@ impl Life {
         if let Some((_, origin)) = scopes.iter().find(|(bytes, _)| bytes == scope.bytes()) {
             return origin.clone();
         }
-        let number = self.recorder.next_scope();
-        let origin = Arc::new(Origin::shared(
-            self.recorder.clone(),
-            number,
-            scope.bytes().clone(),
-        ));
+        let origin = Arc::new(self.new_origin(scope));
         scopes.push((scope.bytes().clone(), origin.clone()));
         origin
     }
 
+    fn new_origin(&self, scope: &InstrumentationScope) -> Origin {
+        let number = self.recorder.next_scope();
+        Origin::shared(self.recorder.clone(), number, scope.bytes().clone())
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        self.recorder.moment()
+    }
+
+    /// The deadline of a call that starts now. Where the clock, which is the caller's, panics there is none; the caller
+    /// is not kept waiting by that.
     pub(super) fn deadline(&self, timeout: Duration) -> Moment {
-        self.recorder.moment().saturating_add(timeout)
+        worker::contained(|| self.recorder.moment().saturating_add(timeout))
+            .unwrap_or(Moment::from_nanos(u64::MAX))
     }
 
-    pub(super) fn flush(&self, deadline: Moment, answer: Answer) -> bool {
-        self.send(Command::Flush { deadline, answer })
-    }
-
-    pub(super) fn close(&self, deadline: Moment, answer: Answer) -> bool {
-        let last = self.last.clone();
-        let answer: Answer = Box::new(move |settled: Settled| {
-            let _ = last.set(settled.clone());
-            answer(settled);
+    pub(super) fn flush(&self, timeout: Duration) -> Report {
+        let known = self.known();
+        let settled = wait::blocking(self, timeout, |deadline, answer| {
+            self.send(Command::Flush { deadline, answer })
         });
-        self.send(Command::Close { deadline, answer })
+        self.report(settled, known)
+    }
+
+    pub(super) fn flush_async(self: &Arc<Self>, timeout: Duration) -> Waiting {
+        wait::future(self, timeout, |deadline, answer| {
+            self.send(Command::Flush { deadline, answer })
+        })
+    }
+
+    pub(super) fn shutdown(&self, timeout: Duration) -> Report {
+        let known = self.known();
+        let settled = wait::blocking(self, timeout, |deadline, answer| {
+            self.close(deadline, answer)
+        });
+        self.report(settled, known)
+    }
+
+    pub(super) fn shutdown_async(self: &Arc<Self>, timeout: Duration) -> Waiting {
+        wait::future(self, timeout, |deadline, answer| {
+            self.close(deadline, answer)
+        })
+    }
+
+    fn close(&self, deadline: Moment, answer: Answer) -> bool {
+        self.told_before_end.get_or_init(|| self.known().lost);
+        let sent = self.send(Command::Close { deadline, answer });
+        // The worker closes the ring too, and waits for threads that are writing to it. But it may be held up, and
+        // what ends after this call is to be counted as such all the same.
+        for _ in 0..CLOSE_TRIES {
+            if self.recorder.ring().close() == 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        sent
     }
 
     /// Hands a segment of a neighbour to the worker. `false` when it has ended.
-    pub(super) fn offer(&self, segment: crate::batch::Segment) -> bool {
-        self.worker.send(Command::Offer(segment)).is_ok()
+    pub(super) fn offer(&self, segment: Segment) -> bool {
+        let offered = Offered::new(segment, self.arrivals.turned_away.clone());
+        match self.worker.send(Command::Offer(offered)) {
+            Err(Command::Offer(offered)) => offered.recall().is_none(),
+            _ => true,
+        }
+    }
+
+    /// Whether the end has been called for, or the worker is gone.
+    pub(super) fn is_ending(&self) -> bool {
+        self.told_before_end.get().is_some() || self.worker.has_ended()
     }
 
     fn send(&self, command: Command) -> bool {
         self.worker.send(command).is_ok()
     }
 
-    pub(super) fn shutdown(&self, timeout: Duration) -> Report {
-        if worker::is_pipeline_thread() {
-            let _ = self.close(self.deadline(timeout), Box::new(|_| {}));
-            return self.unanswered();
-        }
-        let settled = wait::blocking(
-            timeout,
-            |deadline, answer| self.close(deadline, answer),
-            self,
-        );
-        settled.map_or_else(|| self.unanswered(), |settled| self.report(settled))
-    }
-
-    pub(super) fn stats(self: &Arc<Self>) -> Stats {
-        let ask = |_, answer| self.send(Command::Account { answer });
-        let lanes = if worker::is_pipeline_thread() {
-            Vec::new()
+    pub(super) fn stats(&self) -> Stats {
+        let settled = if worker::is_pipeline_thread() {
+            None
         } else {
-            wait::blocking(STATS, ask, self)
-                .or_else(|| self.last.get().cloned())
-                .map_or_else(Vec::new, |settled| settled.lanes.lanes)
+            wait::blocking(self, STATS, |_, answer| {
+                self.send(Command::Account { answer })
+            })
         };
+        let settled = settled.or_else(|| self.last.get().cloned());
         Stats {
-            own: self.recorder.account(),
+            own: self.account(),
             neighbours: self.arrivals.account(),
-            lanes,
+            lanes: settled.map_or_else(Vec::new, |settled| settled.lanes.lanes),
             memory: Some(self.limiter.usage()),
             wakes: self.bell.wakes() as u64,
         }
     }
 
-    /// What can be said of an answer.
-    pub(super) fn report(&self, settled: Settled) -> Report {
-        let own = self.recorder.account();
-        let lost = own.dropped.total() + own.overwritten + settled.turned_away;
-        let before = self.told.swap(lost, Ordering::Relaxed);
-        let mut neighbours = self.arrivals.account();
-        neighbours.turned_away = settled.turned_away;
+    /// This program's own spans in this process. Those that were alive when it was forked off count as started here.
+    pub(super) fn account(&self) -> Account {
+        let mut own = self.recorder.account();
+        for ancestor in &self.ancestors {
+            let forked = ancestor.account().dropped.get(DropReason::Forked);
+            own.started = own.started.wrapping_add(forked);
+            own.dropped.add(DropReason::Forked, forked);
+        }
+        own
+    }
+
+    /// What is known before a call.
+    pub(super) fn known(&self) -> Known {
+        Known {
+            lost: self.told.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What can be said of an answer; without one, how the life ended, or that it is not known.
+    pub(super) fn report(&self, settled: Option<Settled>, known: Known) -> Report {
+        let Some(settled) = settled.or_else(|| self.last.get().cloned()) else {
+            return Report {
+                own: self.account(),
+                neighbours: self.arrivals.account(),
+                timed_out: true,
+                ..Report::nothing()
+            };
+        };
+        let own = self.account();
+        let neighbours = self.arrivals.account();
+        let stranded = if settled.is_last {
+            let admitted = own.admitted.saturating_sub(own.overwritten);
+            admitted.saturating_sub(settled.taken)
+        } else {
+            0
+        };
+        let lanes = settled.lanes.lanes.iter();
+        let lost = own.dropped.total()
+            + own.overwritten
+            + neighbours.turned_away
+            + stranded
+            + lanes.map(|lane| lane.account.dropped.total()).sum::<u64>();
+        let told = if settled.is_last {
+            // Whoever asks for the end, and however often, is told the same.
+            self.told_before_end.get().copied().unwrap_or(known.lost)
+        } else {
+            self.told.fetch_max(lost, Ordering::Relaxed);
+            known.lost
+        };
         Report {
             own,
             neighbours,
-            lost: lost.saturating_sub(before) + settled.lanes.lost() + settled.stranded,
-            stranded: settled.stranded,
-            timed_out: settled.lanes.timed_out || settled.stranded > 0,
+            lost: lost.saturating_sub(told),
+            stranded,
+            timed_out: settled.lanes.timed_out || stranded > 0,
             lanes: settled.lanes.lanes,
         }
-    }
-
-    /// What can be said without the worker's answer: how its life ended, or that it is not known.
-    pub(super) fn unanswered(&self) -> Report {
-        match self.last.get() {
-            Some(settled) => self.report(settled.clone()),
-            None => Report {
-                own: self.recorder.account(),
-                neighbours: self.arrivals.account(),
-                timed_out: true,
-                ..Report::default()
-            },
-        }
-    }
-
-    /// Whether the worker has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.worker.has_ended()
     }
 }

@@ -11,7 +11,6 @@ use core::time::Duration;
 
 use crate::resource::InstrumentationScope;
 use crate::tracer::Tracer;
-use crate::worker;
 
 mod build;
 mod intake;
@@ -21,7 +20,7 @@ mod wait;
 
 pub use self::build::{InvalidPipeline, PipelineBuilder};
 pub use self::intake::{Intake, IntakeAccount, IntakeError, Received};
-use self::life::{Life, Lives};
+use self::life::Lives;
 pub use self::report::{Report, Stats};
 
 /// Records this program's spans and those of its neighbours, and has them exported.
@@ -30,8 +29,12 @@ pub use self::report::{Report, Stats};
 /// takes up to the [shutdown timeout](PipelineBuilder::shutdown_timeout).
 ///
 /// In a forked child the pipeline starts anew when it is first used: with an empty ring, a worker of its own, and
-/// exporters made by their factories. Nothing of the parent's is touched. Exporters and stages that were given as
-/// values cannot be made again, and a pipeline without an exporter records nothing.
+/// exporters made by their factories. Nothing of the parent's is touched, or dropped. Where a factory panics there, or
+/// the system gives no thread, nothing is recorded. Spans that were alive at the fork count as
+/// [`Forked`](crate::stats::DropReason::Forked) when they end in the child. A handle that was in another thread's hands
+/// at the fork is never dropped in the child: call [`shutdown`](Self::shutdown) there.
+///
+/// Under `panic = "abort"` a panic of an exporter, a processor or a sampler ends the program, as any panic does.
 ///
 /// ```
 /// use core::time::Duration;
@@ -72,11 +75,11 @@ impl Pipeline {
     #[must_use]
     pub fn tracer(&self, scope: impl Into<InstrumentationScope>) -> Tracer {
         let scope = scope.into();
+        let origin = self.lives.origin(&scope);
         let lives = Arc::downgrade(&self.lives);
-        let again = scope.clone();
-        let rebuild = move || lives.upgrade()?.now().map(|life| life.origin(&again));
+        let rebuild = move || lives.upgrade()?.now().map(|life| life.origin(&scope));
         Tracer::of_process(
-            self.lives.first().origin(&scope),
+            origin,
             alloc::boxed::Box::new(rebuild),
             self.lives.sampler(),
         )
@@ -91,38 +94,25 @@ impl Pipeline {
     /// Exports every span that has ended by now, and says how that went.
     ///
     /// Returns when all of them are settled, or after `timeout`, with what is then left named in the report. Called
-    /// on a thread of the pipeline itself it returns at once, and the report says that it timed out.
+    /// on a thread of a pipeline it starts the flush and returns at once; the report says that it timed out.
     pub fn flush(&self, timeout: Duration) -> Report {
-        let Some(life) = self.lives.now() else {
-            return Report::nothing();
-        };
-        if worker::is_pipeline_thread() {
-            return life.unanswered();
-        }
-        let settled = wait::blocking(
-            timeout,
-            |deadline, answer| life.flush(deadline, answer),
-            life,
-        );
-        settled.map_or_else(|| life.unanswered(), |settled| life.report(settled))
+        self.lives
+            .now()
+            .map_or_else(Report::nothing, |life| life.flush(timeout))
     }
 
     /// As [`flush`](Self::flush), for an asynchronous caller: the future is ready by the timeout.
+    ///
+    /// The flush starts with this call, whether the future is polled or not. The pipeline's thread wakes it; an exporter
+    /// that waits on that thread, though exporters must not, delays it.
     pub fn flush_async(
         &self,
         timeout: Duration,
     ) -> impl Future<Output = Report> + Send + 'static + use<> {
-        let lives = self.lives.clone();
-        let ask = lives.now().map(|life| {
-            wait::future(
-                timeout,
-                |deadline, answer| life.flush(deadline, answer),
-                life,
-            )
-        });
+        let answer = self.lives.now().map(|life| life.flush_async(timeout));
         async move {
-            match ask {
-                Some(ask) => ask.await,
+            match answer {
+                Some(answer) => answer.await,
                 None => Report::nothing(),
             }
         }
@@ -131,8 +121,8 @@ impl Pipeline {
     /// Ends the pipeline: later spans count as dropped after shutdown; those that have ended are exported, each batch
     /// with one last attempt, by the end of `timeout`.
     ///
-    /// A second call waits for the first and returns its report. Called on a thread of the pipeline itself it starts
-    /// the shutdown and returns at once; the report says that it timed out.
+    /// A second call waits for the first and returns its report. Called on a thread of a pipeline it starts the
+    /// shutdown and returns at once; the report says that it timed out.
     pub fn shutdown(&self, timeout: Duration) -> Report {
         self.lives
             .now()
@@ -140,21 +130,16 @@ impl Pipeline {
     }
 
     /// As [`shutdown`](Self::shutdown), for an asynchronous caller: the future is ready by the timeout.
+    ///
+    /// The shutdown starts with this call, whether the future is polled or not.
     pub fn shutdown_async(
         &self,
         timeout: Duration,
     ) -> impl Future<Output = Report> + Send + 'static + use<> {
-        let lives = self.lives.clone();
-        let ask = lives.now().map(|life| {
-            wait::future(
-                timeout,
-                |deadline, answer| life.close(deadline, answer),
-                life,
-            )
-        });
+        let answer = self.lives.now().map(|life| life.shutdown_async(timeout));
         async move {
-            match ask {
-                Some(ask) => ask.await,
+            match answer {
+                Some(answer) => answer.await,
                 None => Report::nothing(),
             }
         }
@@ -166,14 +151,16 @@ impl Pipeline {
     /// left out.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.lives.now().map_or_else(Stats::default, Life::stats)
+        self.lives
+            .now()
+            .map_or_else(Stats::default, |life| life.stats())
     }
 }
 
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline")
-            .field("own", &self.lives.first().recorder().account())
+            .field("own", &self.lives.begun().map(|life| life.account()))
             .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use crate::recorder::Account;
 
 /// How a flush or a shutdown ended: the account of every span, at the doors and on every lane.
 ///
-/// Spans that were lost are in it, whenever that was; [`is_complete`](Self::is_complete) is about what was lost since
-/// the report before.
+/// The accounts hold every span since the pipeline began; [`is_complete`](Self::is_complete) is about what was lost since
+/// the report before. A report that was given to nobody, for it came too late, tells nobody.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a report says whether spans were lost"]
 pub struct Report {
@@ -31,12 +31,15 @@ impl Report {
 
     /// Whether every span that had ended before the call was exported, or filtered as asked, and none was lost since
     /// the report before.
+    ///
+    /// Never so without a word from the pipeline's thread.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        !self.timed_out && self.lost == 0 && self.unsettled() == 0
+        !self.timed_out && self.lost == 0 && self.unsettled() == 0 && !self.lanes.is_empty()
     }
 
-    /// Spans lost since the report before: at the door of this program, and on the lanes during this call.
+    /// Spans lost since the report before, at the doors and on the lanes; of the last report: since the report before
+    /// the first call for the end.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost

@@ -9,26 +9,33 @@ use core::time::Duration;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
-use super::life::Life;
+use super::life::{Known, Life};
 use super::report::Report;
 use crate::clock::Moment;
-use crate::worker::{Answer, Settled};
+use crate::worker::{self, Answer, Settled};
 
 /// How much longer than its deadline a worker is waited for, before it is given up.
 const GRACE: Duration = Duration::from_millis(40);
 
-/// Asks, and waits for the answer on this thread. `None` when it did not come in time.
+/// Asks, and waits for the answer on this thread. `None` when none will come or none came in time.
+///
+/// On a thread of a pipeline it asks and does not wait.
 pub(super) fn blocking(
+    life: &Life,
     timeout: Duration,
     ask: impl FnOnce(Moment, Answer) -> bool,
-    life: &Life,
 ) -> Option<Settled> {
+    let deadline = life.deadline(timeout);
+    if worker::is_pipeline_thread() {
+        ask(deadline, Box::new(|_| {}));
+        return None;
+    }
     let (sender, receiver) = sync_channel(1);
     let answer = Box::new(move |settled: Settled| {
         // Where nobody waits any more, the answer is not needed.
         let _ = sender.send(settled);
     });
-    if !ask(life.deadline(timeout), answer) {
+    if !ask(deadline, answer) {
         return None;
     }
     receiver.recv_timeout(timeout.saturating_add(GRACE)).ok()
@@ -71,22 +78,30 @@ impl Drop for Fill {
 pub(super) struct Waiting {
     slot: Arc<Mutex<Slot>>,
     life: Arc<Life>,
+    known: Known,
+    /// Polled after this it stops waiting.
+    until: Moment,
 }
 
-/// Asks, and makes the answer a future.
+/// Asks, and makes the answer a future. On a thread of a pipeline the future is ready at once.
 pub(super) fn future(
+    life: &Arc<Life>,
     timeout: Duration,
     ask: impl FnOnce(Moment, Answer) -> bool,
-    life: &Arc<Life>,
 ) -> Waiting {
+    let known = life.known();
     let slot = Arc::new(Mutex::new(Slot::default()));
     let fill = Fill(slot.clone());
     let answer = Box::new(move |settled| fill.fill(Some(settled)));
-    // Where the worker has ended, the answer is dropped at once, and the slot says so.
-    ask(life.deadline(timeout), answer);
+    let asked = ask(life.deadline(timeout), answer);
+    if !asked || worker::is_pipeline_thread() {
+        Fill(slot.clone()).fill(None);
+    }
     Waiting {
         slot,
         life: life.clone(),
+        known,
+        until: life.deadline(timeout.saturating_add(GRACE)),
     }
 }
 
@@ -94,14 +109,20 @@ impl Future for Waiting {
     type Output = Report;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Report> {
+        // Wakers are the caller's code: none is cloned or dropped while the lock is held.
+        let waker = context.waker().clone();
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match (slot.settled.take(), slot.done) {
-            (Some(settled), _) => Poll::Ready(self.life.report(settled)),
-            (None, true) => Poll::Ready(self.life.unanswered()),
-            (None, false) => {
-                slot.waker = Some(context.waker().clone());
-                Poll::Pending
+        let settled = slot.settled.take();
+        if settled.is_none() && !slot.done {
+            let former = slot.waker.replace(waker);
+            drop(slot);
+            drop(former);
+            if self.life.deadline(Duration::ZERO) < self.until {
+                return Poll::Pending;
             }
+        } else {
+            drop(slot);
         }
+        Poll::Ready(self.life.report(settled, self.known))
     }
 }

@@ -238,14 +238,15 @@ impl Recorder {
         }
     }
 
+    /// A clock of the caller's that panics leaves the stopwatch where it was: a span that ends tells nobody else of it.
     #[inline]
     pub(crate) fn read(&self, stopwatch: &Stopwatch) -> Moment {
         match &self.clock {
             #[cfg(feature = "std")]
             ClockRef::System(clock) => clock.read(stopwatch),
-            ClockRef::Static(clock) => clock.read(stopwatch),
+            ClockRef::Static(clock) => read(*clock, stopwatch),
             #[cfg(feature = "alloc")]
-            ClockRef::Shared(clock) => clock.read(stopwatch),
+            ClockRef::Shared(clock) => read(&**clock, stopwatch),
         }
     }
 
@@ -380,6 +381,18 @@ impl Recorder {
         };
         thread::with(|seat| self.counters.add(count, seat));
     }
+}
+
+/// Reads a clock of the caller's.
+#[inline]
+fn read(clock: &dyn Clock, stopwatch: &Stopwatch) -> Moment {
+    #[cfg(feature = "std")]
+    {
+        let read = core::panic::AssertUnwindSafe(|| clock.read(stopwatch));
+        std::panic::catch_unwind(read).unwrap_or(stopwatch.moment())
+    }
+    #[cfg(not(feature = "std"))]
+    clock.read(stopwatch)
 }
 
 impl AsRef<Ring> for Recorder {

@@ -188,6 +188,30 @@ impl Ring {
         sealing
     }
 
+    /// Seals the open blocks of these shards, and takes off the list those that no thread holds.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn seal_each(&self, shards: &mut alloc::vec::Vec<usize>) {
+        let view = self.view();
+        shards.retain(|shard| {
+            let Some(shard) = view.shards.get(*shard) else {
+                return false;
+            };
+            let Some(mut guard) = shard.try_lock() else {
+                return true;
+            };
+            if let Some(open) = guard.take_open() {
+                view.seal(open);
+            }
+            false
+        });
+    }
+
+    /// How many blocks have been sealed, modulo the width of a pointer.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn sealed_blocks(&self) -> usize {
+        self.view().common.sequence.load(Ordering::Relaxed)
+    }
+
     /// Seals every open block that no thread is writing to, so that it can be taken.
     ///
     /// Returns how many shards were passed over because a thread held them.

@@ -328,6 +328,8 @@ impl<'a> SpanBuilder<'a> {
                 TraceState::EMPTY,
             ));
         }
+        // Asked before anything is held: a source of ids is the caller's code, and may panic.
+        let span_id = recorder.new_span_id();
         let mut content = Content::EMPTY;
         let sampling = {
             let input = SamplingInput {
@@ -356,18 +358,11 @@ impl<'a> SpanBuilder<'a> {
             TraceStateChange::Replace(state) => state,
         };
         let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
-        let context = SpanContext::new(trace_id, recorder.new_span_id(), flags, false, state);
+        let context = SpanContext::new(trace_id, span_id, flags, false, state);
         if !sampled {
             recorder.count_not_sampled();
             content.release(recorder.pages());
             return Span::unrecorded(context);
-        }
-        recorder.count_started();
-        for attribute in self.attributes {
-            content.set_attribute(recorder.pages(), recorder.limits(), attribute);
-        }
-        for link in self.links {
-            content.add_link(recorder.pages(), recorder.limits(), link);
         }
         let start = Start {
             name: self.name,
@@ -381,7 +376,16 @@ impl<'a> SpanBuilder<'a> {
             started: self.started,
             watch: recorder.start(),
         };
-        Span::recorded(context, origin, content, start)
+        recorder.count_started();
+        let mut span = Span::recorded(context, origin, content, start);
+        // From here on a panic of the caller's code ends the span, as it does later.
+        if !self.attributes.is_empty() {
+            span.set_attributes(self.attributes);
+        }
+        for link in self.links {
+            span.add_link(link);
+        }
+        span
     }
 }
 

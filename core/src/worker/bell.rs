@@ -69,6 +69,16 @@ impl Bell {
         }
     }
 
+    /// Wakes the worker for someone who waits for its answer.
+    ///
+    /// Whoever rang before may not have come to wake it yet; nobody who waits depends on that thread's turn.
+    pub(super) fn call(&self) {
+        self.ring();
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
     /// How often the worker woke from sleep.
     pub(crate) fn wakes(&self) -> usize {
         self.wakes.load(Ordering::Relaxed)

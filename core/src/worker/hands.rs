@@ -3,30 +3,34 @@
 use alloc::boxed::Box;
 use alloc::format;
 use core::cell::Cell;
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::sync::mpsc::{Sender, channel};
 use std::{thread, thread_local};
 
+use super::guard::contained;
 use crate::batch::Batch;
 use crate::clock::Moment;
-use crate::current;
 use crate::exporter::{Exporter, Reply};
+use crate::{current, fork};
 
-thread_local!(static OF_A_PIPELINE: Cell<bool> = const { Cell::new(false) });
+thread_local! {
+    /// The process in which this thread belongs to a pipeline. In a forked child the thread is the child's own.
+    static OF_A_PIPELINE: Cell<Option<usize>> = const { Cell::new(None) };
+}
 
 /// Whether this thread belongs to a pipeline: it must not wait for one.
 pub(crate) fn is_pipeline_thread() -> bool {
-    OF_A_PIPELINE.try_with(Cell::get).unwrap_or(false)
+    let process = OF_A_PIPELINE.try_with(Cell::get).unwrap_or(None);
+    process == Some(fork::generation())
 }
 
 pub(super) fn mark_pipeline_thread() {
-    let _ = OF_A_PIPELINE.try_with(|mark| mark.set(true));
+    let _ = OF_A_PIPELINE.try_with(|mark| mark.set(Some(fork::generation())));
 }
 
 /// One exporter.
 pub(super) enum Hands {
-    Here(Box<dyn Exporter>),
+    /// `None` once it has ended.
+    Here(Option<Box<dyn Exporter>>),
     Thread(Sender<Errand>),
 }
 
@@ -38,7 +42,7 @@ pub(super) enum Errand {
 impl Hands {
     pub(super) fn of(number: usize, exporter: Box<dyn Exporter>) -> Result<Self, std::io::Error> {
         if !exporter.may_block() {
-            return Ok(Self::Here(exporter));
+            return Ok(Self::Here(Some(exporter)));
         }
         let (errands, inbox) = channel();
         let name = format!("spanwire-exp{number}");
@@ -50,9 +54,10 @@ impl Hands {
                 let last = matches!(errand, Errand::Shutdown(_));
                 run(&mut *exporter, errand);
                 if last {
-                    return;
+                    break;
                 }
             }
+            contained(|| drop(exporter));
         })?;
         Ok(Self::Thread(errands))
     }
@@ -65,11 +70,16 @@ impl Hands {
     /// Ends the exporter.
     pub(super) fn shutdown(&mut self, deadline: Moment) {
         self.send(Errand::Shutdown(deadline));
+        if let Self::Here(exporter) = self {
+            let exporter = exporter.take();
+            contained(|| drop(exporter));
+        }
     }
 
     fn send(&mut self, errand: Errand) -> bool {
         match self {
-            Self::Here(exporter) => run(&mut **exporter, errand),
+            Self::Here(Some(exporter)) => run(&mut **exporter, errand),
+            Self::Here(None) => false,
             // The thread takes errands for as long as there is a sender; it ends only after its last one.
             Self::Thread(errands) => errands.send(errand).is_ok(),
         }
@@ -78,9 +88,9 @@ impl Hands {
 
 /// Runs an exporter. `false` when it panicked; a reply that it dropped in doing so says so too.
 fn run(exporter: &mut dyn Exporter, errand: Errand) -> bool {
-    let run = AssertUnwindSafe(|| match errand {
+    let run = || match errand {
         Errand::Export(batch, reply) => exporter.export(batch, reply),
         Errand::Shutdown(deadline) => exporter.shutdown(deadline),
-    });
-    catch_unwind(run).is_ok()
+    };
+    contained(run).is_some()
 }

@@ -7,7 +7,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 
@@ -21,14 +23,22 @@ use crate::recorder::Recorder;
 use crate::ring::{Sealed, Which};
 
 mod bell;
+mod guard;
 mod hands;
 
 pub(crate) use self::bell::Bell;
+pub(crate) use self::guard::contained;
 use self::hands::Hands;
 pub(crate) use self::hands::is_pipeline_thread;
 
 /// How long the worker waits for a thread that is writing to a shard it wants to seal.
 const SHARD_WAIT: Duration = Duration::from_micros(50);
+
+/// How long it waits at most before it looks again at a shard that it would only have looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long it waits at most for threads that are writing while everything ends.
+const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// What the worker is asked.
 pub(crate) enum Command {
@@ -39,7 +49,36 @@ pub(crate) enum Command {
     /// Say how things stand.
     Account { answer: Answer },
     /// Take in what a neighbour sent.
-    Offer(Segment),
+    Offer(Offered),
+}
+
+/// What a neighbour sent, on its way to the engine. If it does not arrive there, its spans are counted.
+pub(crate) struct Offered {
+    segment: Option<Segment>,
+    turned_away: Arc<AtomicU64>,
+}
+
+impl Offered {
+    pub(crate) fn new(segment: Segment, turned_away: Arc<AtomicU64>) -> Self {
+        Self {
+            segment: Some(segment),
+            turned_away,
+        }
+    }
+
+    /// The segment, which is no longer on its way.
+    pub(crate) fn recall(mut self) -> Option<Segment> {
+        self.segment.take()
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            self.turned_away
+                .fetch_add(segment.spans() as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Takes the answer to a command, once, on the worker's thread.
@@ -49,10 +88,10 @@ pub(crate) type Answer = Box<dyn FnOnce(Settled) + Send>;
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
     pub(crate) lanes: LanesReport,
-    /// Spans that ended in the ring and could not be taken out of it by the deadline.
-    pub(crate) stranded: u64,
-    /// Segments of neighbours that the engine did not take, in spans.
-    pub(crate) turned_away: u64,
+    /// This program's spans that have come from the ring to the lanes.
+    pub(crate) taken: u64,
+    /// Nothing follows: what is in the ring stays there.
+    pub(crate) is_last: bool,
 }
 
 /// What the worker needs.
@@ -64,6 +103,8 @@ pub(crate) struct Parts {
     /// How old the first span of an open block may become.
     pub(crate) delay: Duration,
     pub(crate) bell: Arc<Bell>,
+    /// Where the last word is left, before anybody is told.
+    pub(crate) last: Arc<OnceLock<Settled>>,
 }
 
 /// A running worker, seen from outside.
@@ -77,7 +118,7 @@ impl Handle {
     /// Sends a command. Gives it back when the worker has ended.
     pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
         self.commands.send(command).map_err(|error| error.0)?;
-        self.bell.ring();
+        self.bell.call();
         Ok(())
     }
 
@@ -101,6 +142,7 @@ pub(crate) fn start(parts: Parts) -> Result<Handle, std::io::Error> {
         head,
         delay,
         bell: rung,
+        last,
     } = parts;
     let hands = exporters
         .into_iter()
@@ -116,10 +158,13 @@ pub(crate) fn start(parts: Parts) -> Result<Handle, std::io::Error> {
         bell: rung,
         inbox,
         pending: None,
+        taken_blocks: 0,
+        taken: 0,
         flushes: Vec::new(),
         flushing: Vec::new(),
         closing: None,
-        turned_away: 0,
+        last,
+        now: Moment::default(),
     };
     let thread = thread::Builder::new()
         .name("spanwire".into())
@@ -142,12 +187,28 @@ struct Worker {
     inbox: Receiver<Command>,
     /// A segment that the engine had no room for.
     pending: Option<Segment>,
+    /// Blocks that came from the ring to the engine, modulo the width of a pointer, and the spans in them.
+    taken_blocks: usize,
+    taken: u64,
     /// Flushes whose spans are still being taken out of the ring.
-    flushes: Vec<(Moment, Answer)>,
+    flushes: Vec<Flush>,
     /// Flushes that the engine knows of.
     flushing: Vec<(FlushId, Answer)>,
     closing: Option<Closing>,
-    turned_away: u64,
+    last: Arc<OnceLock<Settled>>,
+    /// The newest reading of the clock.
+    now: Moment,
+}
+
+struct Flush {
+    deadline: Moment,
+    answer: Answer,
+    /// Shards whose open block is still to be sealed.
+    shards: Vec<usize>,
+    /// How many blocks had been sealed when the last of those shards was: all that the flush covers are among them.
+    sealed: Option<usize>,
+    /// Back-off has been ended.
+    hurried: bool,
 }
 
 struct Closing {
@@ -178,58 +239,82 @@ impl Worker {
             match self.turn() {
                 Turn::Again => thread::park_timeout(SHARD_WAIT),
                 Turn::Sleep { until, idle } => {
-                    let now = self.recorder.moment();
+                    let now = self.read_clock();
                     let nap = until.map(|until| until.saturating_since(now));
                     if nap != Some(Duration::ZERO) {
                         self.bell.sleep(nap, idle);
                     }
                 }
-                Turn::Ended => return,
+                Turn::Ended => break,
             }
         }
+        // A thread that was writing to a shard all the while left it open. What comes after is not to vanish there.
+        let mut wait = SHARD_WAIT;
+        while self.recorder.ring().close() > 0 {
+            thread::park_timeout(wait);
+            wait = (wait * 2).min(LAST_WAIT);
+        }
+    }
+
+    /// The clock is the caller's. One that panics stands still.
+    fn read_clock(&mut self) -> Moment {
+        if let Some(now) = contained(|| self.recorder.moment()) {
+            self.now = now;
+        }
+        self.now
     }
 
     fn turn(&mut self) -> Turn {
         self.read_inbox();
-        let now = self.recorder.moment();
-        let everything = !self.flushes.is_empty() || self.closing.is_some();
+        let now = self.read_clock();
         if self.closing.as_ref().is_some_and(|closing| !closing.told) {
             // A thread that is writing to a shard is done in a moment; the next turn closes that shard.
             if self.recorder.ring().close() > 0 && now < self.closing_deadline() {
                 return Turn::Again;
             }
         }
-        let which = if everything {
-            Which::All
-        } else {
-            Which::Until(Moment::from_nanos(
+        self.seal_for_flushes();
+        let which = match self.closing {
+            Some(_) => Which::All,
+            None => Which::Until(Moment::from_nanos(
                 now.as_nanos().saturating_sub(nanos(self.delay)),
-            ))
+            )),
         };
         let sealing = self.recorder.ring().seal(which);
         self.take_blocks();
+        self.pass_on_flushes(now);
         let emptied = sealing.busy == 0 && self.pending.is_none();
-        self.pass_on_flushes(emptied, now);
         self.pass_on_close(emptied, now);
-        let Some(wait) = self.poll(now) else {
-            return Turn::Ended;
+        let wait = match self.poll(now) {
+            Some(wait) => wait,
+            None => return Turn::Ended,
         };
-        if sealing.busy > 0 {
+        let urgent = self.closing.as_ref().is_some_and(|closing| !closing.told)
+            || self.flushes.iter().any(|flush| flush.sealed.is_none());
+        if sealing.busy > 0 && urgent {
             return Turn::Again;
         }
         let due = sealing
             .oldest
             .map(|oldest| oldest.saturating_add(self.delay));
-        let deadline = self.flushes.iter().map(|(deadline, _)| *deadline).min();
+        // A shard that was held may keep the oldest span.
+        let look = (sealing.busy > 0).then(|| {
+            let wait = (self.delay / 5).clamp(SHARD_WAIT, LOOK_AGAIN);
+            now.saturating_add(wait)
+        });
+        let deadline = self.flushes.iter().map(|flush| flush.deadline).min();
         let closing = self
             .closing
             .as_ref()
             .filter(|closing| !closing.told)
             .map(|closing| closing.deadline);
-        let until = [wait, due, deadline, closing].into_iter().flatten().min();
+        let until = [wait, due, look, deadline, closing]
+            .into_iter()
+            .flatten()
+            .min();
         Turn::Sleep {
             until,
-            idle: due.is_none(),
+            idle: due.is_none() && look.is_none(),
         }
     }
 
@@ -242,9 +327,16 @@ impl Worker {
     fn read_inbox(&mut self) {
         loop {
             match self.inbox.try_recv() {
-                Ok(Command::Flush { deadline, answer }) => self.flushes.push((deadline, answer)),
-                Ok(Command::Account { answer }) => answer(self.settled(self.engine.report())),
-                Ok(Command::Offer(segment)) => self.offer_neighbours(segment),
+                Ok(Command::Flush { deadline, answer }) => self.flushes.push(Flush {
+                    deadline,
+                    answer,
+                    // A shard that is opened from now on holds no span of this flush.
+                    shards: (0..self.recorder.ring().shards()).collect(),
+                    sealed: None,
+                    hurried: false,
+                }),
+                Ok(Command::Account { answer }) => tell(answer, self.settled(self.engine.report())),
+                Ok(Command::Offer(offered)) => self.offer_neighbours(offered),
                 Ok(Command::Close { deadline, answer }) => match &mut self.closing {
                     Some(closing) => closing.answers.push(answer),
                     None => {
@@ -261,9 +353,27 @@ impl Worker {
         }
     }
 
-    fn offer_neighbours(&mut self, segment: Segment) {
-        if let Err(refused) = self.engine.offer(segment) {
-            self.turned_away += refused.into_segment().spans() as u64;
+    fn offer_neighbours(&mut self, mut offered: Offered) {
+        if let Some(segment) = offered.segment.take()
+            && let Err(refused) = self.engine.offer(segment)
+        {
+            offered.segment = Some(refused.into_segment());
+        }
+    }
+
+    /// Seals the blocks that flushes cover: each shard once, so that a flush beside busy threads does not fill the
+    /// ring with blocks of a few spans.
+    fn seal_for_flushes(&mut self) {
+        let ring = self.recorder.ring();
+        for flush in self
+            .flushes
+            .iter_mut()
+            .filter(|flush| flush.sealed.is_none())
+        {
+            ring.seal_each(&mut flush.shards);
+            if flush.shards.is_empty() {
+                flush.sealed = Some(ring.sealed_blocks());
+            }
         }
     }
 
@@ -277,10 +387,13 @@ impl Worker {
                     None => return,
                 },
             };
+            let spans = segment.spans() as u64;
             if let Err(refused) = self.engine.offer(segment) {
                 self.pending = Some(refused.into_segment());
                 return;
             }
+            self.taken_blocks = self.taken_blocks.wrapping_add(1);
+            self.taken += spans;
         }
     }
 
@@ -296,15 +409,24 @@ impl Worker {
         )
     }
 
-    /// Tells the engine of flushes once the ring holds nothing that ended before them, or time is up.
-    fn pass_on_flushes(&mut self, emptied: bool, now: Moment) {
-        let waiting = core::mem::take(&mut self.flushes);
-        for (deadline, answer) in waiting {
-            if emptied || deadline <= now {
-                self.flushing.push((self.engine.flush(deadline), answer));
-            } else {
-                self.flushes.push((deadline, answer));
+    /// Tells the engine of flushes once it has all that ended before them, or time is up.
+    fn pass_on_flushes(&mut self, now: Moment) {
+        for mut flush in core::mem::take(&mut self.flushes) {
+            // Blocks leave the ring in the order of sealing, so a count tells which have.
+            let taken = flush
+                .sealed
+                .is_some_and(|sealed| self.taken_blocks.wrapping_sub(sealed) as isize >= 0);
+            if taken || flush.deadline <= now {
+                let id = self.engine.flush(flush.deadline);
+                self.flushing.push((id, flush.answer));
+                continue;
             }
+            if !core::mem::replace(&mut flush.hurried, true) {
+                // The engine has no room for the rest while what it has waits for another attempt. Nobody waits for
+                // the answer to this call.
+                let _ = self.engine.flush(flush.deadline);
+            }
+            self.flushes.push(flush);
         }
     }
 
@@ -340,7 +462,7 @@ impl Worker {
                 Step::Flushed { flush, report } => {
                     if let Some(at) = self.flushing.iter().position(|(id, _)| *id == flush) {
                         let (_, answer) = self.flushing.swap_remove(at);
-                        answer(self.settled(report));
+                        tell(answer, self.settled(report));
                     }
                 }
                 Step::Closed(report) => {
@@ -355,8 +477,8 @@ impl Worker {
     fn settled(&self, lanes: LanesReport) -> Settled {
         Settled {
             lanes,
-            stranded: 0,
-            turned_away: self.turned_away,
+            taken: self.taken,
+            is_last: false,
         }
     }
 
@@ -364,23 +486,26 @@ impl Worker {
         let Some(closing) = self.closing.take() else {
             return;
         };
+        let settled = Settled {
+            is_last: true,
+            ..self.settled(report)
+        };
+        // Whoever asks while exporters end, or later, is told the same.
+        let _ = self.last.set(settled.clone());
         for hands in &mut self.hands {
             hands.shutdown(closing.deadline);
         }
-        let mut settled = self.settled(report);
-        settled.stranded += self
-            .pending
-            .take()
-            .map_or(0, |segment| segment.spans() as u64);
-        while let Some(block) = self.recorder.ring().take() {
-            settled.stranded += block.spans() as u64;
-        }
-        let flushes = self.flushes.drain(..).map(|(_, answer)| answer);
+        let flushes = self.flushes.drain(..).map(|flush| flush.answer);
         let flushing = self.flushing.drain(..).map(|(_, answer)| answer);
         for answer in closing.answers.into_iter().chain(flushes).chain(flushing) {
-            answer(settled.clone());
+            tell(answer, settled.clone());
         }
     }
+}
+
+/// Gives an answer. It may wake a task, and wakers are the caller's code.
+fn tell(answer: Answer, settled: Settled) {
+    contained(|| answer(settled));
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -356,7 +356,13 @@ fn an_edit_is_charged_to_the_door_it_came_through_and_then_to_the_reserve() {
 fn a_segment_of_many_records_is_rewritten_whole() {
     let one = segment_of(10, 20);
     let body: Vec<u8> = one.body_parts().flat_map(|part| part.repeat(40)).collect();
-    let segment = Segment::new(Head::default(), Bytes::from(body), 400, Moment::from_nanos(0), Door::Own);
+    let segment = Segment::new(
+        Head::default(),
+        Bytes::from(body),
+        400,
+        Moment::from_nanos(0),
+        Door::Own,
+    );
     let mut filter = FilterProcessor::new(vec![is_odd()]);
     let (segments, filtered, _) = run(&mut filter, segment, &reserve(1 << 20)).unwrap();
     assert_eq!((segments[0].spans(), filtered), (200, 200));
