@@ -250,6 +250,81 @@ fn a_known_field_of_another_wire_type_is_refused_as_prost_does() {
 }
 
 #[test]
+fn every_text_field_is_text() {
+    let bad = b"\xed\xa0\x80";
+    let in_span = |number, inner: Vec<u8>| request(field(number, inner));
+    let attribute = field(1, bad);
+    let scope = |number, inner: &[u8]| field(1, field(2, field(1, field(number, inner))));
+    let entity = |number| field(1, field(1, field(3, field(number, bad))));
+    for bytes in [
+        field(1, field(3, bad)),
+        field(1, field(2, field(3, bad))),
+        field(1, field(1, field(1, &attribute))),
+        entity(1),
+        entity(2),
+        entity(3),
+        entity(4),
+        scope(1, bad),
+        scope(2, bad),
+        scope(3, &attribute),
+        request(field(3, bad)),
+        request(field(5, bad)),
+        in_span(9, attribute.clone()),
+        in_span(9, field(2, field(1, bad))),
+        in_span(9, [field(1, "k"), field(2, field(1, bad))].concat()),
+        in_span(9, [field(1, bad), field(2, number(3, 1))].concat()),
+        in_span(11, field(2, bad)),
+        in_span(11, field(3, &attribute)),
+        in_span(13, field(3, bad)),
+        in_span(13, field(4, &attribute)),
+        in_span(15, field(2, bad)),
+    ] {
+        assert_eq!(
+            check(&bytes).unwrap_err().fault(),
+            Fault::Utf8,
+            "{bytes:x?}"
+        );
+    }
+    // Bytes need not be text.
+    check(&in_span(
+        9,
+        [field(1, "k"), field(2, field(7, bad))].concat(),
+    ))
+    .unwrap();
+}
+
+#[test]
+fn values_a_byte_too_short_or_too_long_are_judged_as_prost_does() {
+    let double = b"\x21\x00\x00\x00\x00\x00\x00\xe0\x3f";
+    for value in [
+        field(1, "text"),
+        number(2, 1),
+        number(3, 300),
+        number(3, u64::MAX),
+        double.to_vec(),
+    ] {
+        for key in [field(1, "k"), field(1, "ключ")] {
+            check(&request(field(9, [key.clone(), field(2, &value)].concat()))).unwrap();
+            let shorter = [key.clone(), field(2, &value[..value.len() - 1])].concat();
+            assert_eq!(
+                check(&request(field(9, shorter))).unwrap_err().fault(),
+                Fault::Truncated
+            );
+            for more in [&b"\x00"[..], b"\x18", b"\x18\x01", b"\x4a\x00"] {
+                properties::wire::validate(&request(field(
+                    9,
+                    [key.clone(), field(2, [&value, more].concat())].concat(),
+                )));
+                properties::wire::validate(&request(field(
+                    9,
+                    [&key, &field(2, &value), more].concat(),
+                )));
+            }
+        }
+    }
+}
+
+#[test]
 fn ids_have_their_length_or_none() {
     const SPAN: &str = "resource_spans.scope_spans.spans";
     for len in 0..=33 {

@@ -15,6 +15,7 @@ use spanwire_core::resource::InstrumentationScope;
 use spanwire_core::sampler::AlwaysOn;
 use spanwire_core::span::Status;
 use spanwire_core::tracer::Tracer;
+use spanwire_core::wire::validate::{Limits, validate};
 use spanwire_core::wire::{SpanKind, varint};
 
 use super::input::{Input, with_attributes, with_value};
@@ -188,7 +189,8 @@ fn taken(recorder: &Recorder) -> Vec<Span> {
         let request = [b"\x0a", &len[..written], sealed.as_bytes()].concat();
         let decoded =
             ExportTraceServiceRequest::decode(&request[..]).expect("a block is well-formed");
-        super::wire::validate(&request);
+        let valid = validate(&request, &Limits::new()).expect("a block is well-formed");
+        assert_eq!(valid.counts().spans, sealed.spans());
         let before = spans.len();
         for resource in decoded.resource_spans {
             spans.extend(
