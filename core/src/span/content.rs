@@ -6,6 +6,7 @@
 use super::gaps::{GONE, Skip};
 use super::keys::{Index, Keys};
 use super::room::AnyPut;
+use super::short::Short;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
@@ -122,12 +123,36 @@ impl Content {
         limits: &SpanLimits,
         attribute: &KeyValue<'_>,
     ) {
-        if !self.try_set_attribute(pages, limits, attribute) {
+        if !self.set_short(pages, limits, attribute)
+            && !self.try_set_attribute(pages, limits, attribute)
+        {
             self.dropped_attributes = self.dropped_attributes.saturating_add(1);
         }
     }
 
+    /// Sets a new key to a short value of a simple kind. `false` when it is another case: nothing was done then.
     #[inline]
+    fn set_short(&mut self, pages: &Pages, limits: &SpanLimits, attribute: &KeyValue<'_>) -> bool {
+        let Some(short) = Short::of(attribute, limits.value) else {
+            return false;
+        };
+        let len = short.len();
+        let fingerprint = Keys::fingerprint(attribute.key.as_bytes());
+        let at = self.body.len();
+        if self.keys.may_have(pages, fingerprint)
+            || self.keys.len() >= limits.attributes
+            || at + len > limits.bytes
+            || !self.keys.reserve(pages)
+            || !self.body.reserve(pages, len)
+            || !self.body.write_piece(pages, len, |out| short.write(out))
+        {
+            return false;
+        }
+        self.keys.push(pages, fingerprint, at as u16);
+        true
+    }
+
+    #[inline(never)]
     fn try_set_attribute(
         &mut self,
         pages: &Pages,
@@ -214,6 +239,12 @@ impl Content {
         made: &[KeyValue<'_>],
         attributes: &[KeyValue<'_>],
     ) {
+        if attributes.is_empty()
+            && made.is_empty()
+            && self.add_bare_event(pages, limits, time, name)
+        {
+            return;
+        }
         let chosen = Chosen {
             first: attributes,
             then: made,
@@ -228,7 +259,54 @@ impl Content {
         }
     }
 
+    /// Adds an event with a short name and nothing else. `false` when there is no room: nothing was done then.
     #[inline]
+    fn add_bare_event(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        time: Timestamp,
+        name: &str,
+    ) -> bool {
+        use field::event;
+        const PREFIX: usize = 13;
+        let len = PREFIX + name.len();
+        if name.len() > 100
+            || self.events as usize >= limits.events
+            || self.body.len() + len > limits.bytes
+        {
+            return false;
+        }
+        let [a, b, c, d, e, f, g, h] = time.as_unix_nanos().to_le_bytes();
+        let prefix: [u8; PREFIX] = [
+            field::tag(field::span::EVENTS, WireType::Len) as u8,
+            (len - 2) as u8,
+            field::tag(event::TIME_UNIX_NANO, WireType::Fixed64) as u8,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            field::tag(event::NAME, WireType::Len) as u8,
+            name.len() as u8,
+        ];
+        let written = self.body.reserve(pages, len)
+            && self.body.write_piece(pages, len, |out| {
+                if let Some((head, rest)) = out.split_first_chunk_mut::<PREFIX>()
+                    && rest.len() == name.len()
+                {
+                    *head = prefix;
+                    rest.copy_from_slice(name.as_bytes());
+                }
+            });
+        self.events += u32::from(written);
+        written
+    }
+
+    #[inline(never)]
     fn write_event(
         &mut self,
         pages: &Pages,

@@ -67,6 +67,18 @@ impl Keys {
         (mixed.wrapping_mul(0x3c6e_f372_fe94_f82b) >> 48) as u16
     }
 
+    /// Whether a key with this fingerprint may have been noted.
+    #[inline]
+    pub(super) fn may_have(&self, pages: &Pages, fingerprint: u16) -> bool {
+        // All places in the span are compared at once; those that are empty count as well, and seldom say yes.
+        let same = |same, note: &u32| same | (Note(*note).fingerprint() == fingerprint);
+        self.inline.iter().fold(false, same)
+            || (self.count > INLINE
+                && self
+                    .find_in_pages(pages, fingerprint, &mut |_| true)
+                    .is_some())
+    }
+
     /// The first note with this fingerprint for which `is_it` says yes to the place of its attribute.
     #[inline]
     pub(super) fn find(

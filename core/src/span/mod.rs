@@ -18,6 +18,7 @@ mod gaps;
 mod keys;
 mod record;
 mod room;
+mod short;
 
 #[cfg(all(test, not(spanwire_loom)))]
 mod tests;
@@ -134,14 +135,9 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// A recorded span.
-    #[inline]
-    pub(crate) fn recorded(
-        context: SpanContext,
-        origin: OriginRef<'a>,
-        content: Content,
-        start: Start<'a>,
-    ) -> Self {
+    /// A recorded span, of which nothing was said yet.
+    #[inline(always)]
+    pub(crate) fn recorded(context: SpanContext, origin: OriginRef<'a>, start: Start<'a>) -> Self {
         Self {
             context,
             live: Some(Live {
@@ -153,8 +149,16 @@ impl<'a> Span<'a> {
                 parent: start.parent,
                 started: start.started.unwrap_or(start.watch.started()),
                 watch: start.watch,
-                content,
+                content: Content::EMPTY,
             }),
+        }
+    }
+
+    /// What the sampler said of this span before it was born.
+    #[cold]
+    pub(crate) fn inherit(&mut self, content: Content) {
+        if let Some(live) = &mut self.live {
+            live.content = content;
         }
     }
 
@@ -323,8 +327,10 @@ impl<'a> Span<'a> {
 
     #[inline]
     fn finish(&mut self, end: Option<Timestamp>) {
-        if let Some(live) = self.live.take() {
+        // Ended where it stands: taking it out first would copy it.
+        if let Some(live) = &mut self.live {
             live.end(&self.context, end);
+            self.live = None;
         }
     }
 
@@ -500,7 +506,7 @@ impl<'a> Live<'a> {
     }
 
     #[inline]
-    fn end(mut self, context: &SpanContext, end: Option<Timestamp>) {
+    fn end(&mut self, context: &SpanContext, end: Option<Timestamp>) {
         let origin = self.origin.get();
         let recorder = origin.recorder();
         if recorder.is_of_this_process() {

@@ -26,6 +26,9 @@ pub(super) struct Header<'s> {
 /// Trace id, span id, kind, start, end and flags.
 const FIXED: usize = 18 + 10 + 2 + 9 + 9 + 6;
 
+/// The parent's span id, with its tag and length.
+const PARENT: usize = 10;
+
 /// Tags and lengths around a span in its block, at most.
 const FRAME: usize = 16;
 
@@ -35,11 +38,6 @@ const fn len_tag(number: u32) -> u8 {
 }
 
 impl Header<'_> {
-    #[inline]
-    fn len(&self, name: &str) -> usize {
-        FIXED + if self.parent.is_valid() { 10 } else { 0 } + text_len(field::span::NAME, name)
-    }
-
     /// Appends the record of the span to the ring of `recorder`, or has it counted as dropped.
     #[inline]
     pub(super) fn append(
@@ -49,24 +47,36 @@ impl Header<'_> {
         moment: Moment,
         content: &Content,
     ) {
+        let name = cut(self.name.unwrap_or_default(), recorder.limits().text);
         // An error without a message, or Ok, is not among the content.
         let status = self.status != StatusCode::Unset && !content.has_status();
-        let name = cut(self.name.unwrap_or_default(), recorder.limits().text);
-        let mut payload = self.len(name) + if status { 4 } else { 0 } + content.len();
-        let mut state = self.context.trace_state().as_str();
+        let parent = self.parent.is_valid();
+        let mut payload = FIXED
+            + if parent { PARENT } else { 0 }
+            + if status { 4 } else { 0 }
+            + text_len(field::span::NAME, name)
+            + content.len();
+        let mut state = self.context.trace_state().as_bytes();
         if !state.is_empty() {
-            let with_state = payload + text_len(field::span::TRACE_STATE, state);
+            let with_state = payload + encode::len_field_len(field::span::TRACE_STATE, state.len());
             if with_state + scope.fields.len() + FRAME <= recorder.ring().block_bytes() {
                 payload = with_state;
             } else {
-                state = "";
+                state = &[];
             }
         }
         let len = 1 + varint::len(payload as u64) + payload;
         recorder.append(scope, moment, len, |out| {
             let mut out = Writer::new(out);
             encode::write_len_prefix(&mut out, field::scope_spans::SPANS, payload);
-            self.write(&mut out, name, state);
+            out.put_array(|fixed| self.write_fixed(fixed));
+            if parent {
+                out.put_array(|field| self.write_parent(field));
+            }
+            write_text(&mut out, field::span::NAME, name);
+            if !state.is_empty() {
+                encode::write_len_field(&mut out, field::span::TRACE_STATE, state);
+            }
             if status {
                 let code = tag(field::status::CODE, WireType::Varint) as u8;
                 out.put(&[len_tag(field::span::STATUS), 2, code, self.status as u8]);
@@ -75,14 +85,10 @@ impl Header<'_> {
         });
     }
 
-    #[inline]
-    fn write(&self, out: &mut Writer<'_>, name: &str, state: &str) {
+    #[inline(always)]
+    fn write_fixed(&self, out: &mut [u8; FIXED]) {
         use field::span;
-        let mut fixed = [0; FIXED];
-        let mut at = Fixed {
-            out: &mut fixed,
-            at: 0,
-        };
+        let mut at = Fixed { out, at: 0 };
         at.put(&[len_tag(span::TRACE_ID), 16]);
         at.put(self.context.trace_id().as_bytes());
         at.put(&[len_tag(span::SPAN_ID), 8]);
@@ -95,18 +101,13 @@ impl Header<'_> {
         let flags_tag = tag(span::FLAGS, WireType::Fixed32);
         at.put(&[flags_tag as u8 | 0x80, (flags_tag >> 7) as u8]);
         at.put(&flags(self.context, self.parent_is_remote).to_le_bytes());
-        out.put(&fixed);
-        if self.parent.is_valid() {
-            let mut parent = [len_tag(span::PARENT_SPAN_ID), 8, 0, 0, 0, 0, 0, 0, 0, 0];
-            let mut at = Fixed {
-                out: &mut parent,
-                at: 2,
-            };
-            at.put(self.parent.as_bytes());
-            out.put(&parent);
-        }
-        write_text(out, span::NAME, name);
-        write_text(out, span::TRACE_STATE, state);
+    }
+
+    #[inline(always)]
+    fn write_parent(&self, out: &mut [u8; PARENT]) {
+        let mut at = Fixed { out, at: 0 };
+        at.put(&[len_tag(field::span::PARENT_SPAN_ID), 8]);
+        at.put(self.parent.as_bytes());
     }
 }
 

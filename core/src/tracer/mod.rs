@@ -5,7 +5,7 @@ use core::fmt;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext, TraceFlags, TraceState};
-use crate::id::SpanId;
+use crate::id::{SpanId, TraceId};
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
 use crate::sampler::{Decision, Sampler, Sampling, SamplingInput, TraceStateChange};
@@ -267,107 +267,47 @@ impl<'a> SpanBuilder<'a> {
     #[inline]
     pub fn start(self) -> Span<'a> {
         let tracer = self.tracer;
-        self.start_at(|| tracer.origin())
+        self.start_from(|| tracer.origin())
     }
 
     /// Starts a span that borrows nothing. The name is copied.
     #[cfg(feature = "alloc")]
     pub fn start_owned(self) -> crate::span::OwnedSpan {
         let tracer = self.tracer;
-        self.start_at(|| tracer.shared_origin()).into_owned()
+        self.start_from(|| tracer.shared_origin()).into_owned()
     }
 
-    #[inline]
-    fn start_at(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
-        match self.parent {
-            Parent::Context(parent) => self.start_under(origin, parent),
-            Parent::Root => self.start_under(origin, &SpanContext::INVALID),
-            #[cfg(feature = "std")]
-            Parent::Current => {
-                let current = crate::current::context();
-                self.start_under(origin, &current)
-            }
-            #[cfg(not(feature = "std"))]
-            Parent::Current => self.start_under(origin, &SpanContext::INVALID),
+    // Inlined all the way, so that a span is built where its owner wants it and not copied there.
+    #[inline(always)]
+    fn start_from(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
+        #[cfg(feature = "std")]
+        if let Parent::Current = self.parent {
+            let current = crate::current::context();
+            return self.start_under(origin, &current);
         }
+        let parent = match self.parent {
+            Parent::Context(parent) => parent,
+            Parent::Root | Parent::Current => &SpanContext::INVALID,
+        };
+        self.start_under(origin, parent)
     }
 
-    #[inline]
+    #[inline(always)]
     fn start_under(
         self,
         origin: impl FnOnce() -> Option<OriginRef<'a>>,
         parent: &SpanContext,
     ) -> Span<'a> {
-        #[cfg(feature = "std")]
-        if crate::current::is_suppressed() {
-            return Span::unrecorded(SpanContext::INVALID);
-        }
-        let Some(origin) = origin() else {
-            return Span::unrecorded(parent.clone());
+        let mut said = None;
+        let (context, origin) = match self.decide(origin, parent, &mut said) {
+            Decided::Recorded(context, origin) => (context, origin),
+            Decided::Unrecorded(context) => return Span::unrecorded(context),
         };
         let recorder = origin.get().recorder();
-        if !recorder.is_of_this_process() {
-            return Span::unrecorded(parent.clone());
-        }
-        let sampler = self.tracer.sampler();
-        let has_parent = parent.is_valid();
-        let (trace_id, random) = if has_parent {
-            (parent.trace_id(), parent.flags().is_random())
-        } else {
-            (recorder.new_trace_id(), recorder.ids_are_random())
-        };
-        if !has_parent && recorder.thins(trace_id) {
-            recorder.count_overload();
-            let flags = TraceFlags::NONE.with_random(random);
-            let span_id = recorder.new_span_id();
-            return Span::unrecorded(SpanContext::new(
-                trace_id,
-                span_id,
-                flags,
-                false,
-                TraceState::EMPTY,
-            ));
-        }
-        // Asked before anything is held: a source of ids is the caller's code, and may panic.
-        let span_id = recorder.new_span_id();
-        let mut content = Content::EMPTY;
-        let sampling = {
-            let input = SamplingInput {
-                parent: has_parent.then_some(parent),
-                trace_id,
-                random,
-                name: self.name,
-                kind: self.kind,
-                attributes: self.attributes,
-                links: self.links,
-                moment: if sampler.needs_moment() {
-                    recorder.moment()
-                } else {
-                    Default::default()
-                },
-            };
-            let mut add = |attribute: KeyValue<'_>| {
-                content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
-            };
-            ask(sampler, &input, &mut add)
-        };
-        let sampled = sampling.decision == Decision::RecordAndSample;
-        let state = match sampling.trace_state {
-            TraceStateChange::Keep if has_parent => parent.trace_state().clone(),
-            TraceStateChange::Keep => TraceState::EMPTY,
-            TraceStateChange::Replace(state) => state,
-        };
-        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
-        let context = SpanContext::new(trace_id, span_id, flags, false, state);
-        if !sampled {
-            recorder.count_not_sampled();
-            content.release(recorder.pages());
-            return Span::unrecorded(context);
-        }
         let start = Start {
             name: self.name,
             kind: self.kind,
-            parent: if has_parent {
+            parent: if parent.is_valid() {
                 parent.span_id()
             } else {
                 SpanId::INVALID
@@ -377,16 +317,103 @@ impl<'a> SpanBuilder<'a> {
             watch: recorder.start(),
         };
         recorder.count_started();
-        let mut span = Span::recorded(context, origin, content, start);
-        // From here on a panic of the caller's code ends the span, as it does later.
-        if !self.attributes.is_empty() {
-            span.set_attributes(self.attributes);
+        let mut span = Span::recorded(context, origin, start);
+        if let Some(content) = said {
+            span.inherit(content);
         }
+        // From here on a panic of the caller's code ends the span, as it does later.
+        span.set_attributes(self.attributes);
         for link in self.links {
             span.add_link(link);
         }
         span
     }
+
+    /// Whether the span is recorded, and what others will know of it.
+    #[inline(always)]
+    fn decide(
+        &self,
+        origin: impl FnOnce() -> Option<OriginRef<'a>>,
+        parent: &SpanContext,
+        said: &mut Option<Content>,
+    ) -> Decided<'a> {
+        #[cfg(feature = "std")]
+        if crate::current::is_suppressed() {
+            return Decided::Unrecorded(SpanContext::INVALID);
+        }
+        let Some(origin) = origin() else {
+            return Decided::Unrecorded(parent.clone());
+        };
+        let recorder = origin.get().recorder();
+        if !recorder.is_of_this_process() {
+            return Decided::Unrecorded(parent.clone());
+        }
+        let has_parent = parent.is_valid();
+        let (trace_id, random) = if has_parent {
+            (parent.trace_id(), parent.flags().is_random())
+        } else {
+            (recorder.new_trace_id(), recorder.ids_are_random())
+        };
+        if !has_parent && recorder.thins(trace_id) {
+            return Decided::Unrecorded(thinned(recorder, trace_id, random));
+        }
+        // Asked before anything is held: a source of ids is the caller's code, and may panic.
+        let span_id = recorder.new_span_id();
+        let sampler = self.tracer.sampler();
+        let input = SamplingInput {
+            parent: has_parent.then_some(parent),
+            trace_id,
+            random,
+            name: self.name,
+            kind: self.kind,
+            attributes: self.attributes,
+            links: self.links,
+            moment: if sampler.needs_moment() {
+                recorder.moment()
+            } else {
+                Default::default()
+            },
+        };
+        let sampling = ask(sampler, &input, &mut |attribute| {
+            let content = said.get_or_insert(Content::EMPTY);
+            content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
+        });
+        let state = match sampling.trace_state {
+            TraceStateChange::Keep if has_parent => parent.trace_state().clone(),
+            TraceStateChange::Keep => TraceState::EMPTY,
+            TraceStateChange::Replace(state) => state,
+        };
+        let sampled = sampling.decision == Decision::RecordAndSample;
+        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
+        let context = SpanContext::new(trace_id, span_id, flags, false, state);
+        if sampled {
+            return Decided::Recorded(context, origin);
+        }
+        recorder.count_not_sampled();
+        if let Some(content) = said {
+            content.release(recorder.pages());
+        }
+        Decided::Unrecorded(context)
+    }
+}
+
+enum Decided<'a> {
+    Recorded(SpanContext, OriginRef<'a>),
+    Unrecorded(SpanContext),
+}
+
+/// The context of a root that gives way.
+#[cold]
+fn thinned(recorder: &Recorder, trace_id: TraceId, random: bool) -> SpanContext {
+    recorder.count_overload();
+    let flags = TraceFlags::NONE.with_random(random);
+    SpanContext::new(
+        trace_id,
+        recorder.new_span_id(),
+        flags,
+        false,
+        TraceState::EMPTY,
+    )
 }
 
 impl fmt::Debug for SpanBuilder<'_> {

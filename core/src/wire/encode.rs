@@ -60,6 +60,22 @@ impl<'a> Writer<'a> {
         Self { out, at: 0 }
     }
 
+    /// Lets `fill` write the next `N` bytes, if they fit.
+    #[inline(always)]
+    pub(crate) fn put_array<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N])) {
+        match self
+            .out
+            .get_mut(self.at..)
+            .and_then(|rest| rest.first_chunk_mut::<N>())
+        {
+            Some(room) => {
+                fill(room);
+                self.at += N;
+            }
+            None => self.at = usize::MAX,
+        }
+    }
+
     /// The bytes written, or `None` when something did not fit.
     #[must_use]
     #[inline]
@@ -106,6 +122,12 @@ impl ValueLimit {
     #[must_use]
     pub const fn new(length: usize) -> Self {
         Self(length)
+    }
+
+    /// Whether a string or byte array of this many bytes is kept whole, whatever is in it.
+    #[inline]
+    pub(crate) const fn keeps(self, bytes: usize) -> bool {
+        bytes <= self.0
     }
 
     #[inline]
