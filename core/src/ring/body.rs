@@ -51,13 +51,10 @@ impl Body {
     /// Makes sure that `more` bytes can be written. `false` when there are no pages for them.
     #[inline]
     pub(crate) fn reserve(&mut self, pages: &Pages, more: usize) -> bool {
-        if more <= (self.room - self.len) as usize {
-            return self.slab == pages.address() || more == 0;
-        }
-        self.extend(pages, more)
+        more <= (self.room - self.len) as usize || self.extend(pages, more)
     }
 
-    #[inline(never)]
+    #[cold]
     fn extend(&mut self, pages: &Pages, more: usize) -> bool {
         if self.first == NONE {
             self.slab = pages.address();
@@ -109,18 +106,12 @@ impl Body {
         write: impl FnOnce(&mut [u8]),
     ) -> bool {
         let filled = self.filled as usize;
-        if len > PAYLOAD.saturating_sub(filled) {
+        if len > PAYLOAD - filled || self.current == NONE || self.slab != pages.address() {
             return false;
         }
-        let Some(mut page) = self.page(pages, self.current) else {
-            return false;
-        };
-        // SAFETY: `page` hands out pages of this slab only.
-        let bytes = unsafe { pages.write(&mut page) };
-        let Some(out) = bytes.get_mut(filled..filled + len) else {
-            return false;
-        };
-        write(out);
+        // SAFETY: the current page is this body's, which is borrowed mutably, and of this slab; `filled` is at most
+        // `PAYLOAD`, so the piece ends before the link at the end of the page.
+        write(unsafe { pages.piece_mut(self.current, filled, len) });
         self.filled += len as u32;
         self.len += len as u32;
         true

@@ -5,6 +5,7 @@
 //! that all threads share, so a span may end on another thread than it started on.
 
 use core::fmt;
+use core::ptr::NonNull;
 
 use super::arena::{self, Byte};
 use crate::bitmap::Bitmap;
@@ -18,16 +19,26 @@ pub(crate) const PAGE: usize = 512;
 pub(super) const PAYLOAD: usize = PAGE - size_of::<u32>();
 
 /// The memory of live spans.
-pub(crate) struct Pages(Place);
+pub(crate) struct Pages {
+    /// The bytes, wherever they live: read on every write to a page, so without a look at `place`.
+    bytes: NonNull<[Byte]>,
+    place: Place,
+}
 
 enum Place {
     Static {
         free: &'static [AtomicUsize],
-        bytes: &'static [Byte],
     },
     #[cfg(feature = "alloc")]
     Heap(heap::Slab),
 }
+
+// SAFETY: `bytes` is a shared reference to bytes that may be shared; it is a pointer only because those on the heap
+// are freed through it at the end.
+unsafe impl Send for Pages {}
+
+// SAFETY: as above.
+unsafe impl Sync for Pages {}
 
 /// A page that the holder of this value owns. Must be given back; a forgotten page is lost to its slab.
 #[derive(Debug)]
@@ -52,17 +63,14 @@ impl Page {
 impl Pages {
     #[inline]
     fn bytes(&self) -> &[Byte] {
-        match &self.0 {
-            Place::Static { bytes, .. } => bytes,
-            #[cfg(feature = "alloc")]
-            Place::Heap(slab) => &slab.bytes,
-        }
+        // SAFETY: the bytes live in a `static`, or on the heap until `self` is dropped.
+        unsafe { self.bytes.as_ref() }
     }
 
     #[inline]
     fn free(&self) -> Bitmap<'_> {
-        match &self.0 {
-            Place::Static { free, .. } => Bitmap(free),
+        match &self.place {
+            Place::Static { free } => Bitmap(free),
             #[cfg(feature = "alloc")]
             Place::Heap(slab) => Bitmap(&slab.free),
         }
@@ -71,14 +79,33 @@ impl Pages {
     /// What tells this slab from others.
     #[inline]
     pub(super) fn address(&self) -> usize {
-        self.bytes().as_ptr().addr()
+        self.bytes.addr().get()
+    }
+
+    /// `len` bytes of page `number`, from `at` on, for writing.
+    ///
+    /// # Safety
+    /// - The page was claimed from this slab, and the caller owns it.
+    /// - `at + len` is at most [`PAGE`].
+    /// - For as long as the result lives, nobody else reads or writes the page.
+    #[inline]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "that nobody else is there is the caller's duty"
+    )]
+    pub(super) unsafe fn piece_mut(&self, number: u32, at: usize, len: usize) -> &mut [u8] {
+        debug_assert!(at + len <= PAGE && (number as usize + 1) * PAGE <= self.bytes.len());
+        // SAFETY: by the first condition the page lies inside the slab, by the second the piece inside the page.
+        let first = unsafe { self.bytes.cast::<u8>().add(number as usize * PAGE + at) };
+        // SAFETY: the bytes are initialised and in `UnsafeCell`s, and by the third condition nobody else is there.
+        unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) }
     }
 
     /// Claims a page. `None` when none is free.
     #[inline]
     pub(super) fn take(&self, seat: Option<&Seat>) -> Option<Page> {
         #[cfg(feature = "alloc")]
-        if let (Place::Heap(slab), Some(seat)) = (&self.0, seat)
+        if let (Place::Heap(slab), Some(seat)) = (&self.place, seat)
             && let Some(number) = slab.pop(seat)
         {
             return Some(Page { number });
@@ -94,7 +121,7 @@ impl Pages {
     #[inline]
     pub(super) fn give(&self, page: Page, seat: Option<&Seat>) {
         #[cfg(feature = "alloc")]
-        if let (Place::Heap(slab), Some(seat)) = (&self.0, seat)
+        if let (Place::Heap(slab), Some(seat)) = (&self.place, seat)
             && slab.push(seat, page.number)
         {
             return;
@@ -131,7 +158,7 @@ impl Pages {
     /// Pages that spans hold. Threads must be at rest.
     #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
-        let kept = match &self.0 {
+        let kept = match &self.place {
             Place::Static { .. } => 0,
             Place::Heap(slab) => slab.kept_pages(),
         };
@@ -156,10 +183,13 @@ impl Pages {
     >(
         storage: &'static super::Storage<BLOCKS, BLOCK_BYTES, SHARDS, PAGES>,
     ) -> Self {
-        Self(Place::Static {
-            free: &storage.free_pages,
-            bytes: storage.pages.as_flattened(),
-        })
+        let bytes = NonNull::from_ref(storage.pages.as_flattened());
+        Self {
+            bytes,
+            place: Place::Static {
+                free: &storage.free_pages,
+            },
+        }
     }
 }
 
@@ -175,7 +205,9 @@ impl fmt::Debug for Pages {
 mod heap {
     use alloc::boxed::Box;
 
-    use super::super::arena::{self, Byte};
+    use core::ptr::NonNull;
+
+    use super::super::arena;
     use super::{PAGE, Pages, Place};
     use crate::bitmap;
     use crate::sync::{AtomicUsize, OwnLine, UnsafeCell};
@@ -186,7 +218,6 @@ mod heap {
 
     pub(super) struct Slab {
         pub(super) free: Box<[AtomicUsize]>,
-        pub(super) bytes: Box<[Byte]>,
         kept: Box<[OwnLine<Kept>]>,
         /// How many pages a thread keeps: few where there are few.
         keep: usize,
@@ -204,6 +235,15 @@ mod heap {
     struct Stack {
         len: usize,
         pages: [u32; KEEP],
+    }
+
+    impl Drop for Pages {
+        fn drop(&mut self) {
+            if let Place::Heap(_) = self.place {
+                // SAFETY: the bytes were leaked from a box by `on_heap`, and nobody has them any more.
+                drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
+            }
+        }
     }
 
     impl Slab {
@@ -262,19 +302,20 @@ mod heap {
                     pages: [0; KEEP],
                 })))
             };
-            Self(Place::Heap(Slab {
+            let bytes = NonNull::from(Box::leak(arena::zeroed(pages * PAGE)));
+            let place = Place::Heap(Slab {
                 free: bitmap::words(pages, true),
-                bytes: arena::zeroed(pages * PAGE),
                 kept: (0..SEATS).map(|_| empty()).collect(),
                 keep: (pages / 64).min(KEEP),
-            }))
+            });
+            Self { bytes, place }
         }
 
         /// The bytes it holds on the heap.
         pub(crate) fn heap_bytes(&self) -> usize {
-            match &self.0 {
+            match &self.place {
                 Place::Static { .. } => 0,
-                Place::Heap(slab) => Self::bytes_of(slab.bytes.len() / PAGE),
+                Place::Heap(_) => Self::bytes_of(self.bytes.len() / PAGE),
             }
         }
 

@@ -373,7 +373,10 @@ fn a_body_spans_pages_and_rewinds() {
         "there are only four pages"
     );
     assert!(body.reserve(&pages, 3 * PAYLOAD - 3));
-    assert!(!body.reserve(&Pages::on_heap(1), 1), "another slab");
+    assert!(
+        !body.write_piece(&Pages::on_heap(1), 1, |_| unreachable!()),
+        "another slab"
+    );
     body.release(&pages, None);
     assert_eq!(pages.shared_free(), 4);
 }

@@ -6,7 +6,6 @@
 use super::gaps::{GONE, Skip};
 use super::keys::{Index, Keys};
 use super::room::AnyPut;
-use super::short::Short;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
@@ -116,35 +115,38 @@ impl Content {
         status_at: 0,
     };
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn set_attribute(
         &mut self,
         pages: &Pages,
         limits: &SpanLimits,
         attribute: &KeyValue<'_>,
     ) {
-        if !self.set_short(pages, limits, attribute)
-            && !self.try_set_attribute(pages, limits, attribute)
-        {
+        if !self.try_set_attribute(pages, limits, attribute) {
             self.dropped_attributes = self.dropped_attributes.saturating_add(1);
         }
     }
 
-    /// Sets a new key to a short value of a simple kind. `false` when it is another case: nothing was done then.
-    #[inline]
-    fn set_short(&mut self, pages: &Pages, limits: &SpanLimits, attribute: &KeyValue<'_>) -> bool {
-        let Some(short) = Short::of(attribute, limits.value) else {
-            return false;
-        };
-        let len = short.len();
-        let fingerprint = Keys::fingerprint(attribute.key.as_bytes());
+    /// Sets a new key, of `len` bytes with its value, which `write` writes. `false` when it is another case, or there
+    /// is no room: nothing was done then.
+    #[inline(always)]
+    pub(super) fn set_short(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        key: &str,
+        len: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> bool {
+        let fingerprint = Keys::fingerprint(key.as_bytes());
         let at = self.body.len();
-        if self.keys.may_have(pages, fingerprint)
+        if key.is_empty()
+            || self.keys.may_have(pages, fingerprint)
             || self.keys.len() >= limits.attributes
             || at + len > limits.bytes
             || !self.keys.reserve(pages)
             || !self.body.reserve(pages, len)
-            || !self.body.write_piece(pages, len, |out| short.write(out))
+            || !self.body.write_piece(pages, len, write)
         {
             return false;
         }
@@ -152,7 +154,7 @@ impl Content {
         true
     }
 
-    #[inline(never)]
+    #[inline]
     fn try_set_attribute(
         &mut self,
         pages: &Pages,

@@ -51,15 +51,17 @@ impl Keys {
     /// Sixteen bits that differ for most keys.
     #[inline]
     pub(super) fn fingerprint(key: &[u8]) -> u16 {
-        let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ => {
-                let mut short = [0; 8];
-                for (to, from) in short.iter_mut().zip(key) {
-                    *to = *from;
-                }
-                (u64::from_le_bytes(short), 0)
-            }
+        let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk())
+        {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+            (
+                u32::from_le_bytes(*first).into(),
+                u32::from_le_bytes(*last).into(),
+            )
+        } else {
+            let byte = |at| key.get(at).copied().map_or(0, u64::from);
+            (byte(0), byte(1) | byte(2) << 8)
         };
         // Odd constants without structure: the fractional bits of two square roots.
         let mixed = (first ^ (key.len() as u64)).wrapping_mul(0x6a09_e667_f3bc_c909)

@@ -11,6 +11,7 @@ use crate::clock::{Stopwatch, Timestamp};
 use crate::context::{Link, SpanContext};
 use crate::id::SpanId;
 use crate::recorder::{Origin, Recorder};
+use crate::wire::field::{self, WireType};
 use crate::wire::{SpanKind, StatusCode};
 
 mod content;
@@ -25,6 +26,7 @@ mod tests;
 
 pub(crate) use self::content::Content;
 use self::record::Header;
+use self::short::Number;
 
 /// A span that has started and not ended.
 ///
@@ -433,8 +435,93 @@ impl<'a> Live<'a> {
         self.watch.timestamp(self.recorder().read(&self.watch))
     }
 
-    #[inline]
+    /// Sets an attribute. Inlined, so that a kind that is known where this is called costs no look.
+    #[inline(always)]
     fn set(&mut self, attribute: &KeyValue<'_>) {
+        let key = attribute.key;
+        let set = match attribute.value {
+            Value::Str(text) => self.set_text(key, text),
+            Value::Int(integer) => self.set_integer(key, integer),
+            Value::Bool(truth) => self.set_truth(key, truth),
+            Value::Double(double) => self.set_double(key, double),
+            _ => false,
+        };
+        if !set {
+            self.set_any(attribute);
+        }
+    }
+
+    #[inline(never)]
+    fn set_text(&mut self, key: &str, text: &str) -> bool {
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        let (pages, limits) = (recorder.pages(), recorder.limits());
+        key.len() + text.len() <= short::MOST
+            && limits.value.keeps(text.len())
+            && content.set_short(
+                pages,
+                limits,
+                key,
+                short::AROUND + 1 + key.len() + text.len(),
+                |out| {
+                    short::write_text(key.as_bytes(), text.as_bytes(), out);
+                },
+            )
+    }
+
+    #[inline(never)]
+    fn set_integer(&mut self, key: &str, integer: i64) -> bool {
+        self.set_number(
+            key,
+            Number::integer(integer),
+            field::any_value::INT_VALUE,
+            WireType::Varint,
+        )
+    }
+
+    #[inline(never)]
+    fn set_truth(&mut self, key: &str, truth: bool) -> bool {
+        self.set_number(
+            key,
+            Number::truth(truth),
+            field::any_value::BOOL_VALUE,
+            WireType::Varint,
+        )
+    }
+
+    #[inline(never)]
+    fn set_double(&mut self, key: &str, double: f64) -> bool {
+        self.set_number(
+            key,
+            Number::double(double),
+            field::any_value::DOUBLE_VALUE,
+            WireType::Fixed64,
+        )
+    }
+
+    #[inline(always)]
+    fn set_number(&mut self, key: &str, number: Number, field: u32, wire_type: WireType) -> bool {
+        let Self {
+            origin, content, ..
+        } = self;
+        let recorder = origin.get().recorder();
+        let (pages, limits) = (recorder.pages(), recorder.limits());
+        key.len() <= short::MOST - 10
+            && content.set_short(
+                pages,
+                limits,
+                key,
+                short::AROUND + key.len() + number.len(),
+                |out| {
+                    number.write(key.as_bytes(), field, wire_type, out);
+                },
+            )
+    }
+
+    #[inline(never)]
+    fn set_any(&mut self, attribute: &KeyValue<'_>) {
         let Self {
             origin, content, ..
         } = self;

@@ -1,152 +1,196 @@
 //! Attributes whose lengths all take one byte: most of them.
+//!
+//! ```text
+//! tag len  tag len key...  tag len  tag value...
+//!         |<------------ len ------------------>|
+//! ```
 
-use crate::attribute::{KeyValue, Value};
-use crate::wire::encode::ValueLimit;
 use crate::wire::field::{self, WireType, tag};
 use crate::wire::varint;
 
-/// Up to here a key and a text leave every length around them below 128.
-const MOST: usize = 110;
+/// Up to here a key and a value leave every length around them below 128.
+pub(super) const MOST: usize = 110;
 
-/// The bytes around a key and a value: tag and length of the attribute, of the key, and of the value.
-const AROUND: usize = 6;
+/// The bytes before a value that are not the key's: tag and length of the attribute, of the key, and of the value,
+/// and the tag of what is in it.
+pub(super) const AROUND: usize = 7;
 
-/// An attribute of a simple kind, short enough.
-pub(super) struct Short<'v> {
-    key: &'v [u8],
-    /// The tag of the value's field, then what follows it.
-    tag: u8,
-    value: Payload<'v>,
+/// What follows the tag of a value.
+#[derive(Clone, Copy)]
+pub(super) struct Number {
+    bytes: [u8; 16],
+    len: usize,
 }
 
-enum Payload<'v> {
-    /// A length and a text.
-    Text(&'v [u8]),
-    /// Up to ten bytes.
-    Number([u8; varint::MAX_LEN], usize),
+impl Number {
+    #[inline(always)]
+    pub(super) const fn truth(truth: bool) -> Self {
+        Self {
+            bytes: (truth as u128).to_le_bytes(),
+            len: 1,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn integer(integer: i64) -> Self {
+        if (0..128).contains(&integer) {
+            return Self {
+                bytes: (integer as u128).to_le_bytes(),
+                len: 1,
+            };
+        }
+        let mut bytes = [0; 16];
+        let len = varint::write(integer as u64, &mut bytes).unwrap_or(0);
+        Self { bytes, len }
+    }
+
+    #[inline(always)]
+    pub(super) fn double(double: f64) -> Self {
+        Self {
+            bytes: u128::from(double.to_bits()).to_le_bytes(),
+            len: 8,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes the attribute with this value into [`AROUND`], the key's and this value's bytes.
+    #[inline(always)]
+    pub(super) fn write(&self, key: &[u8], number: u32, wire_type: WireType, out: &mut [u8]) {
+        let rest = write_key(key, self.len + 1, tag(number, wire_type) as u8, out);
+        if let [first] = rest {
+            *first = self.bytes[0];
+        } else if let Some(bytes) = self.bytes.get(..rest.len()) {
+            copy(rest, bytes);
+        }
+    }
 }
 
-impl<'v> Short<'v> {
-    /// `None` where the general way has to be taken.
-    #[inline]
-    pub(super) fn of(attribute: &KeyValue<'v>, limit: ValueLimit) -> Option<Self> {
-        use field::any_value as any;
-        let key = attribute.key.as_bytes();
-        let (number, wire_type, value) = match attribute.value {
-            Value::Str(text) if key.len() + text.len() <= MOST && limit.keeps(text.len()) => (
-                any::STRING_VALUE,
-                WireType::Len,
-                Payload::Text(text.as_bytes()),
-            ),
-            Value::Bool(truth) => (
-                any::BOOL_VALUE,
-                WireType::Varint,
-                Payload::small(truth.into()),
-            ),
-            Value::Int(integer) if (0..128).contains(&integer) => (
-                any::INT_VALUE,
-                WireType::Varint,
-                Payload::small(integer as u8),
-            ),
-            Value::Int(integer) => (
-                any::INT_VALUE,
-                WireType::Varint,
-                Payload::varint(integer as u64),
-            ),
-            Value::Double(double) => (
-                any::DOUBLE_VALUE,
-                WireType::Fixed64,
-                Payload::fixed64(double.to_bits()),
-            ),
-            _ => return None,
-        };
-        (!key.is_empty() && key.len() <= MOST).then_some(Self {
-            key,
-            tag: tag(number, wire_type) as u8,
-            value,
-        })
+/// Writes the attribute with this text into [`AROUND`], one more, the key's and the text's bytes.
+#[inline(always)]
+pub(super) fn write_text(key: &[u8], text: &[u8], out: &mut [u8]) {
+    let string = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
+    if let Some((len, rest)) = write_key(key, text.len() + 2, string, out).split_first_mut() {
+        *len = text.len() as u8;
+        copy(rest, text);
     }
+}
 
-    /// The bytes of the `attributes` field of a span.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        AROUND + self.key.len() + self.value.len()
+/// Writes what precedes a value; returns the room that is left for it.
+#[inline(always)]
+fn write_key<'o>(key: &[u8], value_len: usize, value_tag: u8, out: &'o mut [u8]) -> &'o mut [u8] {
+    let len = out.len();
+    let Some((head, rest)) = out.split_first_chunk_mut::<4>() else {
+        return &mut [];
+    };
+    *head = [
+        tag(field::span::ATTRIBUTES, WireType::Len) as u8,
+        (len - 2) as u8,
+        tag(field::key_value::KEY, WireType::Len) as u8,
+        key.len() as u8,
+    ];
+    let Some((room, rest)) = rest.split_at_mut_checked(key.len()) else {
+        return &mut [];
+    };
+    copy(room, key);
+    let Some((value, rest)) = rest.split_first_chunk_mut::<3>() else {
+        return &mut [];
+    };
+    *value = [
+        tag(field::key_value::VALUE, WireType::Len) as u8,
+        value_len as u8,
+        value_tag,
+    ];
+    rest
+}
+
+/// Copies bytes to as many: few, so by overlapping words instead of a call.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
+            *to = *from;
+        }
+        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
+            *to = *from;
+        }
     }
+    if to.len() != from.len() {
+        return;
+    }
+    match from.len() {
+        17..=32 => ends::<16>(to, from),
+        8..=16 => ends::<8>(to, from),
+        4..=7 => ends::<4>(to, from),
+        33..=64 => ends::<32>(to, from),
+        2..=3 => ends::<2>(to, from),
+        0..=1 => ends::<1>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
 
-    /// Writes the field into exactly as many bytes.
-    #[inline]
-    pub(super) fn write(&self, out: &mut [u8]) {
-        let value_len = self.value.len();
-        let len = AROUND + self.key.len() + value_len;
-        let Some((head, rest)) = out.split_first_chunk_mut::<4>() else {
-            return;
-        };
-        *head = [
-            tag(field::span::ATTRIBUTES, WireType::Len) as u8,
-            (len - 2) as u8,
-            tag(field::key_value::KEY, WireType::Len) as u8,
-            self.key.len() as u8,
-        ];
-        let Some((key, rest)) = rest.split_at_mut_checked(self.key.len()) else {
-            return;
-        };
-        key.copy_from_slice(self.key);
-        let Some((value, rest)) = rest.split_first_chunk_mut::<3>() else {
-            return;
-        };
-        *value = [
-            tag(field::key_value::VALUE, WireType::Len) as u8,
-            value_len as u8,
-            self.tag,
-        ];
-        match &self.value {
-            Payload::Text(text) => {
-                if let Some((length, rest)) = rest.split_first_mut()
-                    && rest.len() == text.len()
-                {
-                    *length = text.len() as u8;
-                    rest.copy_from_slice(text);
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::attribute::KeyValue;
+    use crate::wire::encode::{ValueLimit, attributes_len, write_attributes};
+
+    #[test]
+    fn short_and_general_ways_write_the_same() {
+        let text: std::string::String = (0..200).map(|n| char::from(b'a' + n % 26)).collect();
+        for key in (1..40).chain([64, 100]) {
+            for value in (0..70).chain([100]) {
+                let (key, value) = (&text[..key], &text[..value]);
+                if key.len() + value.len() > MOST {
+                    continue;
                 }
-            }
-            Payload::Number(bytes, _) => {
-                for (to, from) in rest.iter_mut().zip(bytes) {
-                    *to = *from;
-                }
+                let mut out = vec![0; AROUND + 1 + key.len() + value.len()];
+                write_text(key.as_bytes(), value.as_bytes(), &mut out);
+                assert_eq!(out, general(&KeyValue::new(key, value)));
             }
         }
-    }
-}
-
-impl Payload<'_> {
-    /// The bytes of the value: its tag and what follows.
-    #[inline]
-    fn len(&self) -> usize {
-        1 + match self {
-            Self::Text(text) => 1 + text.len(),
-            Self::Number(_, len) => *len,
+        for integer in [0, 1, 127, 128, 300, -1, i64::MIN, i64::MAX] {
+            let number = Number::integer(integer);
+            let mut out = vec![0; AROUND + 3 + number.len()];
+            number.write(
+                b"key",
+                field::any_value::INT_VALUE,
+                WireType::Varint,
+                &mut out,
+            );
+            assert_eq!(out, general(&KeyValue::new("key", integer)));
         }
+        let mut out = vec![0; AROUND + 3 + 8];
+        Number::double(0.1).write(
+            b"key",
+            field::any_value::DOUBLE_VALUE,
+            WireType::Fixed64,
+            &mut out,
+        );
+        assert_eq!(out, general(&KeyValue::new("key", 0.1)));
     }
 
-    #[inline]
-    fn small(number: u8) -> Self {
-        let mut bytes = [0; varint::MAX_LEN];
-        bytes[0] = number;
-        Self::Number(bytes, 1)
-    }
-
-    #[inline]
-    fn varint(number: u64) -> Self {
-        let mut bytes = [0; varint::MAX_LEN];
-        let len = varint::write(number, &mut bytes).unwrap_or(0);
-        Self::Number(bytes, len)
-    }
-
-    #[inline]
-    fn fixed64(bits: u64) -> Self {
-        let mut bytes = [0; varint::MAX_LEN];
-        if let Some(first) = bytes.first_chunk_mut() {
-            *first = bits.to_le_bytes();
-        }
-        Self::Number(bytes, 8)
+    fn general(attribute: &KeyValue<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let attributes = [*attribute];
+        write_attributes(
+            &mut out,
+            field::span::ATTRIBUTES,
+            &attributes,
+            ValueLimit::NONE,
+        )
+        .unwrap();
+        assert_eq!(
+            out.len(),
+            attributes_len(field::span::ATTRIBUTES, &attributes, ValueLimit::NONE)
+        );
+        out
     }
 }
