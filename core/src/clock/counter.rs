@@ -14,11 +14,20 @@ pub(super) fn ticks() -> u64 {
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(super) fn is_steady() -> bool {
     // CPUID leaf 8000_0007h, EDX bit 8: invariant TSC.
-    let leaves = core::arch::x86_64::__cpuid(0x8000_0000).eax;
-    let invariant =
-        leaves >= 0x8000_0007 && core::arch::x86_64::__cpuid(0x8000_0007).edx >> 8 & 1 == 1;
+    let invariant = cpuid(0x8000_0000).eax >= 0x8000_0007 && cpuid(0x8000_0007).edx >> 8 & 1 == 1;
     // Linux stops using the counter when it finds that processors disagree.
     invariant && kernel_trusts_it()
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[allow(
+    unsafe_code,
+    unused_unsafe,
+    reason = "the intrinsic is an unsafe function in older compilers"
+)]
+fn cpuid(leaf: u32) -> core::arch::x86_64::CpuidResult {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { core::arch::x86_64::__cpuid(leaf) }
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri), target_os = "linux"))]
