@@ -347,7 +347,15 @@ impl<'r> View<'r> {
         if let Some(guard) = self.grow(scope, now, len, appended)? {
             return Ok(guard);
         }
-        self.tour(home, scope, now, len, appended)
+        match self.tour(home, scope, now, len, appended) {
+            // Threads that find the ring full meet more often; it is not for this that the span is lost.
+            Err(Refused::Contended)
+                if self.common.used.load(Ordering::Relaxed) >= self.blocks.len() =>
+            {
+                Err(Refused::Full)
+            }
+            done => done,
+        }
     }
 
     /// Tries each shard once.
