@@ -45,10 +45,17 @@ impl Report {
         self.lost
     }
 
-    /// Spans that were not settled at the deadline, summed over the lanes, and those that stayed in the ring.
+    /// Spans that were not settled at the deadline, summed over the lanes.
     #[must_use]
     pub fn unsettled(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.unsettled).sum::<u64>() + self.stranded
+        self.lanes.iter().map(|lane| lane.unsettled).sum()
+    }
+
+    /// Of this program's lost spans, those that had been admitted to the ring when the pipeline ended, and had no time
+    /// to come to a lane: `own.admitted = stranded + admitted by a lane`, neighbours apart.
+    #[must_use]
+    pub fn stranded(&self) -> u64 {
+        self.stranded
     }
 
     /// Whether the deadline came before everything was settled.

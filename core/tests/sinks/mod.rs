@@ -48,12 +48,10 @@ pub(crate) fn check(report: &Report) {
         neighbours.refused + neighbours.admitted
     );
     let admitted = own.admitted + neighbours.admitted - neighbours.turned_away;
-    let unsettled: u64 = report.lanes().iter().map(|lane| lane.unsettled).sum();
-    let stranded = report.unsettled() - unsettled;
     for lane in report.lanes() {
         let account = &lane.account;
         assert!(account.balances(), "{account:?}");
-        assert_eq!(account.admitted + stranded, admitted, "{report:?}");
+        assert_eq!(account.admitted + report.stranded(), admitted, "{report:?}");
         if report.is_complete() {
             assert_eq!(
                 account.exported + account.filtered + account.dropped.total(),
