@@ -275,7 +275,7 @@ fn children_of_children() {
             }
             drop(alive);
             live_on(pipeline, tracer)?;
-            if depth % 2 == 0 {
+            if depth.is_multiple_of(2) {
                 nest(depth + 1, pipeline, tracer)?;
             }
             Ok(())

@@ -37,7 +37,10 @@ impl Clock for Stepping {
 
 /// Keeps when each span started and ended, and when it was exported.
 #[derive(Clone, Default)]
-struct Times(Arc<Mutex<Vec<(String, u64, u64, Instant)>>>);
+struct Times(Arc<Mutex<Vec<Seen>>>);
+
+/// A span's name, start and end, and when it was exported.
+type Seen = (String, u64, u64, Instant);
 
 impl Exporter for Times {
     fn export(&mut self, batch: Batch, reply: Reply) {

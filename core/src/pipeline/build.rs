@@ -289,6 +289,9 @@ impl Blueprint {
             .reserve(reserve)
             .build()
             .map_err(InvalidPipeline::Budget)?;
+        if !is_obtainable(self.memory) {
+            return Err(InvalidPipeline::OutOfMemory { bytes: self.memory });
+        }
         let own = limiter.door(Door::Own);
         let bell = Arc::new(Bell::default());
         let mut recorder = Recorder::builder()
@@ -380,6 +383,15 @@ impl Blueprint {
     }
 }
 
+/// Whether the system gives so much memory. Where it does not, taking it outright would end the program.
+fn is_obtainable(bytes: usize) -> bool {
+    let mut room = Vec::<u8>::new();
+    let given = room.try_reserve_exact(bytes).is_ok();
+    // Memory that nobody looks at need not be asked for.
+    core::hint::black_box(&room);
+    given
+}
+
 /// Why a pipeline can't be built. Names the setting at fault.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -392,6 +404,11 @@ pub enum InvalidPipeline {
         given: usize,
         /// The least that will do.
         least: usize,
+    },
+    /// The system does not give so much memory.
+    OutOfMemory {
+        /// The bytes that were asked for.
+        bytes: usize,
     },
     /// The memory can't be divided.
     Budget(BudgetError),
@@ -416,6 +433,9 @@ impl fmt::Display for InvalidPipeline {
                     f,
                     "memory_limit: {given} bytes are too few, the least is {least}"
                 )
+            }
+            Self::OutOfMemory { bytes } => {
+                write!(f, "memory_limit: the system does not give {bytes} bytes")
             }
             Self::Budget(error) => write!(f, "memory_limit: {error}"),
             Self::Memory(error) => write!(f, "memory_limit: {error}"),

@@ -1,6 +1,6 @@
 //! One life of a pipeline in one process, and the lives it has in forked children.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -131,7 +131,8 @@ pub(super) struct Life {
     limiter: MemoryLimiter,
     worker: Handle,
     bell: Arc<Bell>,
-    scopes: Mutex<Vec<(Bytes, Arc<Origin>)>>,
+    /// The origins that tracers hold; others are forgotten when the next is made.
+    scopes: Mutex<Vec<(Bytes, Weak<Origin>)>>,
     pub(super) arrivals: Arrivals,
     /// Spans lost, anywhere, that a report has told of.
     told: AtomicU64,
@@ -176,11 +177,13 @@ impl Life {
     /// Where spans of a scope come from: the same for all tracers of equal scopes.
     pub(super) fn origin(&self, scope: &InstrumentationScope) -> Arc<Origin> {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, origin)) = scopes.iter().find(|(bytes, _)| bytes == scope.bytes()) {
-            return origin.clone();
+        let known = scopes.iter().find(|(bytes, _)| bytes == scope.bytes());
+        if let Some(origin) = known.and_then(|(_, origin)| origin.upgrade()) {
+            return origin;
         }
         let origin = Arc::new(self.new_origin(scope));
-        scopes.push((scope.bytes().clone(), origin.clone()));
+        scopes.retain(|(_, origin)| origin.strong_count() > 0);
+        scopes.push((scope.bytes().clone(), Arc::downgrade(&origin)));
         origin
     }
 
@@ -245,8 +248,11 @@ impl Life {
     /// Hands a segment of a neighbour to the worker. `false` when it has ended.
     pub(super) fn offer(&self, segment: Segment) -> bool {
         let offered = Offered::new(segment, self.arrivals.turned_away.clone());
-        match self.worker.send(Command::Offer(offered)) {
-            Err(Command::Offer(offered)) => offered.recall().is_none(),
+        let Err(back) = self.worker.send(Command::Offer(offered)) else {
+            return true;
+        };
+        match *back {
+            Command::Offer(offered) => offered.recall().is_none(),
             _ => true,
         }
     }

@@ -116,8 +116,10 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Sends a command. Gives it back when the worker has ended.
-    pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
-        self.commands.send(command).map_err(|error| error.0)?;
+    pub(crate) fn send(&self, command: Command) -> Result<(), Box<Command>> {
+        self.commands
+            .send(command)
+            .map_err(|error| Box::new(error.0))?;
         self.bell.call();
         Ok(())
     }
@@ -285,9 +287,8 @@ impl Worker {
         self.pass_on_flushes(now);
         let emptied = sealing.busy == 0 && self.pending.is_none();
         self.pass_on_close(emptied, now);
-        let wait = match self.poll(now) {
-            Some(wait) => wait,
-            None => return Turn::Ended,
+        let Some(wait) = self.poll(now) else {
+            return Turn::Ended;
         };
         let urgent = self.closing.as_ref().is_some_and(|closing| !closing.told)
             || self.flushes.iter().any(|flush| flush.sealed.is_none());
