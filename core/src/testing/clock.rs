@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use parking_lot::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::clock::{Clock, Moment, Timestamp};
 
@@ -47,7 +47,7 @@ impl ManualClock {
 
     /// Lets time pass, on the wall and in moments.
     pub fn advance(&self, duration: Duration) {
-        let mut hands = self.0.lock();
+        let mut hands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let wall = hands.wall.as_unix_nanos().saturating_add(nanos);
         hands.wall = Timestamp::from_unix_nanos(wall);
@@ -56,7 +56,7 @@ impl ManualClock {
 
     /// Sets the wall clock, forwards or back. Moments go on as if nothing had happened.
     pub fn step_wall(&self, to: Timestamp) {
-        self.0.lock().wall = to;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wall = to;
     }
 }
 
@@ -68,10 +68,10 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.0.lock().wall
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wall
     }
 
     fn moment(&self) -> Moment {
-        self.0.lock().moment
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).moment
     }
 }

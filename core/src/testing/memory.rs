@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::batch::Batch;
 use crate::clock::Moment;
@@ -59,13 +59,21 @@ impl InMemoryExporter {
     /// Answers the next batch with `outcome` instead of [`Outcome::Exported`]. Called more than once, for the batches
     /// after that. Only what is exported, or exported in part, is kept.
     pub fn answer_next(&self, outcome: Outcome) {
-        self.0.lock().outcomes.push_back(outcome);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .outcomes
+            .push_back(outcome);
     }
 
     /// The requests kept, each an encoded `ExportTraceServiceRequest`, in the order in which they came.
     #[must_use]
     pub fn requests(&self) -> Vec<Bytes> {
-        self.0.lock().requests.clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .requests
+            .clone()
     }
 
     /// The number of spans kept.
@@ -100,13 +108,20 @@ impl InMemoryExporter {
 
     /// Forgets the requests kept.
     pub fn clear(&self) {
-        self.0.lock().requests.clear();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .requests
+            .clear();
     }
 
     /// Whether the pipeline has shut the exporter down.
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
-        self.0.lock().shut_down
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shut_down
     }
 }
 
@@ -115,7 +130,7 @@ impl Exporter for InMemoryExporter {
         let request = Bytes::from(batch.to_vec());
         drop(batch);
         let outcome = {
-            let mut store = self.0.lock();
+            let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let outcome = store.outcomes.pop_front().unwrap_or(Outcome::Exported);
             if matches!(outcome, Outcome::Exported | Outcome::Partial { .. }) {
                 store.requests.push(request);
@@ -126,13 +141,16 @@ impl Exporter for InMemoryExporter {
     }
 
     fn shutdown(&mut self, _deadline: Moment) {
-        self.0.lock().shut_down = true;
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shut_down = true;
     }
 }
 
 impl fmt::Debug for InMemoryExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = self.0.lock();
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("InMemoryExporter")
             .field("requests", &store.requests.len())
             .field("shut_down", &store.shut_down)
