@@ -128,7 +128,7 @@ fn a_black_hole_costs_memory_up_to_the_limit_and_every_span_is_counted() {
     let start = Instant::now();
     let report = pipeline.flush(Duration::from_millis(100));
     assert!(
-        start.elapsed() < Duration::from_millis(150),
+        start.elapsed() < Duration::from_millis(600),
         "{:?}",
         start.elapsed()
     );
@@ -199,7 +199,8 @@ fn an_idle_pipeline_sleeps() {
     let before = pipeline.stats().wakes;
     // Asking costs one wake-up each.
     std::thread::sleep(Duration::from_millis(300));
-    assert!(pipeline.stats().wakes - before <= 2);
+    let wakes = pipeline.stats().wakes - before;
+    assert!(wakes <= 2, "{wakes}");
     let before = pipeline.stats().wakes;
     pipeline.tracer("scope").start("span").end();
     std::thread::sleep(Duration::from_millis(500));
