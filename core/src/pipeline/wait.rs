@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::worker::{self, Answer, Settled};
 
 /// How much longer than its deadline a worker is waited for, before it is given up.
-const GRACE: Duration = Duration::from_millis(40);
+const GRACE: Duration = Duration::from_millis(30);
 
 /// Asks, and waits for the answer on this thread. `None` when none will come or none came in time.
 ///
