@@ -15,7 +15,7 @@ const PADDED: usize = SCOPE_PREFIX - 1;
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Shard {
-    /// Whoever swaps it from false to true holds the shard until it stores false.
+    /// Whoever turns it from false to true holds the shard until it stores false.
     locked: AtomicBool,
     /// Spans appended here. Written by the holder only.
     pub(super) admitted: AtomicUsize,
@@ -76,8 +76,11 @@ impl Shard {
     /// Holds the shard, unless another thread does.
     #[inline]
     pub(super) fn try_lock(&self) -> Option<Guard<'_>> {
-        // Acquires what the last holder released.
-        (!self.locked.swap(true, Ordering::Acquire)).then(|| Guard { shard: self })
+        // Acquires what the last holder released. A thread that finds it held writes nothing.
+        let locked =
+            self.locked
+                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        locked.is_ok().then(|| Guard { shard: self })
     }
 }
 

@@ -352,7 +352,8 @@ fn a_key_may_be_set_for_ever() {
 #[test]
 fn ok_is_final_and_errors_replace_errors() {
     let world = world(SpanLimits::DEFAULT);
-    let table: [(&[Status<'_>], Option<(i32, &str)>); 7] = [
+    type Row<'t> = (&'t [Status<'t>], Option<(i32, &'t str)>);
+    let table: [Row<'_>; 7] = [
         (&[], None),
         (&[Status::Ok], Some((1, ""))),
         (&[Status::Error("a")], Some((2, "a"))),
