@@ -51,6 +51,33 @@ pub fn context() -> SpanContext {
         .unwrap_or(SpanContext::INVALID)
 }
 
+/// What a thread says about a span that starts on it.
+pub(crate) enum Around {
+    /// It is silenced.
+    Silence,
+    /// No span is around.
+    Nothing,
+    Inside(SpanContext),
+}
+
+/// The context of the span this thread is in, and whether the thread is silenced: one look at the thread.
+#[inline(always)]
+pub(crate) fn around() -> Around {
+    CURRENT
+        .try_with(|current| {
+            if current.suppressed.get() > 0 {
+                return Around::Silence;
+            }
+            match current.context.try_borrow() {
+                Ok(context) if context.is_valid() || context.is_remote() => {
+                    Around::Inside(context.clone())
+                }
+                _ => Around::Nothing,
+            }
+        })
+        .unwrap_or(Around::Nothing)
+}
+
 fn replace(context: SpanContext) -> SpanContext {
     CURRENT
         .try_with(|current| match current.context.try_borrow_mut() {

@@ -177,29 +177,50 @@ mod per_thread {
     }
 
     #[inline]
-    fn state() -> u128 {
+    fn advance<R>(run: impl FnOnce(u128) -> (u128, R)) -> R {
+        let now = fork::generation();
         let (state, generation) = STATE.get();
-        if state != 0 && generation == fork::generation() {
+        let state = if state != 0 && generation == now {
             state
         } else {
             seed()
+        };
+        let (state, result) = run(state);
+        STATE.set((state, now));
+        result
+    }
+
+    impl ThreadIds {
+        /// The ids of a new trace and of its first span.
+        #[inline]
+        pub(crate) fn root(self) -> (TraceId, SpanId) {
+            advance(|state| {
+                let first = next(state);
+                let second = next(first);
+                let third = next(second);
+                let trace = trace_id(|half| upper(if half { second } else { first }));
+                (third, (trace, span_id(|| upper(third))))
+            })
         }
     }
 
     impl IdGenerator for ThreadIds {
         #[inline]
         fn trace_id(&self) -> TraceId {
-            let first = next(state());
-            let second = next(first);
-            STATE.set((second, fork::generation()));
-            trace_id(|half| upper(if half { second } else { first }))
+            advance(|state| {
+                let first = next(state);
+                let second = next(first);
+                let trace = trace_id(|half| upper(if half { second } else { first }));
+                (second, trace)
+            })
         }
 
         #[inline]
         fn span_id(&self) -> SpanId {
-            let state = next(state());
-            STATE.set((state, fork::generation()));
-            span_id(|| upper(state))
+            advance(|state| {
+                let state = next(state);
+                (state, span_id(|| upper(state)))
+            })
         }
 
         fn is_random(&self) -> bool {

@@ -5,9 +5,10 @@ use core::fmt;
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::id::{SpanId, TraceId};
 use crate::random::IdGenerator;
-use crate::ring::{Appended, Pages, Refused, Ring, ScopeRef};
+pub(crate) use crate::ring::{Appended, Refused};
+use crate::ring::{Pages, Ring, ScopeRef};
 use crate::stats::Dropped;
-use crate::thread;
+use crate::thread::{self, Seat};
 
 mod counters;
 mod limits;
@@ -261,14 +262,15 @@ impl Recorder {
         }
     }
 
+    /// The ids of a new trace and of its first span.
     #[inline]
-    pub(crate) fn new_trace_id(&self) -> TraceId {
+    pub(crate) fn new_root(&self) -> (TraceId, SpanId) {
         match &self.ids {
             #[cfg(feature = "std")]
-            IdsRef::Threads => crate::random::ThreadIds.trace_id(),
-            IdsRef::Static(ids) => ids.trace_id(),
+            IdsRef::Threads => crate::random::ThreadIds.root(),
+            IdsRef::Static(ids) => (ids.trace_id(), ids.span_id()),
             #[cfg(feature = "alloc")]
-            IdsRef::Shared(ids) => ids.trace_id(),
+            IdsRef::Shared(ids) => (ids.trace_id(), ids.span_id()),
         }
     }
 
@@ -334,29 +336,31 @@ impl Recorder {
         thread::with(|seat| self.counters.add(Count::Forked, seat));
     }
 
-    /// Appends the record of a span that has ended, or counts it as dropped.
+    /// Appends the record of a span that has ended. What comes of it is to be [settled](Self::settle).
     #[inline]
     pub(crate) fn append(
         &self,
+        seat: Option<&Seat>,
         scope: ScopeRef<'_>,
         now: Moment,
         len: usize,
         write: impl FnOnce(&mut [u8]),
-    ) {
+    ) -> Result<Appended, Refused> {
         // Threads go to shards 5 apart and scopes to neighbours, so that neither meets itself.
-        let thread = thread::with(|seat| seat.map_or(0, |seat| seat.number() + 1));
+        let thread = seat.map_or(0, |seat| seat.number() + 1);
         let home = thread.wrapping_mul(5).wrapping_add(scope.number);
-        match self.ring.append(home, scope, now, len, write) {
-            Ok(Appended {
-                opened: false,
-                sealed: false,
-            }) => {}
+        self.ring.append(home, scope, now, len, write)
+    }
+
+    /// Wakes whoever empties the ring, or counts a span that was not taken.
+    #[cold]
+    pub(crate) fn settle(&self, appended: Result<Appended, Refused>) {
+        match appended {
             Ok(appended) => self.wake(appended),
             Err(refused) => self.count_refused(refused),
         }
     }
 
-    #[cold]
     fn wake(&self, appended: Appended) {
         let wake: &dyn Wake = match &self.wake {
             WakeRef::None => return,
@@ -371,7 +375,6 @@ impl Recorder {
         }
     }
 
-    #[cold]
     fn count_refused(&self, refused: Refused) {
         let count = match refused {
             Refused::Full => Count::RingFull,

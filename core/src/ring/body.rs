@@ -48,6 +48,12 @@ impl Body {
         self.len as usize
     }
 
+    /// Whether the current page, if there is one, has room for `len` bytes.
+    #[inline(always)]
+    pub(crate) fn fits(&self, len: usize) -> bool {
+        len <= PAYLOAD - self.filled as usize && self.current != NONE
+    }
+
     /// Makes sure that `more` bytes can be written. `false` when there are no pages for them.
     #[inline]
     pub(crate) fn reserve(&mut self, pages: &Pages, more: usize) -> bool {
@@ -98,7 +104,7 @@ impl Body {
     }
 
     /// Writes `len` reserved bytes in one piece, where the current page has room for them; or says that it has not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_piece(
         &mut self,
         pages: &Pages,
@@ -115,6 +121,24 @@ impl Body {
         self.filled += len as u32;
         self.len += len as u32;
         true
+    }
+
+    /// Takes `len` bytes of the current page, where it has room for them. The caller fills them.
+    #[inline(always)]
+    pub(crate) fn take_piece<'p>(
+        &'p mut self,
+        pages: &'p Pages,
+        len: usize,
+    ) -> Option<&'p mut [u8]> {
+        if !self.fits(len) || self.slab != pages.address() {
+            return None;
+        }
+        let at = self.filled as usize;
+        self.filled += len as u32;
+        self.len += len as u32;
+        // SAFETY: the current page is this body's, which is borrowed mutably, and of this slab; `fits` says that the
+        // piece ends before the link at the end of the page.
+        Some(unsafe { pages.piece_mut(self.current, at, len) })
     }
 
     /// Takes reserved bytes across pages.
@@ -246,6 +270,7 @@ impl Body {
         }
     }
 
+    #[inline(never)]
     fn release_pages(&mut self, pages: &Pages, seat: Option<&Seat>) {
         let mut number = self.first;
         while let Some(page) = self.page(pages, number) {

@@ -138,9 +138,27 @@ impl Ring {
     ) -> Result<Appended, Refused> {
         let view = self.view();
         let mut appended = Appended::default();
-        let mut guard = view.enter(home, scope, now, len, &mut appended)?;
+        let mut guard = match view.enter(home, scope.number, len) {
+            Some(guard) => guard,
+            None => self.enter_elsewhere(home, scope, now, len, &mut appended)?,
+        };
         guard.write(view.arena, len, write);
         Ok(appended)
+    }
+
+    /// Finds a shard with room, and holds it. Takes no view, so that its caller need not make one whole.
+    #[cold]
+    #[inline(never)]
+    fn enter_elsewhere(
+        &self,
+        home: usize,
+        scope: ScopeRef<'_>,
+        now: Moment,
+        len: usize,
+        appended: &mut Appended,
+    ) -> Result<Guard<'_>, Refused> {
+        let view = self.view();
+        view.enter_elsewhere(view.home(home), scope, now, len, appended)
     }
 
     /// Takes the block that was sealed first, in the order of sealing.
@@ -303,32 +321,26 @@ impl<'r> View<'r> {
         self.shards.get(..active).unwrap_or(self.shards)
     }
 
-    /// Finds a shard with room for `len` bytes of `scope`, and holds it.
-    #[inline]
-    fn enter(
-        &self,
-        home: usize,
-        scope: ScopeRef<'_>,
-        now: Moment,
-        len: usize,
-        appended: &mut Appended,
-    ) -> Result<Guard<'r>, Refused> {
-        let shards = self.active_shards();
-        let at = if home < shards.len() {
+    /// The active shard that `home` stands for.
+    #[inline(always)]
+    fn home(&self, home: usize) -> usize {
+        let shards = self.active_shards().len();
+        if home < shards {
             home
         } else {
-            home % shards.len().max(1)
-        };
-        if let Some(mut guard) = shards.get(at).and_then(Shard::try_lock)
-            && guard.fits(scope.number, len, self.block_bytes, self.spans)
-        {
-            return Ok(guard);
+            home % shards.max(1)
         }
-        self.enter_elsewhere(at, scope, now, len, appended)
     }
 
-    #[cold]
-    #[inline(never)]
+    /// Holds the home shard, if its open record is of this scope and has room for `len` bytes.
+    #[inline(always)]
+    fn enter(&self, home: usize, scope: usize, len: usize) -> Option<Guard<'r>> {
+        let mut guard = self.shards.get(self.home(home))?.try_lock()?;
+        guard
+            .fits(scope, len, self.block_bytes, self.spans)
+            .then_some(guard)
+    }
+
     fn enter_elsewhere(
         &self,
         home: usize,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Decision, Sampler, Sampling, SamplingInput};
+use super::{Case, Decision, Foresight, Sampler, Sampling, SamplingInput};
 use crate::attribute::KeyValue;
 
 /// Keeps every span. OpenTelemetry trace SDK specification, "AlwaysOn".
@@ -51,6 +51,10 @@ impl Sampler for AlwaysOn {
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AlwaysOnSampler")
     }
+
+    fn foresee(&self, _: Case) -> Foresight {
+        Foresight::Keep
+    }
 }
 
 impl Sampler for AlwaysOff {
@@ -61,6 +65,10 @@ impl Sampler for AlwaysOff {
 
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AlwaysOffSampler")
+    }
+
+    fn foresee(&self, _: Case) -> Foresight {
+        Foresight::Drop
     }
 }
 

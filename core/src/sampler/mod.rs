@@ -14,6 +14,7 @@ use crate::wire::SpanKind;
 mod composite;
 mod condition;
 mod fixed;
+mod foresight;
 pub(crate) mod glob;
 mod meter;
 pub(crate) mod ot;
@@ -31,6 +32,7 @@ pub use composite::{
 pub use condition::OwnedCondition;
 pub use condition::{AttributePatterns, AttributeValues, Condition, ParentKind, Predicate};
 pub use fixed::{AlwaysOff, AlwaysOn, AlwaysRecord};
+pub(crate) use foresight::{Case, Foresight};
 pub use parent_based::ParentBased;
 pub use per_million::{InvalidRate, PerMillion};
 pub use probability::{InvalidRatio, Probability};
@@ -83,6 +85,14 @@ pub trait Sampler: Send + Sync {
     /// for a span that is dropped. Default: `false`. A sampler that wraps others answers for them.
     fn needs_moment(&self) -> bool {
         false
+    }
+
+    /// What is known of all answers about spans of this case. A tracer asks once and spares itself the question
+    /// later. For the samplers of this crate: others can't name the case, and are always asked.
+    #[doc(hidden)]
+    fn foresee(&self, case: Case) -> Foresight {
+        let _ = case;
+        Foresight::Ask
     }
 }
 
@@ -259,6 +269,10 @@ macro_rules! forward {
 
             fn needs_moment(&self) -> bool {
                 (**self).needs_moment()
+            }
+
+            fn foresee(&self, case: Case) -> Foresight {
+                (**self).foresee(case)
             }
         })+
     };

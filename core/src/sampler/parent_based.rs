@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{AlwaysOff, AlwaysOn, Sampler, Sampling, SamplingInput};
+use super::{AlwaysOff, AlwaysOn, Case, Foresight, Sampler, Sampling, SamplingInput};
 use crate::attribute::KeyValue;
 
 /// Decides about roots by one sampler, and follows the parent otherwise: kept parents have kept children.
@@ -140,6 +140,16 @@ where
             || self.remote_not_sampled.needs_moment()
             || self.local_sampled.needs_moment()
             || self.local_not_sampled.needs_moment()
+    }
+
+    fn foresee(&self, case: Case) -> Foresight {
+        match case {
+            Case::Root => self.root.foresee(case),
+            Case::RemoteSampled => self.remote_sampled.foresee(case),
+            Case::RemoteNotSampled => self.remote_not_sampled.foresee(case),
+            Case::LocalSampled => self.local_sampled.foresee(case),
+            Case::LocalNotSampled => self.local_not_sampled.foresee(case),
+        }
     }
 }
 

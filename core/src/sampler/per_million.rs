@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Sampler, Sampling, SamplingInput};
+use super::{Case, Foresight, Sampler, Sampling, SamplingInput};
 use crate::attribute::KeyValue;
 use crate::id::TraceId;
 
@@ -134,6 +134,14 @@ impl Sampler for PerMillion {
         f.write_str("TraceIDRatioBased{")?;
         write_fraction(self.rate, f)?;
         f.write_str("}")
+    }
+
+    fn foresee(&self, _: Case) -> Foresight {
+        match self.rate {
+            0 => Foresight::Drop,
+            MILLION => Foresight::Keep,
+            _ => Foresight::AskCalmly,
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 //! The body is a sequence of fields of the `Span` message. A field that is replaced is not moved: its tag becomes
 //! [`GONE`], which is no tag, and the end of the span leaves it out.
 
+use super::chosen::Chosen;
 use super::gaps::{GONE, Skip};
 use super::keys::{Index, Keys};
 use super::room::AnyPut;
+use super::short;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
 use crate::recorder::SpanLimits;
 use crate::ring::{Body, Pages};
-use crate::thread;
+use crate::thread::Seat;
 use crate::wire::encode::{self, Coder, Inconsistent, Memo, Put, Texts, Writer};
 use crate::wire::field::{self, WireType};
 use crate::wire::{StatusCode, varint};
@@ -35,69 +37,6 @@ pub(crate) struct Content {
     /// Where the name and the status stand in the body, plus one; 0 when they are not there.
     name_at: u32,
     status_at: u32,
-}
-
-/// Attributes from two lists, of which the first wins, up to a number.
-#[derive(Clone, Copy)]
-struct Chosen<'s, 'a> {
-    first: &'s [KeyValue<'a>],
-    then: &'s [KeyValue<'a>],
-    most: usize,
-}
-
-impl<'s, 'a> Chosen<'s, 'a> {
-    #[inline]
-    fn iter(self) -> impl Iterator<Item = &'s KeyValue<'a>> {
-        let Self { first, then, most } = self;
-        let shadowed =
-            move |attribute: &&KeyValue<'a>| first.iter().any(|other| other.key == attribute.key);
-        encode::unique(then)
-            .filter(move |attribute| !shadowed(attribute))
-            .chain(encode::unique(first))
-            .take(most)
-    }
-
-    fn is_displayed(self) -> bool {
-        self.iter()
-            .any(|attribute| encode::is_displayed(&attribute.value))
-    }
-
-    /// How many are left out, and the bytes of those that are kept.
-    #[inline]
-    fn measure<T: Texts<'a>>(self, number: u32, coder: Coder<'_, T>) -> (u32, usize) {
-        if self.first.is_empty() && self.then.is_empty() {
-            return (0, 0);
-        }
-        let bytes = self
-            .iter()
-            .map(|attribute| encode::len_field_len(number, coder.key_value_len(attribute)))
-            .sum();
-        let all = Self {
-            most: usize::MAX,
-            ..self
-        }
-        .iter()
-        .count();
-        let keyless = [self.first, self.then]
-            .into_iter()
-            .flatten()
-            .filter(|attribute| attribute.key.is_empty());
-        let dropped = all.saturating_sub(self.most) + keyless.count();
-        (u32::try_from(dropped).unwrap_or(u32::MAX), bytes)
-    }
-
-    #[inline]
-    fn write<T: Texts<'a>>(
-        self,
-        out: &mut impl Put,
-        number: u32,
-        coder: Coder<'_, T>,
-    ) -> Result<(), Inconsistent> {
-        self.iter().try_for_each(|attribute| {
-            encode::write_len_prefix(out, number, coder.key_value_len(attribute));
-            coder.write_key_value(out, attribute)
-        })
-    }
 }
 
 impl Content {
@@ -127,31 +66,34 @@ impl Content {
         }
     }
 
-    /// Sets a new key, of `len` bytes with its value, which `write` writes. `false` when it is another case, or there
-    /// is no room: nothing was done then.
+    /// Room for a new key, of `len` bytes with its value, which the caller has to fill. `None` when it is another
+    /// case, or there is no room: nothing was done then.
     #[inline(always)]
-    pub(super) fn set_short(
-        &mut self,
-        pages: &Pages,
+    pub(super) fn short_room<'c>(
+        &'c mut self,
+        pages: &'c Pages,
         limits: &SpanLimits,
         key: &str,
         len: usize,
-        write: impl FnOnce(&mut [u8]),
-    ) -> bool {
+    ) -> Option<&'c mut [u8]> {
         let fingerprint = Keys::fingerprint(key.as_bytes());
         let at = self.body.len();
         if key.is_empty()
             || self.keys.may_have(pages, fingerprint)
             || self.keys.len() >= limits.attributes
             || at + len > limits.bytes
-            || !self.keys.reserve(pages)
-            || !self.body.reserve(pages, len)
-            || !self.body.write_piece(pages, len, write)
+            || !(self.keys.fits() && self.body.fits(len) || self.reserve_short(pages, len))
         {
-            return false;
+            return None;
         }
+        let room = self.body.take_piece(pages, len)?;
         self.keys.push(pages, fingerprint, at as u16);
-        true
+        Some(room)
+    }
+
+    #[inline(never)]
+    fn reserve_short(&mut self, pages: &Pages, len: usize) -> bool {
+        self.keys.reserve(pages) && self.body.reserve(pages, len)
     }
 
     #[inline]
@@ -295,17 +237,18 @@ impl Content {
             field::tag(event::NAME, WireType::Len) as u8,
             name.len() as u8,
         ];
-        let written = self.body.reserve(pages, len)
-            && self.body.write_piece(pages, len, |out| {
-                if let Some((head, rest)) = out.split_first_chunk_mut::<PREFIX>()
-                    && rest.len() == name.len()
-                {
-                    *head = prefix;
-                    rest.copy_from_slice(name.as_bytes());
-                }
-            });
-        self.events += u32::from(written);
-        written
+        if !self.body.fits(len) && !self.body.reserve(pages, len) {
+            return false;
+        }
+        let Some(room) = self.body.take_piece(pages, len) else {
+            return false;
+        };
+        if let Some((head, rest)) = room.split_first_chunk_mut::<PREFIX>() {
+            *head = prefix;
+            short::copy(rest, name.as_bytes());
+        }
+        self.events += 1;
+        true
     }
 
     #[inline(never)]
@@ -598,42 +541,62 @@ impl Content {
     /// The bytes of all fields, counts included.
     #[inline]
     pub(super) fn len(&self) -> usize {
+        let len = self.body.len() - self.gone;
+        if self.dropped() == 0 {
+            len
+        } else {
+            len + self.counts_len()
+        }
+    }
+
+    #[cold]
+    fn counts_len(&self) -> usize {
         use field::span;
-        self.body.len() - self.gone
-            + count_len(span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes)
+        count_len(span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes)
             + count_len(span::DROPPED_EVENTS_COUNT, self.dropped_events)
             + count_len(span::DROPPED_LINKS_COUNT, self.dropped_links)
     }
 
     /// Writes all fields: as many bytes as [`len`](Self::len) says.
     #[inline]
-    pub(super) fn write(&self, pages: &Pages, out: &mut Writer<'_>) {
-        use field::span;
-        if self.gone == 0 {
-            self.body.for_each_piece(pages, |piece| out.put(piece));
-        } else {
-            self.write_what_stays(pages, out);
+    pub(super) fn write(&self, pages: &Pages, out: &mut [u8]) {
+        if self.gone > 0 || self.dropped() > 0 {
+            self.write_what_stays(pages, Writer::new(out));
+            return;
         }
+        let mut rest = out;
+        self.body.for_each_piece(pages, |piece| {
+            if let Some((room, later)) =
+                core::mem::take(&mut rest).split_at_mut_checked(piece.len())
+            {
+                room.copy_from_slice(piece);
+                rest = later;
+            }
+        });
+    }
+
+    #[cold]
+    fn write_what_stays(&self, pages: &Pages, mut out: Writer<'_>) {
+        use field::span;
+        let mut skip = Skip::default();
+        self.body
+            .for_each_piece(pages, |piece| skip.copy(piece, &mut out));
+        let out = &mut out;
         write_count(out, span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes);
         write_count(out, span::DROPPED_EVENTS_COUNT, self.dropped_events);
         write_count(out, span::DROPPED_LINKS_COUNT, self.dropped_links);
     }
 
-    #[cold]
-    fn write_what_stays(&self, pages: &Pages, out: &mut Writer<'_>) {
-        let mut skip = Skip::default();
-        self.body
-            .for_each_piece(pages, |piece| skip.copy(piece, out));
+    /// Zero when nothing was dropped.
+    #[inline]
+    fn dropped(&self) -> u32 {
+        self.dropped_attributes | self.dropped_events | self.dropped_links
     }
 
     #[inline]
-    pub(crate) fn release(&mut self, pages: &Pages) {
-        if self.body.len() > 0 || self.keys.len() > 0 {
-            thread::with(|seat| {
-                self.body.release(pages, seat);
-                self.keys.release(pages, seat);
-            });
-        }
+    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
+        self.body.release(pages, seat);
+        self.keys.release(pages, seat);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::thread::Seat;
 use crate::wire::encode::Put;
 
 /// Keys that are noted in the span itself; the others are noted in pages.
-const INLINE: usize = 8;
+const INLINE: usize = 16;
 
 /// One note: the upper half is a fingerprint of the key, the lower half where its attribute stands in the body.
 #[derive(Clone, Copy)]
@@ -70,15 +70,19 @@ impl Keys {
     }
 
     /// Whether a key with this fingerprint may have been noted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn may_have(&self, pages: &Pages, fingerprint: u16) -> bool {
-        // All places in the span are compared at once; those that are empty count as well, and seldom say yes.
-        let same = |same, note: &u32| same | (Note(*note).fingerprint() == fingerprint);
-        self.inline.iter().fold(false, same)
-            || (self.count > INLINE
-                && self
-                    .find_in_pages(pages, fingerprint, &mut |_| true)
-                    .is_some())
+        // Eight places in the span are compared at once; those that are empty count as well, and seldom say yes.
+        let (eights, _) = self.inline.as_chunks::<8>();
+        eights.first().is_some_and(|notes| any(notes, fingerprint))
+            || (self.count > 8 && eights.get(1).is_some_and(|notes| any(notes, fingerprint)))
+            || (self.count > INLINE && self.may_have_in_pages(pages, fingerprint))
+    }
+
+    #[inline(never)]
+    fn may_have_in_pages(&self, pages: &Pages, fingerprint: u16) -> bool {
+        self.find_in_pages(pages, fingerprint, &mut |_| true)
+            .is_some()
     }
 
     /// The first note with this fingerprint for which `is_it` says yes to the place of its attribute.
@@ -111,6 +115,9 @@ impl Keys {
         fingerprint: u16,
         is_it: &mut dyn FnMut(usize) -> bool,
     ) -> Option<Index> {
+        if self.count <= INLINE {
+            return None;
+        }
         let mut index = INLINE;
         let mut found = None;
         self.more.for_each_piece(pages, |piece| {
@@ -134,6 +141,12 @@ impl Keys {
         found
     }
 
+    /// Whether one more key can be noted in the span itself.
+    #[inline(always)]
+    pub(super) fn fits(&self) -> bool {
+        self.count < INLINE
+    }
+
     /// Makes sure that one more key can be noted. `false` when there are no pages for it.
     #[inline]
     pub(super) fn reserve(&mut self, pages: &Pages) -> bool {
@@ -141,14 +154,19 @@ impl Keys {
     }
 
     /// Notes a key, for which room is reserved.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, pages: &Pages, fingerprint: u16, at: u16) {
         let note = Note::new(fingerprint, at);
         match self.inline.get_mut(self.count) {
             Some(slot) => *slot = note.0,
-            None => self.more.writer(pages).put(&note.0.to_ne_bytes()),
+            None => self.push_to_pages(pages, note),
         }
         self.count += 1;
+    }
+
+    #[inline(never)]
+    fn push_to_pages(&mut self, pages: &Pages, note: Note) {
+        self.more.writer(pages).put(&note.0.to_ne_bytes());
     }
 
     /// Where the attribute of a note stands.
@@ -190,6 +208,14 @@ impl Keys {
     pub(super) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
         self.more.release(pages, seat);
     }
+}
+
+/// Whether one of eight notes has this fingerprint.
+#[inline(always)]
+fn any(notes: &[u32; 8], fingerprint: u16) -> bool {
+    notes.iter().fold(false, |any, note| {
+        any | (Note(*note).fingerprint() == fingerprint)
+    })
 }
 
 #[cfg(test)]

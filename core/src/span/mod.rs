@@ -10,10 +10,12 @@ use crate::attribute::{KeyValue, Value};
 use crate::clock::{Stopwatch, Timestamp};
 use crate::context::{Link, SpanContext};
 use crate::id::SpanId;
-use crate::recorder::{Origin, Recorder};
+use crate::recorder::{Appended, Origin, Recorder, Refused};
+use crate::thread;
 use crate::wire::field::{self, WireType};
 use crate::wire::{SpanKind, StatusCode};
 
+mod chosen;
 mod content;
 mod gaps;
 mod keys;
@@ -330,9 +332,21 @@ impl<'a> Span<'a> {
     #[inline]
     fn finish(&mut self, end: Option<Timestamp>) {
         // Ended where it stands: taking it out first would copy it.
-        if let Some(live) = &mut self.live {
-            live.end(&self.context, end);
+        let Some(live) = &mut self.live else { return };
+        let appended = live.end(&self.context, end);
+        if appended == Ok(Appended::default()) {
             self.live = None;
+        } else {
+            self.settle(appended);
+        }
+    }
+
+    /// Has the span counted, or the consumer woken, after it has ended: the consumer is the caller's code, and may
+    /// panic.
+    #[cold]
+    fn settle(&mut self, appended: Result<Appended, Refused>) {
+        if let Some(live) = self.live.take() {
+            live.recorder().settle(appended);
         }
     }
 
@@ -458,17 +472,17 @@ impl<'a> Live<'a> {
         } = self;
         let recorder = origin.get().recorder();
         let (pages, limits) = (recorder.pages(), recorder.limits());
-        key.len() + text.len() <= short::MOST
-            && limits.value.keeps(text.len())
-            && content.set_short(
-                pages,
-                limits,
-                key,
-                short::AROUND + 1 + key.len() + text.len(),
-                |out| {
-                    short::write_text(key.as_bytes(), text.as_bytes(), out);
-                },
-            )
+        if key.len() + text.len() > short::MOST || !limits.value.keeps(text.len()) {
+            return false;
+        }
+        let len = short::AROUND + 1 + key.len() + text.len();
+        match content.short_room(pages, limits, key, len) {
+            Some(room) => {
+                short::write_text(key.as_bytes(), text.as_bytes(), room);
+                true
+            }
+            None => false,
+        }
     }
 
     #[inline(never)]
@@ -508,16 +522,17 @@ impl<'a> Live<'a> {
         } = self;
         let recorder = origin.get().recorder();
         let (pages, limits) = (recorder.pages(), recorder.limits());
-        key.len() <= short::MOST - 10
-            && content.set_short(
-                pages,
-                limits,
-                key,
-                short::AROUND + key.len() + number.len(),
-                |out| {
-                    number.write(key.as_bytes(), field, wire_type, out);
-                },
-            )
+        if key.len() > short::MOST - 10 {
+            return false;
+        }
+        let len = short::AROUND + key.len() + number.len();
+        match content.short_room(pages, limits, key, len) {
+            Some(room) => {
+                number.write(key.as_bytes(), field, wire_type, room);
+                true
+            }
+            None => false,
+        }
     }
 
     #[inline(never)]
@@ -593,27 +608,31 @@ impl<'a> Live<'a> {
     }
 
     #[inline]
-    fn end(&mut self, context: &SpanContext, end: Option<Timestamp>) {
+    fn end(&mut self, context: &SpanContext, end: Option<Timestamp>) -> Result<Appended, Refused> {
         let origin = self.origin.get();
         let recorder = origin.recorder();
-        if recorder.is_of_this_process() {
-            let moment = recorder.read(&self.watch);
-            let header = Header {
-                context,
-                parent: self.parent,
-                parent_is_remote: self.parent_is_remote,
-                name: self.name,
-                kind: self.kind,
-                status: self.status,
-                started: self.started,
-                ended: end.unwrap_or_else(|| self.watch.timestamp(moment)),
-            };
-            header.append(recorder, origin.scope(), moment, &self.content);
-            self.content.release(recorder.pages());
-        } else {
+        if !recorder.is_of_this_process() {
             // The pages are the parent process's: they are not touched.
             recorder.count_forked();
+            return Ok(Appended::default());
         }
+        let moment = recorder.read(&self.watch);
+        let header = Header {
+            context,
+            parent: self.parent,
+            parent_is_remote: self.parent_is_remote,
+            name: self.name,
+            kind: self.kind,
+            status: self.status,
+            started: self.started,
+            ended: end.unwrap_or_else(|| self.watch.timestamp(moment)),
+        };
+        let content = &mut self.content;
+        thread::with(|seat| {
+            let appended = header.append(recorder, seat, origin.scope(), moment, content);
+            content.release(recorder.pages(), seat);
+            appended
+        })
     }
 
     #[cfg(feature = "alloc")]

@@ -1,11 +1,13 @@
 //! The record of a span that has ended: a header of known length, then its content.
 
-use super::content::{Content, cut, flags, text_len, write_text};
+use super::content::{Content, cut, flags, text_len};
+use super::short;
 use crate::clock::{Moment, Timestamp};
 use crate::context::SpanContext;
 use crate::id::SpanId;
-use crate::recorder::Recorder;
+use crate::recorder::{Appended, Recorder, Refused};
 use crate::ring::ScopeRef;
+use crate::thread::Seat;
 use crate::wire::encode::{self, Put, Writer};
 use crate::wire::field::{self, WireType, tag};
 use crate::wire::{SpanKind, StatusCode, varint};
@@ -43,10 +45,11 @@ impl Header<'_> {
     pub(super) fn append(
         &self,
         recorder: &Recorder,
+        seat: Option<&Seat>,
         scope: ScopeRef<'_>,
         moment: Moment,
         content: &Content,
-    ) {
+    ) -> Result<Appended, Refused> {
         let name = cut(self.name.unwrap_or_default(), recorder.limits().text);
         // An error without a message, or Ok, is not among the content.
         let status = self.status != StatusCode::Unset && !content.has_status();
@@ -66,23 +69,36 @@ impl Header<'_> {
             }
         }
         let len = 1 + varint::len(payload as u64) + payload;
-        recorder.append(scope, moment, len, |out| {
-            let mut out = Writer::new(out);
-            encode::write_len_prefix(&mut out, field::scope_spans::SPANS, payload);
-            out.put_array(|fixed| self.write_fixed(fixed));
-            if parent {
-                out.put_array(|field| self.write_parent(field));
-            }
-            write_text(&mut out, field::span::NAME, name);
-            if !state.is_empty() {
-                encode::write_len_field(&mut out, field::span::TRACE_STATE, state);
-            }
-            if status {
-                let code = tag(field::status::CODE, WireType::Varint) as u8;
-                out.put(&[len_tag(field::span::STATUS), 2, code, self.status as u8]);
-            }
-            content.write(recorder.pages(), &mut out);
-        });
+        recorder.append(seat, scope, moment, len, |out| {
+            // What is left of a slice is passed on, and not an offset into it: each part is checked once.
+            let out = write_frame(out, payload);
+            let out = fill(out, |fixed| self.write_fixed(fixed));
+            let out = if parent {
+                fill(out, |field| self.write_parent(field))
+            } else {
+                out
+            };
+            let out = write_name(out, name.as_bytes());
+            let out = if status || !state.is_empty() {
+                self.write_rare(out, state, status)
+            } else {
+                out
+            };
+            content.write(recorder.pages(), out);
+        })
+    }
+
+    #[cold]
+    fn write_rare<'o>(&self, out: &'o mut [u8], state: &[u8], status: bool) -> &'o mut [u8] {
+        let mut writer = Writer::new(out);
+        if !state.is_empty() {
+            encode::write_len_field(&mut writer, field::span::TRACE_STATE, state);
+        }
+        if status {
+            let code = tag(field::status::CODE, WireType::Varint) as u8;
+            writer.put(&[len_tag(field::span::STATUS), 2, code, self.status as u8]);
+        }
+        writer.rest()
     }
 
     #[inline(always)]
@@ -109,6 +125,55 @@ impl Header<'_> {
         at.put(&[len_tag(field::span::PARENT_SPAN_ID), 8]);
         at.put(self.parent.as_bytes());
     }
+}
+
+/// Fills the next `N` bytes; returns the rest.
+#[inline(always)]
+fn fill<const N: usize>(out: &mut [u8], write: impl FnOnce(&mut [u8; N])) -> &mut [u8] {
+    match out.split_first_chunk_mut() {
+        Some((room, rest)) => {
+            write(room);
+            rest
+        }
+        None => &mut [],
+    }
+}
+
+/// Writes the tag and the length of a span; returns the rest.
+#[inline(always)]
+fn write_frame(out: &mut [u8], payload: usize) -> &mut [u8] {
+    const TAG: u8 = tag(field::scope_spans::SPANS, WireType::Len) as u8;
+    match payload {
+        0..0x80 => fill(out, |room| *room = [TAG, payload as u8]),
+        0x80..0x4000 => fill(out, |room| {
+            *room = [TAG, payload as u8 | 0x80, (payload >> 7) as u8];
+        }),
+        _ => {
+            let mut writer = Writer::new(out);
+            encode::write_len_prefix(&mut writer, field::scope_spans::SPANS, payload);
+            writer.rest()
+        }
+    }
+}
+
+/// Writes the name, if it is not empty; returns the rest.
+#[inline(always)]
+fn write_name<'o>(out: &'o mut [u8], name: &[u8]) -> &'o mut [u8] {
+    if name.len() < 0x80 {
+        if name.is_empty() {
+            return out;
+        }
+        let prefix = [len_tag(field::span::NAME), name.len() as u8];
+        let out = fill(out, |room| *room = prefix);
+        let Some((room, rest)) = out.split_at_mut_checked(name.len()) else {
+            return &mut [];
+        };
+        short::copy(room, name);
+        return rest;
+    }
+    let mut writer = Writer::new(out);
+    encode::write_len_field(&mut writer, field::span::NAME, name);
+    writer.rest()
 }
 
 /// Fills an array of known length; the compiler sees every offset.

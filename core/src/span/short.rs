@@ -109,7 +109,7 @@ fn write_key<'o>(key: &[u8], value_len: usize, value_tag: u8, out: &'o mut [u8])
 
 /// Copies bytes to as many: few, so by overlapping words instead of a call.
 #[inline(always)]
-fn copy(to: &mut [u8], from: &[u8]) {
+pub(super) fn copy(to: &mut [u8], from: &[u8]) {
     #[inline(always)]
     fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
         if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {

@@ -5,10 +5,14 @@ use core::fmt;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext, TraceFlags, TraceState};
+#[cfg(feature = "std")]
+use crate::current::Around;
 use crate::id::{SpanId, TraceId};
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
-use crate::sampler::{Decision, Sampler, Sampling, SamplingInput, TraceStateChange};
+use crate::sampler::{
+    Case, Decision, Foresight, Sampler, Sampling, SamplingInput, TraceStateChange,
+};
 use crate::span::{Content, OriginRef, Span, Start};
 use crate::wire::SpanKind;
 
@@ -41,6 +45,8 @@ use self::reborn::Rebuild;
 pub struct Tracer {
     origin: Place,
     sampler: SamplerRef,
+    /// What the sampler will say, for each case.
+    foresight: [Foresight; Case::ALL.len()],
 }
 
 enum Place {
@@ -85,6 +91,7 @@ impl Tracer {
         Self {
             origin: Place::Fixed(Origin::fixed(recorder, number, scope.as_bytes())),
             sampler: SamplerRef::Static(sampler),
+            foresight: [Foresight::Ask; Case::ALL.len()],
         }
     }
 
@@ -140,6 +147,12 @@ impl Tracer {
     }
 
     #[inline]
+    fn foresight(&self, case: Case) -> Foresight {
+        let foresight = self.foresight.get(case as usize).copied();
+        foresight.unwrap_or(Foresight::Ask)
+    }
+
+    #[inline]
     fn sampler(&self) -> &dyn Sampler {
         match &self.sampler {
             SamplerRef::Static(sampler) => *sampler,
@@ -147,6 +160,11 @@ impl Tracer {
             SamplerRef::Shared(sampler) => &**sampler,
         }
     }
+}
+
+#[cfg(feature = "alloc")]
+fn foresee(sampler: &dyn Sampler) -> [Foresight; Case::ALL.len()] {
+    Case::ALL.map(|case| sampler.foresee(case))
 }
 
 #[cfg(feature = "alloc")]
@@ -177,6 +195,7 @@ mod shared {
             let origin = Place::Shared(origin);
             Self {
                 origin,
+                foresight: super::foresee(&*sampler),
                 sampler: SamplerRef::Shared(sampler),
             }
         }
@@ -193,6 +212,7 @@ impl Tracer {
     ) -> Self {
         Self {
             origin: Place::Process(reborn::Origins::new(origin, Some(rebuild))),
+            foresight: foresee(&*sampler),
             sampler: SamplerRef::Shared(sampler),
         }
     }
@@ -281,33 +301,67 @@ impl<'a> SpanBuilder<'a> {
     #[inline(always)]
     fn start_from(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
         #[cfg(feature = "std")]
-        if let Parent::Current = self.parent {
-            let current = crate::current::context();
-            return self.start_under(origin, &current);
-        }
+        let around;
         let parent = match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => {
+                around = crate::current::around();
+                match &around {
+                    Around::Silence => return Span::unrecorded(SpanContext::INVALID),
+                    Around::Nothing => &SpanContext::INVALID,
+                    Around::Inside(context) => context,
+                }
+            }
+            #[cfg(feature = "std")]
+            _ if crate::current::is_suppressed() => {
+                return Span::unrecorded(SpanContext::INVALID);
+            }
             Parent::Context(parent) => parent,
-            Parent::Root | Parent::Current => &SpanContext::INVALID,
+            _ => &SpanContext::INVALID,
         };
-        self.start_under(origin, parent)
-    }
-
-    #[inline(always)]
-    fn start_under(
-        self,
-        origin: impl FnOnce() -> Option<OriginRef<'a>>,
-        parent: &SpanContext,
-    ) -> Span<'a> {
-        let mut said = None;
-        let (context, origin) = match self.decide(origin, parent, &mut said) {
-            Decided::Recorded(context, origin) => (context, origin),
-            Decided::Unrecorded(context) => return Span::unrecorded(context),
+        let Some(origin) = origin() else {
+            return orphan(parent);
         };
         let recorder = origin.get().recorder();
+        if !recorder.is_of_this_process() {
+            return orphan(parent);
+        }
+        let has_parent = parent.is_valid();
+        // Asked before anything is held: a source of ids is the caller's code, and may panic.
+        let (trace_id, span_id, random, case) = if has_parent {
+            let random = parent.flags().is_random();
+            let case = Case::child(parent);
+            (parent.trace_id(), recorder.new_span_id(), random, case)
+        } else {
+            let (trace_id, span_id) = recorder.new_root();
+            let random = recorder.ids_are_random();
+            if recorder.thins(trace_id) {
+                return thinned(recorder, trace_id, span_id, random);
+            }
+            (trace_id, span_id, random, Case::Root)
+        };
+        let mut said = None;
+        let (sampled, state) = match self.tracer.foresight(case) {
+            Foresight::Keep => (true, kept(parent, has_parent)),
+            Foresight::Drop => (false, kept(parent, has_parent)),
+            foresight => {
+                let parent = has_parent.then_some(parent);
+                self.ask(recorder, parent, trace_id, random, foresight, &mut said)
+            }
+        };
+        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
+        let context = SpanContext::new(trace_id, span_id, flags, false, state);
+        if !sampled {
+            recorder.count_not_sampled();
+            if let Some(content) = said {
+                forget(recorder, content);
+            }
+            return Span::unrecorded(context);
+        }
         let start = Start {
             name: self.name,
             kind: self.kind,
-            parent: if parent.is_valid() {
+            parent: if has_parent {
                 parent.span_id()
             } else {
                 SpanId::INVALID
@@ -329,39 +383,21 @@ impl<'a> SpanBuilder<'a> {
         span
     }
 
-    /// Whether the span is recorded, and what others will know of it.
-    #[inline(always)]
-    fn decide(
-        &self,
-        origin: impl FnOnce() -> Option<OriginRef<'a>>,
-        parent: &SpanContext,
+    /// Asks the sampler whether the span is sampled, and for its trace state. What it says of the span goes to `said`.
+    // Takes a copy, so that the builder need not be in memory where nobody is asked.
+    #[inline(never)]
+    fn ask(
+        self,
+        recorder: &Recorder,
+        parent: Option<&SpanContext>,
+        trace_id: TraceId,
+        random: bool,
+        foresight: Foresight,
         said: &mut Option<Content>,
-    ) -> Decided<'a> {
-        #[cfg(feature = "std")]
-        if crate::current::is_suppressed() {
-            return Decided::Unrecorded(SpanContext::INVALID);
-        }
-        let Some(origin) = origin() else {
-            return Decided::Unrecorded(parent.clone());
-        };
-        let recorder = origin.get().recorder();
-        if !recorder.is_of_this_process() {
-            return Decided::Unrecorded(parent.clone());
-        }
-        let has_parent = parent.is_valid();
-        let (trace_id, random) = if has_parent {
-            (parent.trace_id(), parent.flags().is_random())
-        } else {
-            (recorder.new_trace_id(), recorder.ids_are_random())
-        };
-        if !has_parent && recorder.thins(trace_id) {
-            return Decided::Unrecorded(thinned(recorder, trace_id, random));
-        }
-        // Asked before anything is held: a source of ids is the caller's code, and may panic.
-        let span_id = recorder.new_span_id();
+    ) -> (bool, TraceState) {
         let sampler = self.tracer.sampler();
         let input = SamplingInput {
-            parent: has_parent.then_some(parent),
+            parent,
             trace_id,
             random,
             name: self.name,
@@ -374,46 +410,54 @@ impl<'a> SpanBuilder<'a> {
                 Default::default()
             },
         };
-        let sampling = ask(sampler, &input, &mut |attribute| {
+        let mut add = |attribute: KeyValue<'_>| {
             let content = said.get_or_insert(Content::EMPTY);
             content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
-        });
+        };
+        let sampling = if foresight == Foresight::AskCalmly {
+            sampler.sample(&input, &mut add)
+        } else {
+            ask(sampler, &input, &mut add)
+        };
         let state = match sampling.trace_state {
-            TraceStateChange::Keep if has_parent => parent.trace_state().clone(),
-            TraceStateChange::Keep => TraceState::EMPTY,
+            TraceStateChange::Keep => {
+                parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone())
+            }
             TraceStateChange::Replace(state) => state,
         };
-        let sampled = sampling.decision == Decision::RecordAndSample;
-        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
-        let context = SpanContext::new(trace_id, span_id, flags, false, state);
-        if sampled {
-            return Decided::Recorded(context, origin);
-        }
-        recorder.count_not_sampled();
-        if let Some(content) = said {
-            content.release(recorder.pages());
-        }
-        Decided::Unrecorded(context)
+        (sampling.decision == Decision::RecordAndSample, state)
     }
 }
 
-enum Decided<'a> {
-    Recorded(SpanContext, OriginRef<'a>),
-    Unrecorded(SpanContext),
+/// The trace state of a span whose sampler does not change it.
+#[inline(always)]
+fn kept(parent: &SpanContext, has_parent: bool) -> TraceState {
+    if has_parent {
+        parent.trace_state().clone()
+    } else {
+        TraceState::EMPTY
+    }
 }
 
-/// The context of a root that gives way.
+/// A span in a process without a recorder: others see its parent.
 #[cold]
-fn thinned(recorder: &Recorder, trace_id: TraceId, random: bool) -> SpanContext {
+fn orphan<'a>(parent: &SpanContext) -> Span<'a> {
+    Span::unrecorded(parent.clone())
+}
+
+/// Gives back what a sampler said of a span that is not sampled.
+#[cold]
+fn forget(recorder: &Recorder, mut content: Content) {
+    crate::thread::with(|seat| content.release(recorder.pages(), seat));
+}
+
+/// A root that gives way.
+#[cold]
+fn thinned<'a>(recorder: &Recorder, trace_id: TraceId, span_id: SpanId, random: bool) -> Span<'a> {
     recorder.count_overload();
     let flags = TraceFlags::NONE.with_random(random);
-    SpanContext::new(
-        trace_id,
-        recorder.new_span_id(),
-        flags,
-        false,
-        TraceState::EMPTY,
-    )
+    let state = TraceState::EMPTY;
+    Span::unrecorded(SpanContext::new(trace_id, span_id, flags, false, state))
 }
 
 impl fmt::Debug for SpanBuilder<'_> {

@@ -60,20 +60,9 @@ impl<'a> Writer<'a> {
         Self { out, at: 0 }
     }
 
-    /// Lets `fill` write the next `N` bytes, if they fit.
-    #[inline(always)]
-    pub(crate) fn put_array<const N: usize>(&mut self, fill: impl FnOnce(&mut [u8; N])) {
-        match self
-            .out
-            .get_mut(self.at..)
-            .and_then(|rest| rest.first_chunk_mut::<N>())
-        {
-            Some(room) => {
-                fill(room);
-                self.at += N;
-            }
-            None => self.at = usize::MAX,
-        }
+    /// The room that is left; none when something did not fit.
+    pub(crate) fn rest(self) -> &'a mut [u8] {
+        self.out.get_mut(self.at..).unwrap_or_default()
     }
 
     /// The bytes written, or `None` when something did not fit.
