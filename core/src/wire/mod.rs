@@ -2,31 +2,31 @@
 //!
 //! `opentelemetry/proto/trace/v1/trace.proto` and its neighbours; protobuf encoding guide.
 
-/// Field numbers and tags of the OTLP messages.
+// Field numbers and tags of the OTLP messages.
 pub mod field;
 
-/// Base-128 numbers.
+// Base-128 numbers.
 pub mod varint;
 
-/// Attributes, measured and written.
+// Attributes, measured and written.
 pub mod encode;
 
-/// Fields of any message.
+// Fields of any message.
 pub mod raw;
 
-/// What the fields of each message are.
+// What the fields of each message are.
 mod schema;
 
-/// Whether bytes are text.
+// Whether bytes are text.
 mod utf8;
 
-/// Messages, read in place.
+// Messages, read in place.
 pub mod view;
 
-/// Bytes from outside, trusted after one walk.
+// Bytes from outside, trusted after one walk.
 pub mod validate;
 
-/// Requests and bodies, counted and cut.
+// Requests and bodies, counted and cut.
 pub mod split;
 
 /// What a span is to its parent and children. OTLP `Span.SpanKind`.
