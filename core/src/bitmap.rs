@@ -86,7 +86,7 @@ pub(crate) const fn word(len: usize, at: usize) -> usize {
     }
 }
 
-#[cfg(all(test, not(spanwire_loom)))]
+#[cfg(all(test, feature = "alloc", not(spanwire_loom)))]
 mod tests {
     use std::vec::Vec;
 

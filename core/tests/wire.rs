@@ -1,4 +1,5 @@
 //! Reading OTLP: what is in a message is seen, whatever order it is written in, and what may not be trusted is refused.
+#![cfg(feature = "std")]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;

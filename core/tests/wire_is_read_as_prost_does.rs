@@ -1,5 +1,6 @@
 //! Requests made up at random, written as prost writes them and in every other way that protobuf allows: views show what
 //! prost decodes. Then the bytes are damaged, and still nothing is trusted that prost refuses.
+#![cfg(feature = "std")]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{

@@ -286,6 +286,8 @@ fn an_exporter_that_keeps_all_bytes_makes_the_doors_refuse() {
 
 /// Scenario: threads take, grow, attach and drop as fast as they can, from shares far too small for all.
 /// Guarantees: no share and no sum is ever seen above its limit, and all is given back.
+// A WebAssembly runtime has one thread.
+#[cfg(not(target_family = "wasm"))]
 #[test]
 fn threads_never_see_a_share_above_its_limit() {
     let limiter = MemoryLimiter::builder(9000)

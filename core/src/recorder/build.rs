@@ -263,7 +263,7 @@ impl fmt::Debug for RecorderBuilder {
     }
 }
 
-#[cfg(all(test, not(spanwire_loom)))]
+#[cfg(all(test, feature = "std", not(spanwire_loom)))]
 mod tests {
     use super::*;
 

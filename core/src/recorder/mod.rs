@@ -168,6 +168,13 @@ impl Recorder {
     #[must_use]
     pub const fn with_wake(mut self, wake: &'static dyn Wake) -> Self {
         // A destructor can't run here; there is nothing to destroy in what a `fixed` recorder holds.
+        #[cfg_attr(
+            not(feature = "alloc"),
+            allow(
+                clippy::forget_non_drop,
+                reason = "with a heap there is an `Arc` in it"
+            )
+        )]
         core::mem::forget(core::mem::replace(&mut self.wake, WakeRef::Static(wake)));
         self
     }
@@ -518,6 +525,13 @@ impl Origin {
 
     #[inline]
     pub(crate) fn scope(&self) -> ScopeRef<'_> {
+        #[cfg_attr(
+            not(feature = "alloc"),
+            allow(
+                clippy::infallible_destructuring_match,
+                reason = "with a heap there are two"
+            )
+        )]
         let fields = match &self.scope {
             ScopeBytes::Static(bytes) => bytes,
             #[cfg(feature = "alloc")]

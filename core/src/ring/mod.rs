@@ -29,7 +29,7 @@ mod storage;
 #[cfg(all(test, spanwire_loom))]
 mod loom_model;
 
-#[cfg(all(test, not(spanwire_loom)))]
+#[cfg(all(test, feature = "std", not(spanwire_loom)))]
 mod tests;
 
 use core::fmt;

@@ -160,6 +160,7 @@ impl Pages {
     pub(crate) fn in_use(&self) -> usize {
         let kept = match &self.place {
             Place::Static { .. } => 0,
+            #[cfg(feature = "alloc")]
             Place::Heap(slab) => slab.kept_pages(),
         };
         self.bytes().len() / PAGE - self.free().count() - kept

@@ -118,6 +118,8 @@ mod tests {
         odd_times_are_refused(|next| meter.advance(next));
     }
 
+    // A WebAssembly runtime has one thread.
+    #[cfg(not(target_family = "wasm"))]
     #[test]
     fn no_move_is_lost_or_made_twice() {
         let (meter, halves) = (Meter::new(), halves::Meter::new());

@@ -90,7 +90,10 @@ fn write(text: &str, threshold: Option<Threshold>, room: &mut [u8; MAX_LEN]) -> 
         writer.put(value.as_bytes());
     };
     if let Some(threshold) = threshold {
-        put("th:", threshold.write(&mut [0; _]));
+        put(
+            "th:",
+            threshold.write(&mut [0; super::threshold::DIGITS as usize]),
+        );
     }
     let items = || text.split(';').filter(|item| !item.is_empty());
     if let Some(value) = items()

@@ -6,7 +6,7 @@ use core::fmt;
 const END: u64 = 1 << 56;
 
 /// Hexadecimal digits of a whole threshold or randomness value.
-const DIGITS: u32 = 14;
+pub(super) const DIGITS: u32 = 14;
 
 /// The digits a sampler writes unless told otherwise; a leading run of `f` or `0` adds to them.
 pub(super) const DEFAULT_PRECISION: u8 = 4;

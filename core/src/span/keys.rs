@@ -218,7 +218,7 @@ fn any(notes: &[u32; 8], fingerprint: u16) -> bool {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
 

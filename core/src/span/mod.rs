@@ -23,7 +23,7 @@ mod record;
 mod room;
 mod short;
 
-#[cfg(all(test, not(spanwire_loom)))]
+#[cfg(all(test, feature = "std", not(spanwire_loom)))]
 mod tests;
 
 pub(crate) use self::content::Content;
@@ -273,9 +273,10 @@ impl<'a> Span<'a> {
     {
         if let Some(live) = &mut self.live {
             let kind = core::any::type_name::<E>();
+            let text = Text(error);
             let message = KeyValue {
                 key: "exception.message",
-                value: Value::Display(&Text(error)),
+                value: Value::Display(&text),
             };
             let time = live.now();
             if kind.starts_with("dyn ") {

@@ -133,7 +133,7 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests {
     use std::vec;
     use std::vec::Vec;

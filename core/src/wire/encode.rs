@@ -663,7 +663,7 @@ impl<P: Put> fmt::Write for Exactly<'_, P> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests {
     use std::string::String;
     use std::vec;

@@ -5,6 +5,7 @@
 //! come at any time. After every step all accounts must balance, and no log may keep more than it was given.
 //!
 //! `SPANWIRE_SIM_SEEDS=100000` tries more seeds; `SPANWIRE_SIM_SEED=17` replays one and tells what happens.
+#![cfg(feature = "std")]
 
 mod races;
 mod reached;
