@@ -39,7 +39,7 @@ use crate::clock::Moment;
 use crate::sync::Ordering;
 
 pub use self::block::Sealed;
-pub(crate) use self::body::{Body, BodyWriter};
+pub(crate) use self::body::{Body, BodyWriter, Told};
 pub(crate) use self::pages::Pages;
 use self::shard::{Guard, Open, Shard};
 #[cfg(feature = "alloc")]
@@ -336,9 +336,7 @@ impl<'r> View<'r> {
     #[inline(always)]
     fn enter(&self, home: usize, scope: usize, len: usize) -> Option<Guard<'r>> {
         let mut guard = self.shards.get(self.home(home))?.try_lock()?;
-        guard
-            .fits(scope, len, self.block_bytes, self.spans)
-            .then_some(guard)
+        guard.fits(scope, len).then_some(guard)
     }
 
     fn enter_elsewhere(
@@ -436,20 +434,21 @@ impl<'r> View<'r> {
         if guard.is_closed() || self.common.closed.load(Ordering::Acquire) {
             return Err(Refused::Closed);
         }
-        if guard.fits(scope.number, len, self.block_bytes, self.spans) {
+        if guard.fits(scope.number, len) {
             return Ok(());
         }
         let framed = len.saturating_add(SCOPE_PREFIX + scope.fields.len());
         if framed > self.block_bytes {
             return Err(Refused::TooLarge);
         }
-        if !guard.has_room(framed, self.block_bytes, self.spans) {
+        if !guard.has_room(framed) {
             let block = self.claim().ok_or(Refused::Full)?;
             if let Some(full) = guard.take_open() {
                 self.seal(full);
                 appended.sealed = true;
             }
-            guard.set_open(Open::new(block, now, self.block_bytes));
+            let open = Open::new(block, now, self.block_bytes, self.spans);
+            guard.set_open(open, self.block_bytes);
             appended.opened = true;
         }
         guard.begin_scope(self.arena, scope);

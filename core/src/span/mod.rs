@@ -11,8 +11,8 @@ use crate::clock::{Stopwatch, Timestamp};
 use crate::context::{Link, SpanContext};
 use crate::id::SpanId;
 use crate::recorder::{Appended, Origin, Recorder, Refused};
+use crate::ring::Told;
 use crate::thread;
-use crate::wire::field::{self, WireType};
 use crate::wire::{SpanKind, StatusCode};
 
 mod chosen;
@@ -22,13 +22,14 @@ mod keys;
 mod record;
 mod room;
 mod short;
+mod told;
 
 #[cfg(all(test, feature = "std", not(spanwire_loom)))]
 mod tests;
 
 pub(crate) use self::content::Content;
 use self::record::Header;
-use self::short::Number;
+use self::told::Notes;
 
 /// A span that has started and not ended.
 ///
@@ -221,9 +222,7 @@ impl<'a> Span<'a> {
     #[inline]
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) -> &mut Self {
         if let Some(live) = &mut self.live {
-            for attribute in attributes {
-                live.set(attribute);
-            }
+            live.set_all(attributes);
         }
         self
     }
@@ -468,72 +467,34 @@ impl<'a> Live<'a> {
 
     #[inline(never)]
     fn set_text(&mut self, key: &str, text: &str) -> bool {
-        let Self {
-            origin, content, ..
-        } = self;
-        let recorder = origin.get().recorder();
-        let (pages, limits) = (recorder.pages(), recorder.limits());
-        if key.len() + text.len() > short::MOST || !limits.value.keeps(text.len()) {
-            return false;
-        }
-        let len = short::AROUND + 1 + key.len() + text.len();
-        match content.short_room(pages, limits, key, len) {
-            Some(room) => {
-                short::write_text(key.as_bytes(), text.as_bytes(), room);
-                true
-            }
-            None => false,
-        }
+        self.set_short(|told| told.set_text(key, text))
     }
 
     #[inline(never)]
     fn set_integer(&mut self, key: &str, integer: i64) -> bool {
-        self.set_number(
-            key,
-            Number::integer(integer),
-            field::any_value::INT_VALUE,
-            WireType::Varint,
-        )
+        self.set_short(|told| told.set_integer(key, integer))
     }
 
     #[inline(never)]
     fn set_truth(&mut self, key: &str, truth: bool) -> bool {
-        self.set_number(
-            key,
-            Number::truth(truth),
-            field::any_value::BOOL_VALUE,
-            WireType::Varint,
-        )
+        self.set_short(|told| told.set_truth(key, truth))
     }
 
     #[inline(never)]
     fn set_double(&mut self, key: &str, double: f64) -> bool {
-        self.set_number(
-            key,
-            Number::double(double),
-            field::any_value::DOUBLE_VALUE,
-            WireType::Fixed64,
-        )
+        self.set_short(|told| told.set_double(key, double))
     }
 
     #[inline(always)]
-    fn set_number(&mut self, key: &str, number: Number, field: u32, wire_type: WireType) -> bool {
-        let Self {
-            origin, content, ..
-        } = self;
-        let recorder = origin.get().recorder();
-        let (pages, limits) = (recorder.pages(), recorder.limits());
-        if key.len() > short::MOST - 10 {
-            return false;
-        }
-        let len = short::AROUND + key.len() + number.len();
-        match content.short_room(pages, limits, key, len) {
-            Some(room) => {
-                number.write(key.as_bytes(), field, wire_type, room);
-                true
-            }
-            None => false,
-        }
+    fn set_short(&mut self, set: impl FnOnce(&mut Told<'_, Notes>) -> bool) -> bool {
+        let recorder = self.origin.get().recorder();
+        self.content.set_short(recorder.pages(), recorder.limits(), set)
+    }
+
+    fn set_all(&mut self, attributes: &[KeyValue<'_>]) {
+        let recorder = self.origin.get().recorder();
+        self.content
+            .set_attributes(recorder.pages(), recorder.limits(), attributes);
     }
 
     #[inline(never)]
@@ -630,7 +591,8 @@ impl<'a> Live<'a> {
         };
         let content = &mut self.content;
         thread::with(|seat| {
-            let appended = header.append(recorder, seat, origin.scope(), moment, content);
+            let whole = content.whole(recorder.pages());
+            let appended = header.append(recorder, seat, origin.scope(), moment, &whole);
             content.release(recorder.pages(), seat);
             appended
         })

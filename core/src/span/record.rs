@@ -1,7 +1,8 @@
 //! The record of a span that has ended: a header of known length, then its content.
 
-use super::content::{Content, cut, flags, text_len};
+use super::content::Whole;
 use super::short;
+use super::told::{cut, flags, text_len};
 use crate::clock::{Moment, Timestamp};
 use crate::context::SpanContext;
 use crate::id::SpanId;
@@ -48,7 +49,7 @@ impl Header<'_> {
         seat: Option<&Seat>,
         scope: ScopeRef<'_>,
         moment: Moment,
-        content: &Content,
+        content: &Whole<'_>,
     ) -> Result<Appended, Refused> {
         let name = cut(self.name.unwrap_or_default(), recorder.limits().text);
         // An error without a message, or Ok, is not among the content.
@@ -84,7 +85,7 @@ impl Header<'_> {
             } else {
                 out
             };
-            content.write(recorder.pages(), out);
+            content.write(out);
         })
     }
 
