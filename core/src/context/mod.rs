@@ -118,6 +118,12 @@ impl SpanContext {
         &self.trace_state
     }
 
+    /// What vendors add to the context; the rest of it is dropped.
+    #[inline(always)]
+    pub(crate) fn into_trace_state(self) -> TraceState {
+        self.trace_state
+    }
+
     /// Whether both ids have a byte that is not zero.
     #[inline]
     #[must_use]

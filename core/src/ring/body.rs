@@ -71,6 +71,12 @@ impl<N> Body<N> {
         _notes: PhantomData,
     };
 
+    /// Whether it has pages.
+    #[inline(always)]
+    pub(crate) fn has_pages(&self) -> bool {
+        self.slab != 0
+    }
+
     /// Whether it has pages of this slab.
     #[inline(always)]
     pub(crate) fn is_open(&self, pages: &Pages) -> bool {

@@ -56,8 +56,8 @@ pub(super) struct Open {
     /// The bytes written.
     at: usize,
     spans: usize,
-    /// Spans that it may still take.
-    spans_left: usize,
+    /// The most spans that it may take.
+    most_spans: usize,
     /// Where the fields of the record at the end begin. 0 where there is none.
     scope_at: usize,
 }
@@ -143,7 +143,7 @@ impl Guard<'_> {
         self.with(|state| {
             // No scope has this number: nothing is appended before a record was begun.
             state.scope = usize::MAX;
-            state.room = if open.spans_left > 0 { block_bytes } else { 0 };
+            state.room = if open.most_spans > 0 { block_bytes } else { 0 };
             state.open = Some(open);
         });
     }
@@ -187,19 +187,23 @@ impl Guard<'_> {
         });
     }
 
-    /// Appends one record of `len` bytes to the `ScopeSpans` record at the end. The open block has room for it.
-    #[inline]
-    pub(super) fn write(&mut self, arena: &[Byte], len: usize, write: impl FnOnce(&mut [u8])) {
+    /// The next `len` bytes of the record at the end of the open block, which has room for them; else fewer.
+    #[inline(always)]
+    pub(super) fn bytes<'g>(&'g mut self, arena: &'g [Byte], len: usize) -> &'g mut [u8] {
+        let at = self.with(|state| state.open.as_ref().map_or(usize::MAX, |open| open.start + open.at));
+        // SAFETY: the bytes of an open block belong to the holder of its shard, which is borrowed mutably.
+        unsafe { arena::write(arena, at, len) }
+    }
+
+    /// Makes the next `len` bytes part of the record at the end of the open block, which has room for them.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, len: usize) {
         self.with(|state| {
             let Some(open) = &mut state.open else { return };
-            // SAFETY: the bytes of an open block belong to the holder of its shard.
-            let out = unsafe { arena::write(arena, open.start + open.at, len) };
-            write(out);
             open.at += len;
             open.spans += 1;
-            open.spans_left -= 1;
-            state.room = if open.spans_left > 0 {
-                state.room - len
+            state.room = if open.spans < open.most_spans {
+                state.room.wrapping_sub(len)
             } else {
                 0
             };
@@ -219,7 +223,7 @@ impl Open {
             start: block * block_bytes,
             at: 0,
             spans: 0,
-            spans_left: spans,
+            most_spans: spans,
             scope_at: 0,
         }
     }

@@ -38,6 +38,12 @@ impl Content {
         },
     };
 
+    /// Whether there is anything to be released.
+    #[inline(always)]
+    pub(crate) fn has_pages(&self) -> bool {
+        self.body.has_pages()
+    }
+
     /// The body, with a page to begin with. `None` when there are no pages.
     #[inline(always)]
     fn told<'p>(
@@ -58,7 +64,7 @@ impl Content {
 
     /// Sets attributes, in order.
     #[inline(never)]
-    pub(super) fn set_attributes(
+    pub(crate) fn set_attributes(
         &mut self,
         pages: &Pages,
         limits: &SpanLimits,

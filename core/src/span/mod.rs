@@ -28,7 +28,7 @@ mod told;
 mod tests;
 
 pub(crate) use self::content::Content;
-use self::record::Header;
+use self::record::{Ended, Facts};
 use self::told::Notes;
 
 /// A span that has started and not ended.
@@ -74,13 +74,7 @@ pub type OwnedSpan = Span<'static>;
 /// What a recorded span knows beside its context.
 struct Live<'a> {
     origin: OriginRef<'a>,
-    /// `None` when the name is among the content.
-    name: Option<&'a str>,
-    kind: SpanKind,
-    status: StatusCode,
-    parent_is_remote: bool,
-    parent: SpanId,
-    started: Timestamp,
+    facts: Facts<'a>,
     watch: Stopwatch,
     content: Content,
 }
@@ -114,6 +108,8 @@ pub(crate) struct Start<'a> {
     /// When it started, if the caller says so.
     pub(crate) started: Option<Timestamp>,
     pub(crate) watch: Stopwatch,
+    /// What was said of it before.
+    pub(crate) content: Content,
 }
 
 impl OriginRef<'_> {
@@ -140,30 +136,24 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// A recorded span, of which nothing was said yet.
+    /// A recorded span.
     #[inline(always)]
-    pub(crate) fn recorded(context: SpanContext, origin: OriginRef<'a>, start: Start<'a>) -> Self {
+    pub(crate) fn recorded(context: SpanContext, start: Start<'a>, origin: OriginRef<'a>) -> Self {
         Self {
             context,
             live: Some(Live {
                 origin,
-                name: Some(start.name),
-                kind: start.kind,
-                status: StatusCode::Unset,
-                parent_is_remote: start.parent_is_remote,
-                parent: start.parent,
-                started: start.started.unwrap_or(start.watch.started()),
+                facts: Facts {
+                    name: Some(start.name),
+                    parent: start.parent,
+                    started: start.started.unwrap_or(start.watch.started()),
+                    kind: start.kind,
+                    status: StatusCode::Unset,
+                    parent_is_remote: start.parent_is_remote,
+                },
                 watch: start.watch,
-                content: Content::EMPTY,
+                content: start.content,
             }),
-        }
-    }
-
-    /// What the sampler said of this span before it was born.
-    #[cold]
-    pub(crate) fn inherit(&mut self, content: Content) {
-        if let Some(live) = &mut self.live {
-            live.content = content;
         }
     }
 
@@ -538,7 +528,7 @@ impl<'a> Live<'a> {
 
     fn set_status(&mut self, status: Status<'_>) {
         // Ok > Error > Unset: what is final stays.
-        if self.status == StatusCode::Ok {
+        if self.facts.status == StatusCode::Ok {
             return;
         }
         let Self {
@@ -550,11 +540,11 @@ impl<'a> Live<'a> {
         match status {
             Status::Ok => {
                 keep(None);
-                self.status = StatusCode::Ok;
+                self.facts.status = StatusCode::Ok;
             }
             Status::Error(reason) => {
                 keep(Some(reason).filter(|reason| !reason.is_empty()));
-                self.status = StatusCode::Error;
+                self.facts.status = StatusCode::Error;
             }
         }
     }
@@ -565,7 +555,7 @@ impl<'a> Live<'a> {
         } = self;
         let recorder = origin.get().recorder();
         if content.set_name(recorder.pages(), recorder.limits(), name) {
-            self.name = None;
+            self.facts.name = None;
         }
     }
 
@@ -579,21 +569,15 @@ impl<'a> Live<'a> {
             return Ok(Appended::default());
         }
         let moment = recorder.read(&self.watch);
-        let header = Header {
-            context,
-            parent: self.parent,
-            parent_is_remote: self.parent_is_remote,
-            name: self.name,
-            kind: self.kind,
-            status: self.status,
-            started: self.started,
-            ended: end.unwrap_or_else(|| self.watch.timestamp(moment)),
-        };
-        let content = &mut self.content;
         thread::with(|seat| {
-            let whole = content.whole(recorder.pages());
-            let appended = header.append(recorder, seat, origin.scope(), moment, &whole);
-            content.release(recorder.pages(), seat);
+            let ended = Ended {
+                context,
+                facts: &self.facts,
+                content: self.content.whole(recorder.pages()),
+                time: end.unwrap_or_else(|| self.watch.timestamp(moment)),
+            };
+            let appended = ended.append(recorder, seat, origin.scope(), moment);
+            self.content.release(recorder.pages(), seat);
             appended
         })
     }
@@ -603,19 +587,17 @@ impl<'a> Live<'a> {
         let OriginRef::Shared(origin) = self.origin else {
             return None;
         };
-        if let Some(name) = self.name.take() {
+        if let Some(name) = self.facts.name.take() {
             let recorder = origin.recorder();
             self.content
                 .set_name_cut(recorder.pages(), recorder.limits(), name);
         }
         Some(Live {
             origin: OriginRef::Shared(origin),
-            name: None,
-            kind: self.kind,
-            status: self.status,
-            parent_is_remote: self.parent_is_remote,
-            parent: self.parent,
-            started: self.started,
+            facts: Facts {
+                name: None,
+                ..self.facts
+            },
             watch: self.watch,
             content: self.content,
         })

@@ -5,8 +5,6 @@ use core::fmt;
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext, TraceFlags, TraceState};
-#[cfg(feature = "std")]
-use crate::current::Around;
 use crate::id::{SpanId, TraceId};
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
@@ -118,32 +116,32 @@ impl Tracer {
         }
     }
 
-    /// Where spans of this process come from. `None` when a forked child could not build a recorder of its own.
-    #[inline]
+    /// Where spans of this process come from. `None` in a forked child that has no recorder of its own.
+    #[inline(always)]
     fn origin(&self) -> Option<OriginRef<'_>> {
-        match &self.origin {
-            Place::Fixed(origin) => Some(OriginRef::Borrowed(origin)),
+        let origin = match &self.origin {
+            Place::Fixed(origin) => origin,
             #[cfg(feature = "std")]
-            Place::Process(origins) => origins.get().map(|origin| OriginRef::Borrowed(origin)),
+            Place::Process(origins) => origins.get()?,
             #[cfg(all(feature = "alloc", not(feature = "std")))]
-            Place::Shared(origin) => Some(OriginRef::Borrowed(origin)),
-        }
+            Place::Shared(origin) => origin,
+        };
+        let ours = origin.recorder().is_of_this_process();
+        ours.then_some(OriginRef::Borrowed(origin))
     }
 
     #[cfg(feature = "alloc")]
     fn shared_origin(&self) -> Option<OriginRef<'static>> {
-        match &self.origin {
+        let origin = match &self.origin {
             // A tracer in a `static` is shared by copying its few words.
-            Place::Fixed(origin) => {
-                Some(OriginRef::Shared(alloc::sync::Arc::new(origin.duplicate())))
-            }
+            Place::Fixed(origin) => alloc::sync::Arc::new(origin.duplicate()),
             #[cfg(feature = "std")]
-            Place::Process(origins) => origins
-                .get()
-                .map(|origin| OriginRef::Shared(origin.clone())),
+            Place::Process(origins) => origins.get()?.clone(),
             #[cfg(not(feature = "std"))]
-            Place::Shared(origin) => Some(OriginRef::Shared(origin.clone())),
-        }
+            Place::Shared(origin) => origin.clone(),
+        };
+        let ours = origin.recorder().is_of_this_process();
+        ours.then_some(OriginRef::Shared(origin))
     }
 
     #[inline]
@@ -300,37 +298,18 @@ impl<'a> SpanBuilder<'a> {
     // Inlined all the way, so that a span is built where its owner wants it and not copied there.
     #[inline(always)]
     fn start_from(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
-        #[cfg(feature = "std")]
-        let around;
-        let parent = match self.parent {
-            #[cfg(feature = "std")]
-            Parent::Current => {
-                around = crate::current::around();
-                match &around {
-                    Around::Silence => return Span::unrecorded(SpanContext::INVALID),
-                    Around::Nothing => &SpanContext::INVALID,
-                    Around::Inside(context) => context,
-                }
-            }
-            #[cfg(feature = "std")]
-            _ if crate::current::is_suppressed() => {
-                return Span::unrecorded(SpanContext::INVALID);
-            }
-            Parent::Context(parent) => parent,
-            _ => &SpanContext::INVALID,
+        let Some(parent) = self.parent() else {
+            return Span::unrecorded(SpanContext::INVALID);
         };
         let Some(origin) = origin() else {
-            return orphan(parent);
+            return Span::unrecorded(parent);
         };
         let recorder = origin.get().recorder();
-        if !recorder.is_of_this_process() {
-            return orphan(parent);
-        }
         let has_parent = parent.is_valid();
         // Asked before anything is held: a source of ids is the caller's code, and may panic.
         let (trace_id, span_id, random, case) = if has_parent {
             let random = parent.flags().is_random();
-            let case = Case::child(parent);
+            let case = Case::child(&parent);
             (parent.trace_id(), recorder.new_span_id(), random, case)
         } else {
             let (trace_id, span_id) = recorder.new_root();
@@ -340,66 +319,125 @@ impl<'a> SpanBuilder<'a> {
             }
             (trace_id, span_id, random, Case::Root)
         };
-        let mut said = None;
-        let (sampled, state) = match self.tracer.foresight(case) {
-            Foresight::Keep => (true, kept(parent, has_parent)),
-            Foresight::Drop => (false, kept(parent, has_parent)),
-            foresight => {
-                let parent = has_parent.then_some(parent);
-                self.ask(recorder, parent, trace_id, random, foresight, &mut said)
-            }
+        let foresight = self.tracer.foresight(case);
+        let parent_span = if has_parent {
+            parent.span_id()
+        } else {
+            SpanId::INVALID
         };
-        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
-        let context = SpanContext::new(trace_id, span_id, flags, false, state);
+        let parent_is_remote = parent.is_remote();
+        let flags = TraceFlags::NONE.with_random(random);
+        let (sampled, state, said) = match foresight {
+            Foresight::Keep | Foresight::Drop => {
+                let state = if has_parent {
+                    parent.into_trace_state()
+                } else {
+                    TraceState::EMPTY
+                };
+                (foresight == Foresight::Keep, state, Content::EMPTY)
+            }
+            _ => self.ask(recorder, parent, trace_id, random, foresight),
+        };
+        let context = SpanContext::new(
+            trace_id,
+            span_id,
+            flags.with_sampled(sampled),
+            false,
+            state,
+        );
+        let mut draft = Draft {
+            recorder,
+            content: said,
+        };
         if !sampled {
             recorder.count_not_sampled();
-            if let Some(content) = said {
-                forget(recorder, content);
-            }
             return Span::unrecorded(context);
         }
-        let start = Start {
-            name: self.name,
-            kind: self.kind,
-            parent: if has_parent {
-                parent.span_id()
-            } else {
-                SpanId::INVALID
-            },
-            parent_is_remote: parent.is_remote(),
-            started: self.started,
-            watch: recorder.start(),
-        };
+        let watch = recorder.start();
+        if !self.attributes.is_empty() {
+            draft.set_attributes(self.attributes);
+        }
+        if !self.links.is_empty() {
+            draft.add_links(self.links);
+        }
         recorder.count_started();
-        let mut span = Span::recorded(context, origin, start);
-        if let Some(content) = said {
-            span.inherit(content);
-        }
-        // From here on a panic of the caller's code ends the span, as it does later.
-        span.set_attributes(self.attributes);
-        for link in self.links {
-            span.add_link(link);
-        }
-        span
+        Span::recorded(
+            context,
+            Start {
+                name: self.name,
+                kind: self.kind,
+                parent: parent_span,
+                parent_is_remote,
+                started: self.started,
+                watch,
+                content: draft.finish(),
+            },
+            origin,
+        )
     }
 
-    /// Asks the sampler whether the span is sampled, and for its trace state. What it says of the span goes to `said`.
-    // Takes a copy, so that the builder need not be in memory where nobody is asked.
-    #[inline(never)]
+    /// The parent's context, an invalid one for a root. `None` where the thread is silenced.
+    #[inline(always)]
+    fn parent(&self) -> Option<SpanContext> {
+        match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => crate::current::around(),
+            #[cfg(feature = "std")]
+            _ if crate::current::is_suppressed() => None,
+            Parent::Context(parent) => Some(parent.clone()),
+            _ => Some(SpanContext::INVALID),
+        }
+    }
+
+    /// Asks the sampler whether the span is sampled, for its trace state, and what it says of the span.
+    #[inline(always)]
     fn ask(
-        self,
+        &self,
         recorder: &Recorder,
-        parent: Option<&SpanContext>,
+        parent: SpanContext,
         trace_id: TraceId,
         random: bool,
         foresight: Foresight,
-        said: &mut Option<Content>,
-    ) -> (bool, TraceState) {
-        let sampler = self.tracer.sampler();
-        let input = SamplingInput {
+    ) -> (bool, TraceState, Content) {
+        // Built here, so that neither need be in memory where nobody is asked.
+        let question = Question {
+            tracer: self.tracer,
+            name: self.name,
+            kind: self.kind,
+            attributes: self.attributes,
+            links: self.links,
             parent,
             trace_id,
             random,
+            calmly: foresight == Foresight::AskCalmly,
+        };
+        question.ask(recorder)
+    }
+}
+
+/// What a sampler is asked.
+struct Question<'a> {
+    tracer: &'a Tracer,
+    name: &'a str,
+    kind: SpanKind,
+    attributes: &'a [KeyValue<'a>],
+    links: &'a [Link<'a>],
+    parent: SpanContext,
+    trace_id: TraceId,
+    random: bool,
+    /// Whether the answer is known to cause no panic.
+    calmly: bool,
+}
+
+impl Question<'_> {
+    #[inline(never)]
+    fn ask(self, recorder: &Recorder) -> (bool, TraceState, Content) {
+        let sampler = self.tracer.sampler();
+        let parent = self.parent.is_valid().then_some(&self.parent);
+        let input = SamplingInput {
+            parent,
+            trace_id: self.trace_id,
+            random: self.random,
             name: self.name,
             kind: self.kind,
             attributes: self.attributes,
@@ -410,11 +448,15 @@ impl<'a> SpanBuilder<'a> {
                 Default::default()
             },
         };
-        let mut add = |attribute: KeyValue<'_>| {
-            let content = said.get_or_insert(Content::EMPTY);
-            content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
+        let mut said = Draft {
+            recorder,
+            content: Content::EMPTY,
         };
-        let sampling = if foresight == Foresight::AskCalmly {
+        let mut add = |attribute: KeyValue<'_>| {
+            said.content
+                .set_attribute(recorder.pages(), recorder.limits(), &attribute);
+        };
+        let sampling = if self.calmly {
             sampler.sample(&input, &mut add)
         } else {
             ask(sampler, &input, &mut add)
@@ -425,32 +467,54 @@ impl<'a> SpanBuilder<'a> {
             }
             TraceStateChange::Replace(state) => state,
         };
-        (sampling.decision == Decision::RecordAndSample, state)
+        let sampled = sampling.decision == Decision::RecordAndSample;
+        (sampled, state, said.finish())
     }
 }
 
-/// The trace state of a span whose sampler does not change it.
-#[inline(always)]
-fn kept(parent: &SpanContext, has_parent: bool) -> TraceState {
-    if has_parent {
-        parent.trace_state().clone()
-    } else {
-        TraceState::EMPTY
+/// What is said of a span before it is born. Given back if it never is: values are made by the caller's code, which may
+/// panic.
+struct Draft<'r> {
+    recorder: &'r Recorder,
+    content: Content,
+}
+
+impl Draft<'_> {
+    fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
+        let (pages, limits) = (self.recorder.pages(), self.recorder.limits());
+        self.content.set_attributes(pages, limits, attributes);
+    }
+
+    #[cold]
+    fn add_links(&mut self, links: &[Link<'_>]) {
+        let (pages, limits) = (self.recorder.pages(), self.recorder.limits());
+        for link in links {
+            self.content.add_link(pages, limits, link);
+        }
+    }
+
+    #[inline(always)]
+    fn finish(mut self) -> Content {
+        core::mem::replace(&mut self.content, Content::EMPTY)
     }
 }
 
-/// A span in a process without a recorder: others see its parent.
-#[cold]
-fn orphan<'a>(parent: &SpanContext) -> Span<'a> {
-    Span::unrecorded(parent.clone())
+impl Drop for Draft<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.content.has_pages() {
+            self.forget();
+        }
+    }
 }
 
-/// Gives back what a sampler said of a span that is not sampled.
-#[cold]
-fn forget(recorder: &Recorder, mut content: Content) {
-    crate::thread::with(|seat| content.release(recorder.pages(), seat));
+impl Draft<'_> {
+    #[cold]
+    fn forget(&mut self) {
+        let pages = self.recorder.pages();
+        crate::thread::with(|seat| self.content.release(pages, seat));
+    }
 }
-
 /// A root that gives way.
 #[cold]
 fn thinned<'a>(recorder: &Recorder, trace_id: TraceId, span_id: SpanId, random: bool) -> Span<'a> {
