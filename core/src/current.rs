@@ -12,20 +12,8 @@ use std::thread_local;
 
 use pin_project_lite::pin_project;
 
-use crate::context::{SpanContext, TraceFlags, TraceState};
-use crate::id::{SpanId, TraceId};
+use crate::context::{Names, SpanContext, TraceState};
 use crate::span::Span;
-
-/// All of the current context but its trace state.
-#[derive(Clone, Copy)]
-struct Names {
-    trace_id: TraceId,
-    span_id: SpanId,
-    flags: TraceFlags,
-    is_remote: bool,
-    /// Whether there is a trace state to be looked up.
-    has_state: bool,
-}
 
 struct Current {
     names: Cell<Names>,
@@ -39,32 +27,6 @@ thread_local! {
         Current { names: Cell::new(Names::NONE), suppressed: Cell::new(0) }
     };
     static STATE: RefCell<TraceState> = const { RefCell::new(TraceState::EMPTY) };
-}
-
-impl Names {
-    const NONE: Self = Self {
-        trace_id: TraceId::INVALID,
-        span_id: SpanId::INVALID,
-        flags: TraceFlags::NONE,
-        is_remote: false,
-        has_state: false,
-    };
-
-    #[inline(always)]
-    fn context(self) -> SpanContext {
-        let state = if self.has_state {
-            state()
-        } else {
-            TraceState::EMPTY
-        };
-        SpanContext::new(
-            self.trace_id,
-            self.span_id,
-            self.flags,
-            self.is_remote,
-            state,
-        )
-    }
 }
 
 #[cold]
@@ -85,43 +47,35 @@ fn state() -> TraceState {
 #[must_use]
 #[inline]
 pub fn context() -> SpanContext {
-    let names = CURRENT.try_with(|current| current.names.get());
-    names.map_or(SpanContext::INVALID, Names::context)
+    let Ok(names) = CURRENT.try_with(|current| current.names.get()) else {
+        return SpanContext::INVALID;
+    };
+    names.with_state(if names.has_state {
+        state()
+    } else {
+        TraceState::EMPTY
+    })
 }
 
-/// The context of the span this thread is in; `None` when the thread is silenced.
+/// The names of the span this thread is in; `None` when the thread is silenced.
 #[inline(always)]
-pub(crate) fn around() -> Option<SpanContext> {
-    let look = CURRENT.try_with(|current| {
-        (current.suppressed.get() == 0).then(|| current.names.get().context())
-    });
-    look.unwrap_or(Some(SpanContext::INVALID))
+pub(crate) fn around() -> Option<Names> {
+    let look =
+        CURRENT.try_with(|current| (current.suppressed.get() == 0).then(|| current.names.get()));
+    look.unwrap_or(Some(Names::NONE))
 }
 
 /// Makes this context the current one; returns the one before.
 fn replace(context: SpanContext) -> SpanContext {
-    let has_state = !context.trace_state().is_empty();
-    let names = Names {
-        trace_id: context.trace_id(),
-        span_id: context.span_id(),
-        flags: context.flags(),
-        is_remote: context.is_remote(),
-        has_state,
-    };
+    let names = context.names();
     let Ok(before) = CURRENT.try_with(|current| current.names.replace(names)) else {
         return SpanContext::INVALID;
     };
     let mut state = TraceState::EMPTY;
-    if has_state || before.has_state {
+    if names.has_state || before.has_state {
         state = replace_state(context.trace_state().clone());
     }
-    SpanContext::new(
-        before.trace_id,
-        before.span_id,
-        before.flags,
-        before.is_remote,
-        state,
-    )
+    before.with_state(state)
 }
 
 #[cold]

@@ -319,8 +319,7 @@ impl Recorder {
         let blocks = self.ring.blocks();
         let span = blocks.saturating_sub(self.soft_mark).saturating_add(1) as u64;
         let left = blocks.saturating_sub(used) as u64;
-        let upper = (u128::from_be_bytes(trace_id.to_bytes()) >> 64) as u64;
-        upper / (u64::MAX / span + 1) >= left
+        trace_id.high64() / (u64::MAX / span + 1) >= left
     }
 
     #[inline]

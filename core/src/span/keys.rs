@@ -28,8 +28,11 @@ impl Note {
 /// Notes on the attributes of one span, in the order in which their keys were first set.
 #[derive(Debug)]
 pub(super) struct Keys {
+    /// One bit for each of the keys, by its fingerprint: most new keys find theirs unset. A word is read as it was
+    /// written, which costs nothing right after the writing; reading many notes at once then would wait for it.
+    filter: [u64; 2],
     count: usize,
-    /// The two halves of the first notes, apart: all fingerprints are compared at once.
+    /// The two halves of the first notes.
     fingerprints: [u16; INLINE],
     places: [u16; INLINE],
     more: Body<()>,
@@ -49,6 +52,7 @@ impl Index {
 
 impl Keys {
     pub(super) const EMPTY: Self = Self {
+        filter: [0; 2],
         count: 0,
         fingerprints: [0; INLINE],
         places: [0; INLINE],
@@ -81,14 +85,15 @@ impl Keys {
         Some((mixed.wrapping_mul(0x6a09_e667_f3bc_c909) >> 48) as u16)
     }
 
-    /// Whether a key with this fingerprint may be among the first. Places that are empty count as well, and seldom
-    /// say yes.
+    /// Whether a key with this fingerprint may have been noted.
     #[inline(always)]
     pub(super) fn may_have(&self, fingerprint: u16) -> bool {
-        let hits = self.fingerprints.iter().fold(0, |hits, other| {
-            hits | if *other == fingerprint { u16::MAX } else { 0 }
-        });
-        hits != 0
+        self.filter[word(fingerprint)] & bit(fingerprint) != 0 && self.may_have_noted(fingerprint)
+    }
+
+    #[inline(never)]
+    fn may_have_noted(&self, fingerprint: u16) -> bool {
+        self.count > INLINE || self.fingerprints.contains(&fingerprint)
     }
 
     /// The next note, from this one on, with this fingerprint, and the place of its attribute.
@@ -168,6 +173,7 @@ impl Keys {
     /// Notes a key, for which room is reserved.
     #[inline(always)]
     pub(super) fn push(&mut self, pages: &Pages, fingerprint: u16, at: u16) {
+        self.filter[word(fingerprint)] |= bit(fingerprint);
         match (
             self.fingerprints.get_mut(self.count),
             self.places.get_mut(self.count),
@@ -235,6 +241,17 @@ impl Keys {
             self.more.release(pages, seat);
         }
     }
+}
+
+/// Which word of the filter a fingerprint has its bit in.
+#[inline(always)]
+fn word(fingerprint: u16) -> usize {
+    usize::from(fingerprint >> 6 & 1)
+}
+
+#[inline(always)]
+fn bit(fingerprint: u16) -> u64 {
+    1 << (fingerprint & 63)
 }
 
 #[cfg(all(test, feature = "alloc"))]

@@ -108,8 +108,6 @@ pub(crate) struct Start<'a> {
     /// When it started, if the caller says so.
     pub(crate) started: Option<Timestamp>,
     pub(crate) watch: Stopwatch,
-    /// What was said of it before.
-    pub(crate) content: Content,
 }
 
 impl OriginRef<'_> {
@@ -138,7 +136,12 @@ impl<'a> Span<'a> {
 
     /// A recorded span.
     #[inline(always)]
-    pub(crate) fn recorded(context: SpanContext, start: Start<'a>, origin: OriginRef<'a>) -> Self {
+    pub(crate) fn recorded(
+        context: SpanContext,
+        origin: OriginRef<'a>,
+        start: Start<'a>,
+        content: Content,
+    ) -> Self {
         Self {
             context,
             live: Some(Live {
@@ -152,7 +155,7 @@ impl<'a> Span<'a> {
                     parent_is_remote: start.parent_is_remote,
                 },
                 watch: start.watch,
-                content: start.content,
+                content,
             }),
         }
     }

@@ -151,9 +151,9 @@ impl Ended<'_> {
         use field::span;
         let mut at = Fixed { out, at: 0 };
         at.put(&[len_tag(span::TRACE_ID), 16]);
-        at.put(self.context.trace_id().as_bytes());
+        at.put(&self.context.trace_id().to_bytes());
         at.put(&[len_tag(span::SPAN_ID), 8]);
-        at.put(self.context.span_id().as_bytes());
+        at.put(&self.context.span_id().to_bytes());
         at.put(&[tag(span::KIND, WireType::Varint) as u8, self.facts.kind as u8]);
         at.put(&[tag(span::START_TIME_UNIX_NANO, WireType::Fixed64) as u8]);
         at.put(&self.facts.started.as_unix_nanos().to_le_bytes());
@@ -168,7 +168,7 @@ impl Ended<'_> {
     fn write_parent(&self, out: &mut [u8; PARENT]) {
         let mut at = Fixed { out, at: 0 };
         at.put(&[len_tag(field::span::PARENT_SPAN_ID), 8]);
-        at.put(self.facts.parent.as_bytes());
+        at.put(&self.facts.parent.to_bytes());
     }
 }
 

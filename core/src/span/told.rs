@@ -358,8 +358,8 @@ impl Told<'_, Notes> {
             + count_len(fields::DROPPED_ATTRIBUTES_COUNT, dropped)
             + 5;
         let written = self.write_field(limits.bytes, field::span::LINKS, payload, |out| {
-            encode::write_len_field(out, fields::TRACE_ID, context.trace_id().as_bytes());
-            encode::write_len_field(out, fields::SPAN_ID, context.span_id().as_bytes());
+            encode::write_len_field(out, fields::TRACE_ID, &context.trace_id().to_bytes());
+            encode::write_len_field(out, fields::SPAN_ID, &context.span_id().to_bytes());
             write_text(out, fields::TRACE_STATE, state);
             attributes.write(out, fields::ATTRIBUTES, coder)?;
             write_count(out, fields::DROPPED_ATTRIBUTES_COUNT, dropped);

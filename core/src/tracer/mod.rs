@@ -4,8 +4,8 @@ use core::fmt;
 
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
-use crate::context::{Link, SpanContext, TraceFlags, TraceState};
-use crate::id::{SpanId, TraceId};
+use crate::context::{Link, Names, SpanContext, TraceFlags, TraceState};
+use crate::id::SpanId;
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
 use crate::sampler::{
@@ -94,7 +94,7 @@ impl Tracer {
     }
 
     /// Starts a span: a child of the span that this thread is in; a root outside of any, and without `std`.
-    #[inline]
+    #[inline(always)]
     pub fn start<'a>(&'a self, name: &'a str) -> Span<'a> {
         self.span(name).start()
     }
@@ -282,217 +282,205 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Starts the span.
-    #[inline]
+    #[inline(always)]
     pub fn start(self) -> Span<'a> {
-        let tracer = self.tracer;
-        self.start_from(|| tracer.origin())
+        let mut span = self.begin(self.tracer.origin());
+        self.tell(&mut span);
+        span
     }
 
     /// Starts a span that borrows nothing. The name is copied.
     #[cfg(feature = "alloc")]
     pub fn start_owned(self) -> crate::span::OwnedSpan {
-        let tracer = self.tracer;
-        self.start_from(|| tracer.shared_origin()).into_owned()
+        let mut span = self.begin(self.tracer.shared_origin());
+        self.tell(&mut span);
+        span.into_owned()
     }
 
-    // Inlined all the way, so that a span is built where its owner wants it and not copied there.
+    /// Tells the span what is known now. From its start on, a panic of the caller's code ends it.
     #[inline(always)]
-    fn start_from(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
-        let Some(parent) = self.parent() else {
+    fn tell(&self, span: &mut Span<'_>) {
+        if !self.attributes.is_empty() {
+            span.set_attributes(self.attributes);
+        }
+        for link in self.links {
+            span.add_link(link);
+        }
+    }
+
+    // Inlined all the way, and straight: a span is built where its owner wants it, of numbers that stay in registers.
+    // What few spans need takes the other way.
+    #[inline(always)]
+    fn begin(&self, origin: Option<OriginRef<'a>>) -> Span<'a> {
+        let Some(parent) = self.parent_names() else {
             return Span::unrecorded(SpanContext::INVALID);
         };
-        let Some(origin) = origin() else {
-            return Span::unrecorded(parent);
+        let Some(origin) = origin else {
+            return Span::unrecorded(self.parent_context());
         };
         let recorder = origin.get().recorder();
-        let has_parent = parent.is_valid();
         // Asked before anything is held: a source of ids is the caller's code, and may panic.
-        let (trace_id, span_id, random, case) = if has_parent {
-            let random = parent.flags().is_random();
-            let case = Case::child(&parent);
-            (parent.trace_id(), recorder.new_span_id(), random, case)
+        let names = if parent.is_valid() {
+            Names {
+                trace_id: parent.trace_id,
+                span_id: recorder.new_span_id(),
+                flags: TraceFlags::NONE.with_random(parent.flags.is_random()),
+                ..Names::NONE
+            }
         } else {
             let (trace_id, span_id) = recorder.new_root();
-            let random = recorder.ids_are_random();
+            let names = Names {
+                trace_id,
+                span_id,
+                flags: TraceFlags::NONE.with_random(recorder.ids_are_random()),
+                ..Names::NONE
+            };
             if recorder.thins(trace_id) {
-                return thinned(recorder, trace_id, span_id, random);
+                recorder.count_overload();
+                return Span::unrecorded(names.with_state(TraceState::EMPTY));
             }
-            (trace_id, span_id, random, Case::Root)
+            names
         };
-        let foresight = self.tracer.foresight(case);
-        let parent_span = if has_parent {
-            parent.span_id()
-        } else {
-            SpanId::INVALID
+        let foresight = self.tracer.foresight(Case::of(&parent));
+        let Foresight::Below(bound) = foresight else {
+            return self.begin_as_told(origin, names, foresight);
         };
-        let parent_is_remote = parent.is_remote();
-        let flags = TraceFlags::NONE.with_random(random);
-        let (sampled, state, said) = match foresight {
-            Foresight::Keep | Foresight::Drop => {
-                let state = if has_parent {
-                    parent.into_trace_state()
-                } else {
-                    TraceState::EMPTY
-                };
-                (foresight == Foresight::Keep, state, Content::EMPTY)
-            }
-            _ => self.ask(recorder, parent, trace_id, random, foresight),
+        if parent.has_state && parent.is_valid() {
+            return self.begin_as_told(origin, names, foresight);
+        }
+        let sampled = names.trace_id.low64() >> 1 < bound;
+        let names = names.with_sampled(sampled);
+        if !sampled {
+            recorder.count_not_sampled();
+            return Span::unrecorded(names.with_state(TraceState::EMPTY));
+        }
+        let watch = recorder.start();
+        recorder.count_started();
+        let start = Start {
+            name: self.name,
+            kind: self.kind,
+            parent: if parent.is_valid() {
+                parent.span_id
+            } else {
+                SpanId::INVALID
+            },
+            parent_is_remote: parent.is_remote,
+            started: self.started,
+            watch,
         };
-        let context = SpanContext::new(
-            trace_id,
-            span_id,
-            flags.with_sampled(sampled),
-            false,
-            state,
-        );
-        let mut draft = Draft {
+        Span::recorded(names.with_state(TraceState::EMPTY), origin, start, Content::EMPTY)
+    }
+
+    /// Begins a span that has a trace state, or whose sampler is asked.
+    #[inline(never)]
+    fn begin_as_told(
+        &self,
+        origin: OriginRef<'a>,
+        names: Names,
+        foresight: Foresight,
+    ) -> Span<'a> {
+        let recorder = origin.get().recorder();
+        let parent = self.parent_context();
+        let parent = Some(&parent).filter(|parent| parent.is_valid());
+        let inherited = || parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone());
+        let mut said = Draft {
             recorder,
-            content: said,
+            content: Content::EMPTY,
         };
+        let (sampled, state) = if let Foresight::Below(bound) = foresight {
+            (names.trace_id.low64() >> 1 < bound, inherited())
+        } else {
+            let sampling = self.ask(&mut said, parent, &names, foresight);
+            let state = match sampling.trace_state {
+                TraceStateChange::Keep => inherited(),
+                TraceStateChange::Replace(state) => state,
+            };
+            (sampling.decision == Decision::RecordAndSample, state)
+        };
+        let context = names.with_sampled(sampled).with_state(state);
         if !sampled {
             recorder.count_not_sampled();
             return Span::unrecorded(context);
         }
-        let watch = recorder.start();
-        if !self.attributes.is_empty() {
-            draft.set_attributes(self.attributes);
-        }
-        if !self.links.is_empty() {
-            draft.add_links(self.links);
-        }
-        recorder.count_started();
-        Span::recorded(
-            context,
-            Start {
-                name: self.name,
-                kind: self.kind,
-                parent: parent_span,
-                parent_is_remote,
-                started: self.started,
-                watch,
-                content: draft.finish(),
-            },
-            origin,
-        )
-    }
-
-    /// The parent's context, an invalid one for a root. `None` where the thread is silenced.
-    #[inline(always)]
-    fn parent(&self) -> Option<SpanContext> {
-        match self.parent {
-            #[cfg(feature = "std")]
-            Parent::Current => crate::current::around(),
-            #[cfg(feature = "std")]
-            _ if crate::current::is_suppressed() => None,
-            Parent::Context(parent) => Some(parent.clone()),
-            _ => Some(SpanContext::INVALID),
-        }
-    }
-
-    /// Asks the sampler whether the span is sampled, for its trace state, and what it says of the span.
-    #[inline(always)]
-    fn ask(
-        &self,
-        recorder: &Recorder,
-        parent: SpanContext,
-        trace_id: TraceId,
-        random: bool,
-        foresight: Foresight,
-    ) -> (bool, TraceState, Content) {
-        // Built here, so that neither need be in memory where nobody is asked.
-        let question = Question {
-            tracer: self.tracer,
+        let start = Start {
             name: self.name,
             kind: self.kind,
-            attributes: self.attributes,
-            links: self.links,
-            parent,
-            trace_id,
-            random,
-            calmly: foresight == Foresight::AskCalmly,
+            parent: parent.map_or(SpanId::INVALID, SpanContext::span_id),
+            parent_is_remote: parent.is_some_and(SpanContext::is_remote),
+            started: self.started,
+            watch: recorder.start(),
         };
-        question.ask(recorder)
+        recorder.count_started();
+        let said = said.finish();
+        Span::recorded(context, origin, start, said)
     }
-}
 
-/// What a sampler is asked.
-struct Question<'a> {
-    tracer: &'a Tracer,
-    name: &'a str,
-    kind: SpanKind,
-    attributes: &'a [KeyValue<'a>],
-    links: &'a [Link<'a>],
-    parent: SpanContext,
-    trace_id: TraceId,
-    random: bool,
-    /// Whether the answer is known to cause no panic.
-    calmly: bool,
-}
-
-impl Question<'_> {
-    #[inline(never)]
-    fn ask(self, recorder: &Recorder) -> (bool, TraceState, Content) {
+    /// Asks the sampler; what it says of the span goes to `said`.
+    fn ask(
+        &self,
+        said: &mut Draft<'_>,
+        parent: Option<&SpanContext>,
+        names: &Names,
+        foresight: Foresight,
+    ) -> Sampling {
         let sampler = self.tracer.sampler();
-        let parent = self.parent.is_valid().then_some(&self.parent);
         let input = SamplingInput {
             parent,
-            trace_id: self.trace_id,
-            random: self.random,
+            trace_id: names.trace_id,
+            random: names.flags.is_random(),
             name: self.name,
             kind: self.kind,
             attributes: self.attributes,
             links: self.links,
             moment: if sampler.needs_moment() {
-                recorder.moment()
+                said.recorder.moment()
             } else {
                 Default::default()
             },
         };
-        let mut said = Draft {
-            recorder,
-            content: Content::EMPTY,
-        };
+        let Draft { recorder, content } = said;
         let mut add = |attribute: KeyValue<'_>| {
-            said.content
-                .set_attribute(recorder.pages(), recorder.limits(), &attribute);
+            content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
         };
-        let sampling = if self.calmly {
+        if foresight == Foresight::AskCalmly {
             sampler.sample(&input, &mut add)
         } else {
             ask(sampler, &input, &mut add)
-        };
-        let state = match sampling.trace_state {
-            TraceStateChange::Keep => {
-                parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone())
-            }
-            TraceStateChange::Replace(state) => state,
-        };
-        let sampled = sampling.decision == Decision::RecordAndSample;
-        (sampled, state, said.finish())
+        }
+    }
+
+    /// The parent's names, those of no span for a root. `None` where the thread is silenced.
+    #[inline(always)]
+    fn parent_names(&self) -> Option<Names> {
+        match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => crate::current::around(),
+            #[cfg(feature = "std")]
+            _ if crate::current::is_suppressed() => None,
+            Parent::Context(parent) => Some(parent.names()),
+            _ => Some(Names::NONE),
+        }
+    }
+
+    /// The parent's context, an invalid one for a root.
+    #[inline(never)]
+    fn parent_context(&self) -> SpanContext {
+        match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => crate::current::context(),
+            Parent::Context(parent) => parent.clone(),
+            _ => SpanContext::INVALID,
+        }
     }
 }
 
-/// What is said of a span before it is born. Given back if it never is: values are made by the caller's code, which may
-/// panic.
+/// What is said of a span before it is born. Given back if it never is.
 struct Draft<'r> {
     recorder: &'r Recorder,
     content: Content,
 }
 
 impl Draft<'_> {
-    fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
-        let (pages, limits) = (self.recorder.pages(), self.recorder.limits());
-        self.content.set_attributes(pages, limits, attributes);
-    }
-
-    #[cold]
-    fn add_links(&mut self, links: &[Link<'_>]) {
-        let (pages, limits) = (self.recorder.pages(), self.recorder.limits());
-        for link in links {
-            self.content.add_link(pages, limits, link);
-        }
-    }
-
     #[inline(always)]
     fn finish(mut self) -> Content {
         core::mem::replace(&mut self.content, Content::EMPTY)
@@ -515,15 +503,6 @@ impl Draft<'_> {
         crate::thread::with(|seat| self.content.release(pages, seat));
     }
 }
-/// A root that gives way.
-#[cold]
-fn thinned<'a>(recorder: &Recorder, trace_id: TraceId, span_id: SpanId, random: bool) -> Span<'a> {
-    recorder.count_overload();
-    let flags = TraceFlags::NONE.with_random(random);
-    let state = TraceState::EMPTY;
-    Span::unrecorded(SpanContext::new(trace_id, span_id, flags, false, state))
-}
-
 impl fmt::Debug for SpanBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpanBuilder")
