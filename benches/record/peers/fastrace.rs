@@ -51,7 +51,9 @@ impl Peer for Fastrace {
         match shape {
             Shape::Bare => {
                 for _ in 0..spans {
-                    drop(black_box(self.root()));
+                    let span = self.root();
+                    black_box(&span);
+                    drop(span);
                 }
             }
             Shape::Root(attributes) => {
@@ -66,7 +68,9 @@ impl Peer for Fastrace {
                     let root = self.root();
                     let guard = root.set_local_parent();
                     for _ in 1..FAMILY {
-                        drop(black_box(LocalSpan::enter_with_local_parent(NAME)));
+                        let span = LocalSpan::enter_with_local_parent(NAME);
+                        black_box(&span);
+                        drop(span);
                     }
                     drop(guard);
                 }

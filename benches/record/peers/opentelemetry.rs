@@ -99,7 +99,9 @@ where
         match shape {
             Shape::Bare => {
                 for _ in 0..spans {
-                    black_box(self.tracer.start(NAME)).end();
+                    let mut span = self.tracer.start(NAME);
+                    black_box(&span);
+                    span.end();
                 }
             }
             Shape::Root(attributes) => {
@@ -117,7 +119,9 @@ where
                 for _ in 0..spans / FAMILY {
                     let context = Context::new().with_span(self.tracer.start(NAME));
                     for _ in 1..FAMILY {
-                        black_box(self.tracer.start_with_context(NAME, &context)).end();
+                        let mut span = self.tracer.start_with_context(NAME, &context);
+                        black_box(&span);
+                        span.end();
                     }
                     context.span().end();
                 }

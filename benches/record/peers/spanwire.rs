@@ -176,7 +176,9 @@ impl Peer for Spanwire {
         match shape {
             Shape::Bare => {
                 for _ in 0..spans {
-                    black_box(self.start()).end();
+                    let span = self.start();
+                    black_box(&span);
+                    span.end();
                 }
             }
             Shape::Root(Attributes::Zero) => self.roots(spans, |_| []),
@@ -187,7 +189,9 @@ impl Peer for Spanwire {
                     let root = self.start();
                     let entered = root.enter();
                     for _ in 1..FAMILY {
-                        black_box(self.start()).end();
+                        let span = self.start();
+                        black_box(&span);
+                        span.end();
                     }
                     drop(entered);
                     root.end();

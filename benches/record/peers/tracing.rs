@@ -47,7 +47,9 @@ impl Peer for Tracing {
         match shape {
             Shape::Bare => {
                 for _ in 0..spans {
-                    drop(black_box(info_span!(parent: None, "sync pod")));
+                    let span = info_span!(parent: None, "sync pod");
+                    black_box(&span);
+                    drop(span);
                 }
             }
             Shape::Root(attributes) => {
@@ -60,7 +62,9 @@ impl Peer for Tracing {
                 for _ in 0..spans / FAMILY {
                     let root = info_span!(parent: None, "sync pod");
                     for _ in 1..FAMILY {
-                        drop(black_box(info_span!(parent: &root, "sync pod")));
+                        let span = info_span!(parent: &root, "sync pod");
+                        black_box(&span);
+                        drop(span);
                     }
                 }
             }

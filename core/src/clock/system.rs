@@ -48,6 +48,14 @@ impl SystemClock {
         }
     }
 
+    /// Starts a stopwatch from the anchor. `None` when there is none that holds.
+    #[inline(always)]
+    pub(crate) fn start_anchored(&self) -> Option<Stopwatch> {
+        let anchor = self.anchor.load()?;
+        let ticks = counter::ticks();
+        anchor.holds(ticks).then(|| anchor.at(ticks))
+    }
+
     fn since_origin(&self) -> u64 {
         nanos(self.origin.elapsed())
     }
@@ -86,6 +94,11 @@ impl SystemClock {
         anchor.at(ticks)
     }
 
+    #[cold]
+    fn read_without_counter(&self) -> Moment {
+        self.moment()
+    }
+
     fn start_without_counter(&self) -> Stopwatch {
         Stopwatch {
             started: self.now(),
@@ -112,21 +125,14 @@ impl Clock for SystemClock {
         Moment(self.since_origin())
     }
 
-    #[inline]
     fn start(&self) -> Stopwatch {
-        if let Some(anchor) = self.anchor.load() {
-            let ticks = counter::ticks();
-            if anchor.holds(ticks) {
-                return anchor.at(ticks);
-            }
-        }
-        self.start_anew()
+        self.start_anchored().unwrap_or_else(|| self.start_anew())
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&self, stopwatch: &Stopwatch) -> Moment {
         if stopwatch.scale == 0 {
-            return self.moment();
+            return self.read_without_counter();
         }
         let passed = counter::ticks().wrapping_sub(stopwatch.ticks);
         Moment(
@@ -178,7 +184,7 @@ mod anchor {
             ticks.wrapping_sub(self.ticks) < self.lasts
         }
 
-        #[inline]
+        #[inline(always)]
         pub(super) fn at(&self, ticks: u64) -> Stopwatch {
             let passed = scaled(ticks.wrapping_sub(self.ticks), self.scale);
             Stopwatch {
@@ -205,7 +211,7 @@ mod anchor {
 
     impl Shared {
         /// The newest anchor; before the first, one that never holds. `None` while one is being written.
-        #[inline]
+        #[inline(always)]
         pub(super) fn load(&self) -> Option<Anchor> {
             // Pairs with the last store of `renew`: an even version comes with its fields.
             let before = self.version.load(Ordering::Acquire);

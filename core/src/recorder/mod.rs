@@ -235,7 +235,16 @@ impl Recorder {
         true
     }
 
-    #[inline]
+    /// Starts a stopwatch as fast as may be. `None` when it takes [`start`](Self::start).
+    #[inline(always)]
+    pub(crate) fn start_anchored(&self) -> Option<Stopwatch> {
+        match &self.clock {
+            #[cfg(feature = "std")]
+            ClockRef::System(clock) => clock.start_anchored(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn start(&self) -> Stopwatch {
         match &self.clock {
             #[cfg(feature = "std")]
@@ -247,8 +256,17 @@ impl Recorder {
     }
 
     /// A clock of the caller's that panics leaves the stopwatch where it was: a span that ends tells nobody else of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, stopwatch: &Stopwatch) -> Moment {
+        match &self.clock {
+            #[cfg(feature = "std")]
+            ClockRef::System(clock) => clock.read(stopwatch),
+            _ => self.read_other(stopwatch),
+        }
+    }
+
+    #[inline(never)]
+    fn read_other(&self, stopwatch: &Stopwatch) -> Moment {
         match &self.clock {
             #[cfg(feature = "std")]
             ClockRef::System(clock) => clock.read(stopwatch),
@@ -343,7 +361,6 @@ impl Recorder {
     }
 
     /// Holds room for the record of a span that has ended. What comes of it is to be [settled](Self::settle).
-    #[inline(always)]
     pub(crate) fn reserve(
         &self,
         seat: Option<&Seat>,
@@ -351,10 +368,13 @@ impl Recorder {
         now: Moment,
         len: usize,
     ) -> Result<Slot<'_>, Refused> {
-        // Scopes go to shards 5 apart and threads to neighbours, so that neither meets itself.
-        let thread = seat.map_or(0, |seat| seat.number() + 1);
-        let home = scope.number.wrapping_mul(5).wrapping_add(thread);
-        self.ring.reserve(home, scope, now, len)
+        self.ring.reserve(home(seat, scope.number), scope, now, len)
+    }
+
+    /// Holds room for the record of a span where this thread usually finds it. `None` when it is to be looked for.
+    #[inline(always)]
+    pub(crate) fn enter(&self, seat: Option<&Seat>, scope: usize, len: usize) -> Option<Slot<'_>> {
+        self.ring.enter(home(seat, scope), scope, len)
     }
 
     /// Wakes whoever empties the ring, or counts a span that was not taken.
@@ -389,6 +409,13 @@ impl Recorder {
         };
         thread::with(|seat| self.counters.add(count, seat));
     }
+}
+
+/// The shard that a thread goes to first: scopes are 5 apart and threads neighbours, so that neither meets itself.
+#[inline(always)]
+fn home(seat: Option<&Seat>, scope: usize) -> usize {
+    let thread = seat.map_or(0, |seat| seat.number() + 1);
+    scope.wrapping_mul(5).wrapping_add(thread)
 }
 
 /// Reads a clock of the caller's.
@@ -521,7 +548,12 @@ impl Origin {
         }
     }
 
-    #[inline]
+    /// The number of the scope.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
     pub(crate) fn scope(&self) -> ScopeRef<'_> {
         #[cfg_attr(
             not(feature = "alloc"),

@@ -99,13 +99,43 @@ impl<N> Body<N> {
         })
     }
 
+    /// The notes and the bytes, if these stand in one piece.
+    #[inline(always)]
+    pub(crate) fn only_piece<'p>(&'p self, pages: &'p Pages) -> Option<(&'p N, &'p [u8])> {
+        if !self.is_open(pages) {
+            return None;
+        }
+        // SAFETY: a body that has pages of this slab has claimed its first one from it.
+        let start = unsafe { pages.start(self.first) };
+        // SAFETY: `take_first` initialised it, and the page is the body's, which is borrowed by the result.
+        let first = unsafe { start.cast::<First<N>>().as_ref() };
+        let len = first.chain.len as usize;
+        if len > END - size_of::<First<N>>() {
+            return None;
+        }
+        // SAFETY: by the condition above the bytes end in the first page.
+        let bytes = unsafe { start.add(size_of::<First<N>>()) };
+        // SAFETY: they are initialised, and the page is the body's, which is borrowed by the result.
+        let bytes = unsafe { core::slice::from_raw_parts(bytes.as_ptr(), len) };
+        Some((&first.notes, bytes))
+    }
+
     /// Takes a first page, with these notes in it. `false` when there is none, or the body has pages already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_first(&mut self, pages: &Pages, seat: Option<&Seat>, notes: N) -> bool {
         const {
-            assert!(size_of::<First<N>>() <= PAGE / 2, "the notes leave little room");
-            assert!(align_of::<First<N>>() <= align_of::<u64>(), "pages are words");
-            assert!(!core::mem::needs_drop::<N>(), "notes are forgotten with their page");
+            assert!(
+                size_of::<First<N>>() <= PAGE / 2,
+                "the notes leave little room"
+            );
+            assert!(
+                align_of::<First<N>>() <= align_of::<u64>(),
+                "pages are words"
+            );
+            assert!(
+                !core::mem::needs_drop::<N>(),
+                "notes are forgotten with their page"
+            );
         }
         if self.slab != 0 {
             return false;
@@ -113,25 +143,27 @@ impl<N> Body<N> {
         let Some(page) = pages.take(seat) else {
             return false;
         };
-        self.slab = pages.address();
-        self.first = page.number();
+        let number = page.number();
+        // SAFETY: the page was just claimed from this slab.
+        let start = unsafe { pages.start(number) };
         let first = First {
             chain: Chain {
-                current: self.first,
+                current: number,
                 filled: size_of::<First<N>>() as u32,
-                last: self.first,
+                last: number,
                 len: 0,
                 room: (END - size_of::<First<N>>()) as u32,
             },
             notes,
         };
-        // SAFETY: the page was just claimed from this slab.
-        let start = unsafe { pages.start(self.first) };
         // SAFETY: the page is this body's alone, and as the assertions say its start is aligned and has room.
         unsafe { start.cast().write(first) };
-        if let Some(mut told) = self.open(pages) {
-            told.set_next(page.number(), NONE);
-        }
+        // SAFETY: the link lies in the page, behind its bytes.
+        let link = unsafe { start.add(END) };
+        // SAFETY: as above; the link is aligned, since `END` is a multiple of its size.
+        unsafe { link.cast().write(NONE) };
+        self.slab = pages.address();
+        self.first = number;
         true
     }
 

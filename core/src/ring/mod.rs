@@ -38,10 +38,10 @@ use crate::bitmap::Bitmap;
 use crate::clock::Moment;
 use crate::sync::Ordering;
 
+use self::arena::Byte;
 pub use self::block::Sealed;
 pub(crate) use self::body::{Body, BodyWriter, Told};
 pub(crate) use self::pages::Pages;
-use self::arena::Byte;
 use self::shard::{Guard, Open, Shard};
 #[cfg(feature = "alloc")]
 pub(crate) use self::storage::Layout;
@@ -134,17 +134,23 @@ impl Ring {
         now: Moment,
         len: usize,
     ) -> Result<Slot<'_>, Refused> {
-        let view = self.view();
-        let arena = view.arena;
-        match view.enter(home, scope.number, len) {
-            Some(guard) => Ok(Slot {
-                guard,
-                arena,
-                len,
-                appended: Appended::default(),
-            }),
+        match self.enter(home, scope.number, len) {
+            Some(slot) => Ok(slot),
             None => self.reserve_elsewhere(home, scope, now, len),
         }
+    }
+
+    /// Holds `len` bytes in a block of the shard `home`, if nobody else holds it, its open record is of this scope, and
+    /// it has room.
+    #[inline(always)]
+    pub(crate) fn enter(&self, home: usize, scope: usize, len: usize) -> Option<Slot<'_>> {
+        let view = self.view();
+        Some(Slot {
+            guard: view.enter(home, scope, len)?,
+            arena: view.arena,
+            len,
+            appended: Appended::default(),
+        })
     }
 
     /// Appends one record of `len` bytes, written by `write`.

@@ -190,7 +190,12 @@ impl Guard<'_> {
     /// The next `len` bytes of the record at the end of the open block, which has room for them; else fewer.
     #[inline(always)]
     pub(super) fn bytes<'g>(&'g mut self, arena: &'g [Byte], len: usize) -> &'g mut [u8] {
-        let at = self.with(|state| state.open.as_ref().map_or(usize::MAX, |open| open.start + open.at));
+        let at = self.with(|state| {
+            state
+                .open
+                .as_ref()
+                .map_or(usize::MAX, |open| open.start + open.at)
+        });
         // SAFETY: the bytes of an open block belong to the holder of its shard, which is borrowed mutably.
         unsafe { arena::write(arena, at, len) }
     }

@@ -388,7 +388,10 @@ fn a_body_spans_pages_and_rewinds() {
     let end = told.seek(FIRST - 1);
     told.writer().put(b"abc");
     told.rewind(end);
-    assert_eq!(read(&told)[FIRST - 1..], [b'a', b'b', b'c', text[FIRST + 2]]);
+    assert_eq!(
+        read(&told)[FIRST - 1..],
+        [b'a', b'b', b'c', text[FIRST + 2]]
+    );
     assert!(!told.reserve(3 * REST), "there are only four pages");
     assert!(told.reserve(3 * REST - 3));
     assert!(body.open(&Pages::on_heap(1)).is_none(), "another slab");

@@ -181,6 +181,19 @@ impl Content {
         }
     }
 
+    /// The bytes of all that was said, where they stand in one piece and are all there is to write.
+    #[inline(always)]
+    pub(super) fn plain<'p>(&'p self, pages: &'p Pages) -> Option<&'p [u8]> {
+        if !self.dropped.is_nothing() {
+            return None;
+        }
+        if !self.body.has_pages() {
+            return Some(&[]);
+        }
+        let (notes, bytes) = self.body.only_piece(pages)?;
+        notes.is_whole().then_some(bytes)
+    }
+
     /// All that was said, to be written.
     #[inline(always)]
     pub(super) fn whole<'p>(&'p mut self, pages: &'p Pages) -> Whole<'p> {

@@ -31,7 +31,7 @@ pub(super) struct Keys {
     /// One bit for each of the keys, by its fingerprint: most new keys find theirs unset. A word is read as it was
     /// written, which costs nothing right after the writing; reading many notes at once then would wait for it.
     filter: [u64; 2],
-    count: usize,
+    count: u16,
     /// The two halves of the first notes.
     fingerprints: [u16; INLINE],
     places: [u16; INLINE],
@@ -61,7 +61,7 @@ impl Keys {
 
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
-        self.count
+        usize::from(self.count)
     }
 
     /// Sixteen bits that differ for most keys. `None` for the empty key.
@@ -93,7 +93,7 @@ impl Keys {
 
     #[inline(never)]
     fn may_have_noted(&self, fingerprint: u16) -> bool {
-        self.count > INLINE || self.fingerprints.contains(&fingerprint)
+        self.len() > INLINE || self.fingerprints.contains(&fingerprint)
     }
 
     /// The next note, from this one on, with this fingerprint, and the place of its attribute.
@@ -103,7 +103,7 @@ impl Keys {
         fingerprint: u16,
         Index(from): Index,
     ) -> Option<(Index, usize)> {
-        let count = self.count.min(INLINE);
+        let count = self.len().min(INLINE);
         let inline = self.fingerprints.iter().zip(&self.places).take(count);
         let found = inline
             .enumerate()
@@ -112,7 +112,7 @@ impl Keys {
         if let Some((index, (_, at))) = found {
             return Some((Index(index), usize::from(*at)));
         }
-        if self.count <= INLINE {
+        if self.len() <= INLINE {
             return None;
         }
         self.find_in_pages(pages, fingerprint, from)
@@ -144,7 +144,8 @@ impl Keys {
                     .skip(skipped)
                     .find_map(|(at, note)| {
                         let note = Note(u32::from_ne_bytes(*note));
-                        (note.fingerprint() == fingerprint).then_some((Index(index + at), note.at()))
+                        (note.fingerprint() == fingerprint)
+                            .then_some((Index(index + at), note.at()))
                     });
             }
             index += notes.len();
@@ -155,7 +156,7 @@ impl Keys {
     /// Makes sure that one more key can be noted. `false` when there are no pages for it.
     #[inline]
     pub(super) fn reserve(&mut self, pages: &Pages) -> bool {
-        if self.count < INLINE {
+        if self.len() < INLINE {
             return true;
         }
         self.reserve_in_pages(pages)
@@ -175,8 +176,8 @@ impl Keys {
     pub(super) fn push(&mut self, pages: &Pages, fingerprint: u16, at: u16) {
         self.filter[word(fingerprint)] |= bit(fingerprint);
         match (
-            self.fingerprints.get_mut(self.count),
-            self.places.get_mut(self.count),
+            self.fingerprints.get_mut(usize::from(self.count)),
+            self.places.get_mut(usize::from(self.count)),
         ) {
             (Some(slot), Some(place)) => {
                 *slot = fingerprint;
@@ -200,7 +201,8 @@ impl Keys {
     }
 
     fn note(&mut self, pages: &Pages, Index(index): Index) -> Note {
-        if let (Some(fingerprint), Some(at)) = (self.fingerprints.get(index), self.places.get(index))
+        if let (Some(fingerprint), Some(at)) =
+            (self.fingerprints.get(index), self.places.get(index))
         {
             return Note::new(*fingerprint, *at);
         }
@@ -215,7 +217,7 @@ impl Keys {
 
     /// The note of the attribute that stands here.
     pub(super) fn find_at(&mut self, pages: &Pages, at: usize) -> Option<Index> {
-        (0..self.count)
+        (0..self.len())
             .map(Index)
             .find(|index| self.note(pages, *index).at() == at)
     }
@@ -237,7 +239,7 @@ impl Keys {
 
     #[inline(always)]
     pub(super) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
-        if self.count >= INLINE {
+        if self.len() >= INLINE {
             self.more.release(pages, seat);
         }
     }

@@ -7,7 +7,7 @@ use core::error::Error;
 use core::fmt;
 
 use crate::attribute::{KeyValue, Value};
-use crate::clock::{Stopwatch, Timestamp};
+use crate::clock::{Moment, Stopwatch, Timestamp};
 use crate::context::{Link, SpanContext};
 use crate::id::SpanId;
 use crate::recorder::{Appended, Origin, Recorder, Refused};
@@ -142,18 +142,13 @@ impl<'a> Span<'a> {
         start: Start<'a>,
         content: Content,
     ) -> Self {
+        let has_state = !context.trace_state().is_empty();
+        let facts = Facts::new(&start, origin.get().recorder().limits(), has_state);
         Self {
             context,
             live: Some(Live {
                 origin,
-                facts: Facts {
-                    name: Some(start.name),
-                    parent: start.parent,
-                    started: start.started.unwrap_or(start.watch.started()),
-                    kind: start.kind,
-                    status: StatusCode::Unset,
-                    parent_is_remote: start.parent_is_remote,
-                },
+                facts,
                 watch: start.watch,
                 content,
             }),
@@ -481,7 +476,8 @@ impl<'a> Live<'a> {
     #[inline(always)]
     fn set_short(&mut self, set: impl FnOnce(&mut Told<'_, Notes>) -> bool) -> bool {
         let recorder = self.origin.get().recorder();
-        self.content.set_short(recorder.pages(), recorder.limits(), set)
+        self.content
+            .set_short(recorder.pages(), recorder.limits(), set)
     }
 
     fn set_all(&mut self, attributes: &[KeyValue<'_>]) {
@@ -534,6 +530,7 @@ impl<'a> Live<'a> {
         if self.facts.status == StatusCode::Ok {
             return;
         }
+        self.facts.is_plain = false;
         let Self {
             origin, content, ..
         } = self;
@@ -558,11 +555,11 @@ impl<'a> Live<'a> {
         } = self;
         let recorder = origin.get().recorder();
         if content.set_name(recorder.pages(), recorder.limits(), name) {
-            self.facts.name = None;
+            self.facts.move_name();
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(&mut self, context: &SpanContext, end: Option<Timestamp>) -> Result<Appended, Refused> {
         let origin = self.origin.get();
         let recorder = origin.recorder();
@@ -572,12 +569,41 @@ impl<'a> Live<'a> {
             return Ok(Appended::default());
         }
         let moment = recorder.read(&self.watch);
+        let time = end.unwrap_or_else(|| self.watch.timestamp(moment));
+        if self.facts.is_plain {
+            let pages = recorder.pages();
+            let appended = thread::with(|seat| {
+                let content = self.content.plain(pages)?;
+                let scope = origin.number();
+                let facts = &self.facts;
+                let appended = facts.append(context, time, content, recorder, seat, scope)?;
+                self.content.release(pages, seat);
+                Some(appended)
+            });
+            if let Some(appended) = appended {
+                return Ok(appended);
+            }
+        }
+        self.end_the_long_way(context, time, moment)
+    }
+
+    /// Ends a span that is not plain, or whose thread does not find room where it usually does.
+    #[cold]
+    #[inline(never)]
+    fn end_the_long_way(
+        &mut self,
+        context: &SpanContext,
+        time: Timestamp,
+        moment: Moment,
+    ) -> Result<Appended, Refused> {
+        let origin = self.origin.get();
+        let recorder = origin.recorder();
         thread::with(|seat| {
             let ended = Ended {
                 context,
                 facts: &self.facts,
                 content: self.content.whole(recorder.pages()),
-                time: end.unwrap_or_else(|| self.watch.timestamp(moment)),
+                time,
             };
             let appended = ended.append(recorder, seat, origin.scope(), moment);
             self.content.release(recorder.pages(), seat);
@@ -590,17 +616,15 @@ impl<'a> Live<'a> {
         let OriginRef::Shared(origin) = self.origin else {
             return None;
         };
-        if let Some(name) = self.facts.name.take() {
+        if let Some(name) = self.facts.name {
             let recorder = origin.recorder();
             self.content
                 .set_name_cut(recorder.pages(), recorder.limits(), name);
+            self.facts.move_name();
         }
         Some(Live {
             origin: OriginRef::Shared(origin),
-            facts: Facts {
-                name: None,
-                ..self.facts
-            },
+            facts: self.facts.into_nameless(),
             watch: self.watch,
             content: self.content,
         })

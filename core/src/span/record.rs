@@ -1,12 +1,13 @@
 //! The record of a span that has ended: a header of known length, then its content.
 
+use super::Start;
 use super::content::Whole;
 use super::short;
 use super::told::{cut, flags};
 use crate::clock::{Moment, Timestamp};
 use crate::context::SpanContext;
 use crate::id::SpanId;
-use crate::recorder::{Appended, Recorder, Refused};
+use crate::recorder::{Appended, Recorder, Refused, SpanLimits};
 use crate::ring::ScopeRef;
 use crate::thread::Seat;
 use crate::wire::encode::{self, Put, Writer};
@@ -19,12 +20,117 @@ pub(super) struct Facts<'a> {
     pub(super) name: Option<&'a str>,
     pub(super) parent: SpanId,
     pub(super) started: Timestamp,
+    /// The bytes of the record without its content, if it is plain.
+    header: u32,
     pub(super) kind: SpanKind,
     pub(super) status: StatusCode,
     pub(super) parent_is_remote: bool,
+    /// Whether it is all that most spans are: no status, no trace state, a short name. Else the record is written the
+    /// long way.
+    pub(super) is_plain: bool,
 }
 
-/// A span that has ended.
+impl<'a> Facts<'a> {
+    #[inline(always)]
+    pub(super) fn new(start: &Start<'a>, limits: &SpanLimits, has_state: bool) -> Self {
+        let name = start.name.len();
+        let header = FIXED
+            + if start.parent.is_valid() { PARENT } else { 0 }
+            + if name > 0 { NAMED + name } else { 0 };
+        Self {
+            name: Some(start.name),
+            parent: start.parent,
+            started: start.started.unwrap_or(start.watch.started()),
+            header: header as u32,
+            kind: start.kind,
+            status: StatusCode::Unset,
+            parent_is_remote: start.parent_is_remote,
+            is_plain: name < 0x80 && name <= limits.text && !has_state,
+        }
+    }
+
+    /// Notes that the name is among the content.
+    pub(super) fn move_name(&mut self) {
+        if let Some(name) = self.name.take()
+            && !name.is_empty()
+        {
+            self.header = self.header.saturating_sub((NAMED + name.len()) as u32);
+        }
+    }
+
+    /// The same facts, borrowing no name.
+    #[cfg(feature = "alloc")]
+    pub(super) fn into_nameless(self) -> Facts<'static> {
+        Facts { name: None, ..self }
+    }
+
+    /// Appends the record of a plain span that was told this, where its thread usually finds room. `None` when it is to
+    /// be written the long way; nothing was done then.
+    #[inline(always)]
+    pub(super) fn append(
+        &self,
+        context: &SpanContext,
+        time: Timestamp,
+        content: &[u8],
+        recorder: &Recorder,
+        seat: Option<&Seat>,
+        scope: usize,
+    ) -> Option<Appended> {
+        let payload = self.header as usize + content.len();
+        if payload >= 0x4000 {
+            return None;
+        }
+        let len = payload + if payload < 0x80 { 2 } else { 3 };
+        let mut slot = recorder.enter(seat, scope, len)?;
+        let out = slot.bytes();
+        // What is left of a slice is passed on, and not an offset into it: each part is checked once.
+        let out = if payload < 0x80 {
+            fill(out, |room| *room = [SPAN, payload as u8])
+        } else {
+            fill(out, |room| {
+                *room = [SPAN, payload as u8 | 0x80, (payload >> 7) as u8];
+            })
+        };
+        let out = fill(out, |fixed| self.write_fixed(context, time, fixed));
+        let out = if self.parent.is_valid() {
+            fill(out, |field| self.write_parent(field))
+        } else {
+            out
+        };
+        let out = write_short_name(out, self.name.unwrap_or_default().as_bytes());
+        if !content.is_empty() && out.len() == content.len() {
+            out.copy_from_slice(content);
+        }
+        Some(slot.commit())
+    }
+
+    #[inline(always)]
+    fn write_fixed(&self, context: &SpanContext, time: Timestamp, out: &mut [u8; FIXED]) {
+        use field::span;
+        let mut at = Fixed { out, at: 0 };
+        at.put(&[len_tag(span::TRACE_ID), 16]);
+        at.put(&context.trace_id().to_bytes());
+        at.put(&[len_tag(span::SPAN_ID), 8]);
+        at.put(&context.span_id().to_bytes());
+        at.put(&[tag(span::KIND, WireType::Varint) as u8, self.kind as u8]);
+        at.put(&[tag(span::START_TIME_UNIX_NANO, WireType::Fixed64) as u8]);
+        at.put(&self.started.as_unix_nanos().to_le_bytes());
+        at.put(&[tag(span::END_TIME_UNIX_NANO, WireType::Fixed64) as u8]);
+        at.put(&time.as_unix_nanos().to_le_bytes());
+        let flags_tag = tag(span::FLAGS, WireType::Fixed32);
+        at.put(&[flags_tag as u8 | 0x80, (flags_tag >> 7) as u8]);
+        at.put(&flags(context, self.parent_is_remote).to_le_bytes());
+    }
+
+    #[inline(always)]
+    fn write_parent(&self, out: &mut [u8; PARENT]) {
+        let mut at = Fixed { out, at: 0 };
+        at.put(&[len_tag(field::span::PARENT_SPAN_ID), 8]);
+        at.put(&self.parent.to_bytes());
+    }
+}
+
+/// A span that has ended, and is not plain.
 pub(super) struct Ended<'s> {
     pub(super) context: &'s SpanContext,
     pub(super) facts: &'s Facts<'s>,
@@ -34,6 +140,11 @@ pub(super) struct Ended<'s> {
 
 /// Trace id, span id, kind, start, end and flags.
 const FIXED: usize = 18 + 10 + 2 + 9 + 9 + 6;
+
+/// The tag and the length of a short name.
+const NAMED: usize = 2;
+
+const SPAN: u8 = tag(field::scope_spans::SPANS, WireType::Len) as u8;
 
 /// The parent's span id, with its tag and length.
 const PARENT: usize = 10;
@@ -64,7 +175,6 @@ const fn len_tag(number: u32) -> u8 {
 
 impl Ended<'_> {
     /// Appends the record of the span to the ring of `recorder`, or has it counted as dropped.
-    #[inline(always)]
     pub(super) fn append(
         &self,
         recorder: &Recorder,
@@ -79,41 +189,31 @@ impl Ended<'_> {
         } else {
             encode::len_field_len(field::span::NAME, name.len())
         };
-        let mut payload =
-            FIXED + if parent { PARENT } else { 0 } + named + self.content.len();
-        let rare = self.rare(recorder, scope, payload);
+        let mut payload = FIXED + if parent { PARENT } else { 0 } + named + self.content.len();
+        let rare = self.rare(recorder.ring().block_bytes(), scope, payload);
         payload += rare.len;
         let len = 1 + varint::len(payload as u64) + payload;
         let mut slot = recorder.reserve(seat, scope, moment, len)?;
-        // What is left of a slice is passed on, and not an offset into it: each part is checked once.
-        let out = write_frame(slot.bytes(), payload);
-        let out = fill(out, |fixed| self.write_fixed(fixed));
-        let out = if parent {
-            fill(out, |field| self.write_parent(field))
-        } else {
-            out
-        };
-        let out = write_name(out, name);
-        let out = if rare.len > 0 {
-            self.write_rare(out, rare)
-        } else {
-            out
-        };
-        self.content.write(out);
+        let mut out = Writer::new(slot.bytes());
+        encode::write_len_prefix(&mut out, field::scope_spans::SPANS, payload);
+        let mut fixed = [0; FIXED];
+        self.facts.write_fixed(self.context, self.time, &mut fixed);
+        out.put(&fixed);
+        if parent {
+            let mut field = [0; PARENT];
+            self.facts.write_parent(&mut field);
+            out.put(&field);
+        }
+        if !name.is_empty() {
+            encode::write_len_field(&mut out, field::span::NAME, name);
+        }
+        self.write_rare(&mut out, rare);
+        self.content.write(out.rest());
         Ok(slot.commit())
     }
 
     /// Which fields that few spans have, this one has.
-    #[inline(always)]
-    fn rare(&self, recorder: &Recorder, scope: ScopeRef<'_>, payload: usize) -> Rare {
-        if self.facts.status == StatusCode::Unset && self.context.trace_state().is_empty() {
-            return Rare::NONE;
-        }
-        self.some_rare(recorder.ring().block_bytes(), scope, payload)
-    }
-
-    #[cold]
-    fn some_rare(&self, block_bytes: usize, scope: ScopeRef<'_>, payload: usize) -> Rare {
+    fn rare(&self, block_bytes: usize, scope: ScopeRef<'_>, payload: usize) -> Rare {
         let mut rare = Rare::NONE;
         // An error without a message, or Ok, is not among the content.
         if self.facts.status != StatusCode::Unset && !self.content.has_status() {
@@ -131,44 +231,16 @@ impl Ended<'_> {
         rare
     }
 
-    #[cold]
-    fn write_rare<'o>(&self, out: &'o mut [u8], rare: Rare) -> &'o mut [u8] {
-        let mut writer = Writer::new(out);
+    fn write_rare(&self, out: &mut Writer<'_>, rare: Rare) {
         if rare.state {
             let state = self.context.trace_state().as_bytes();
-            encode::write_len_field(&mut writer, field::span::TRACE_STATE, state);
+            encode::write_len_field(out, field::span::TRACE_STATE, state);
         }
         if rare.status {
             let code = tag(field::status::CODE, WireType::Varint) as u8;
             let status = self.facts.status as u8;
-            writer.put(&[len_tag(field::span::STATUS), 2, code, status]);
+            out.put(&[len_tag(field::span::STATUS), 2, code, status]);
         }
-        writer.rest()
-    }
-
-    #[inline(always)]
-    fn write_fixed(&self, out: &mut [u8; FIXED]) {
-        use field::span;
-        let mut at = Fixed { out, at: 0 };
-        at.put(&[len_tag(span::TRACE_ID), 16]);
-        at.put(&self.context.trace_id().to_bytes());
-        at.put(&[len_tag(span::SPAN_ID), 8]);
-        at.put(&self.context.span_id().to_bytes());
-        at.put(&[tag(span::KIND, WireType::Varint) as u8, self.facts.kind as u8]);
-        at.put(&[tag(span::START_TIME_UNIX_NANO, WireType::Fixed64) as u8]);
-        at.put(&self.facts.started.as_unix_nanos().to_le_bytes());
-        at.put(&[tag(span::END_TIME_UNIX_NANO, WireType::Fixed64) as u8]);
-        at.put(&self.time.as_unix_nanos().to_le_bytes());
-        let flags_tag = tag(span::FLAGS, WireType::Fixed32);
-        at.put(&[flags_tag as u8 | 0x80, (flags_tag >> 7) as u8]);
-        at.put(&flags(self.context, self.facts.parent_is_remote).to_le_bytes());
-    }
-
-    #[inline(always)]
-    fn write_parent(&self, out: &mut [u8; PARENT]) {
-        let mut at = Fixed { out, at: 0 };
-        at.put(&[len_tag(field::span::PARENT_SPAN_ID), 8]);
-        at.put(&self.facts.parent.to_bytes());
     }
 }
 
@@ -184,41 +256,19 @@ fn fill<const N: usize>(out: &mut [u8], write: impl FnOnce(&mut [u8; N])) -> &mu
     }
 }
 
-/// Writes the tag and the length of a span; returns the rest.
+/// Writes a name of less than 128 bytes, if it is not empty; returns the rest.
 #[inline(always)]
-fn write_frame(out: &mut [u8], payload: usize) -> &mut [u8] {
-    const TAG: u8 = tag(field::scope_spans::SPANS, WireType::Len) as u8;
-    match payload {
-        0..0x80 => fill(out, |room| *room = [TAG, payload as u8]),
-        0x80..0x4000 => fill(out, |room| {
-            *room = [TAG, payload as u8 | 0x80, (payload >> 7) as u8];
-        }),
-        _ => {
-            let mut writer = Writer::new(out);
-            encode::write_len_prefix(&mut writer, field::scope_spans::SPANS, payload);
-            writer.rest()
-        }
+fn write_short_name<'o>(out: &'o mut [u8], name: &[u8]) -> &'o mut [u8] {
+    if name.is_empty() {
+        return out;
     }
-}
-
-/// Writes the name, if it is not empty; returns the rest.
-#[inline(always)]
-fn write_name<'o>(out: &'o mut [u8], name: &[u8]) -> &'o mut [u8] {
-    if name.len() < 0x80 {
-        if name.is_empty() {
-            return out;
-        }
-        let prefix = [len_tag(field::span::NAME), name.len() as u8];
-        let out = fill(out, |room| *room = prefix);
-        let Some((room, rest)) = out.split_at_mut_checked(name.len()) else {
-            return &mut [];
-        };
-        short::copy(room, name);
-        return rest;
-    }
-    let mut writer = Writer::new(out);
-    encode::write_len_field(&mut writer, field::span::NAME, name);
-    writer.rest()
+    let prefix = [len_tag(field::span::NAME), name.len() as u8];
+    let out = fill(out, |room| *room = prefix);
+    let Some((room, rest)) = out.split_at_mut_checked(name.len()) else {
+        return &mut [];
+    };
+    short::copy(room, name);
+    rest
 }
 
 /// Fills an array of known length; the compiler sees every offset.

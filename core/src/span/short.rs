@@ -106,10 +106,8 @@ fn write_key<'o>(key: &[u8], out: &'o mut [u8]) -> Option<&'o mut [u8]> {
 /// Two tags and two lengths below 128, as one word: it is written at once.
 #[inline(always)]
 fn four(tag: u8, len: usize, inner: u8, inner_len: usize) -> [u8; 4] {
-    let word = u32::from(tag)
-        | u32::from(inner) << 16
-        | (len as u32) << 8
-        | (inner_len as u32) << 24;
+    let word =
+        u32::from(tag) | u32::from(inner) << 16 | (len as u32) << 8 | (inner_len as u32) << 24;
     word.to_le_bytes()
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Notes {
     short: Short,
     /// Bytes of the body that were replaced.
     gone: u32,
-    events: u32,
-    links: u32,
+    events: u16,
+    links: u16,
     /// Where the name and the status stand in the body, plus one; 0 when they are not there.
     name_at: u32,
     status_at: u32,
@@ -39,10 +39,10 @@ pub(super) struct Notes {
 
 #[derive(Debug)]
 struct Short {
-    keys: usize,
-    events: u32,
-    bytes: usize,
-    text: usize,
+    keys: u16,
+    events: u16,
+    bytes: u16,
+    text: u16,
 }
 
 impl Notes {
@@ -52,10 +52,10 @@ impl Notes {
         Self {
             keys: Keys::EMPTY,
             short: Short {
-                keys: limits.attributes.min(keys::INLINE),
-                events: u32::try_from(limits.events).unwrap_or(u32::MAX),
-                bytes: limits.bytes,
-                text: limits.value.most().min(short::MOST),
+                keys: least(limits.attributes, keys::INLINE),
+                events: least(limits.events, usize::MAX),
+                bytes: least(limits.bytes, usize::MAX),
+                text: least(limits.value.most(), short::MOST),
             },
             gone: 0,
             events: 0,
@@ -63,6 +63,12 @@ impl Notes {
             name_at: 0,
             status_at: 0,
         }
+    }
+
+    /// Whether all bytes stay.
+    #[inline(always)]
+    pub(super) fn is_whole(&self) -> bool {
+        self.gone == 0
     }
 
     /// Gives back the pages of the notes themselves.
@@ -81,7 +87,10 @@ impl Told<'_, Notes> {
         let at = self.len();
         let pages = self.pages();
         let Notes { keys, short, .. } = self.notes();
-        if keys.may_have(fingerprint) || keys.len() >= short.keys || at + len > short.bytes {
+        if keys.may_have(fingerprint)
+            || keys.len() >= usize::from(short.keys)
+            || at + len > usize::from(short.bytes)
+        {
             return None;
         }
         if !self.fits(len) {
@@ -93,7 +102,8 @@ impl Told<'_, Notes> {
 
     #[inline(always)]
     pub(super) fn set_text(&mut self, key: &str, text: &str) -> bool {
-        if key.len() + text.len() > short::MOST || text.len() > self.notes().short.text {
+        if key.len() + text.len() > short::MOST || text.len() > usize::from(self.notes().short.text)
+        {
             return false;
         }
         let len = short::AROUND + 1 + key.len() + text.len();
@@ -121,7 +131,12 @@ impl Told<'_, Notes> {
     #[inline(always)]
     pub(super) fn set_double(&mut self, key: &str, double: f64) -> bool {
         let number = Number::double(double);
-        self.set_number(key, number, field::any_value::DOUBLE_VALUE, WireType::Fixed64)
+        self.set_number(
+            key,
+            number,
+            field::any_value::DOUBLE_VALUE,
+            WireType::Fixed64,
+        )
     }
 
     #[inline(always)]
@@ -229,7 +244,7 @@ impl Told<'_, Notes> {
         let notes = self.notes();
         if name.len() > 100
             || notes.events >= notes.short.events
-            || self.len() + len > notes.short.bytes
+            || self.len() + len > usize::from(notes.short.bytes)
         {
             return false;
         }
@@ -294,13 +309,7 @@ impl Told<'_, Notes> {
                 Coder::new(limits.value, &memo),
             )
         } else {
-            self.encode_event(
-                limits,
-                time,
-                name,
-                attributes,
-                Coder::fresh(limits.value),
-            )
+            self.encode_event(limits, time, name, attributes, Coder::fresh(limits.value))
         }
     }
 
@@ -331,8 +340,7 @@ impl Told<'_, Notes> {
 
     /// Adds a link. `false` when it is dropped.
     pub(super) fn add_link(&mut self, limits: &SpanLimits, link: &Link<'_>) -> bool {
-        let added =
-            (self.notes().links as usize) < limits.links && self.write_link(limits, link);
+        let added = (self.notes().links as usize) < limits.links && self.write_link(limits, link);
         if added {
             self.notes_mut().links += 1;
         }
@@ -542,6 +550,12 @@ impl Told<'_, Notes> {
         *at += len;
         usize::try_from(value).ok()
     }
+}
+
+/// The smaller of two limits; what a span holds is counted in 16 bits.
+#[inline(always)]
+fn least(limit: usize, other: usize) -> u16 {
+    limit.min(other).min(FIELD_BYTES) as u16
 }
 
 /// The most bytes of a body: places in it are kept as 16-bit numbers.

@@ -354,7 +354,9 @@ impl<'a> SpanBuilder<'a> {
             recorder.count_not_sampled();
             return Span::unrecorded(names.with_state(TraceState::EMPTY));
         }
-        let watch = recorder.start();
+        let Some(watch) = recorder.start_anchored() else {
+            return self.begin_as_told(origin, names, foresight);
+        };
         recorder.count_started();
         let start = Start {
             name: self.name,
@@ -368,17 +370,17 @@ impl<'a> SpanBuilder<'a> {
             started: self.started,
             watch,
         };
-        Span::recorded(names.with_state(TraceState::EMPTY), origin, start, Content::EMPTY)
+        Span::recorded(
+            names.with_state(TraceState::EMPTY),
+            origin,
+            start,
+            Content::EMPTY,
+        )
     }
 
-    /// Begins a span that has a trace state, or whose sampler is asked.
+    /// Begins a span that has a trace state, whose sampler is asked, or whose clock is not read the short way.
     #[inline(never)]
-    fn begin_as_told(
-        &self,
-        origin: OriginRef<'a>,
-        names: Names,
-        foresight: Foresight,
-    ) -> Span<'a> {
+    fn begin_as_told(&self, origin: OriginRef<'a>, names: Names, foresight: Foresight) -> Span<'a> {
         let recorder = origin.get().recorder();
         let parent = self.parent_context();
         let parent = Some(&parent).filter(|parent| parent.is_valid());
