@@ -29,8 +29,8 @@ mod numbers {
     /// Without threads nothing tells an interrupt from what it interrupts: nobody has a seat. Nor has anybody under
     /// loom, whose atomics can't be static.
     #[inline]
-    pub(crate) fn with<R>(run: impl FnOnce(Option<&Seat>) -> R) -> R {
-        run(None)
+    pub(crate) fn seat() -> Option<Seat> {
+        None
     }
 }
 
@@ -76,18 +76,17 @@ mod numbers {
         }
     }
 
-    /// Runs `run` with this thread's seat; with none when all are taken or the thread is being torn down.
+    /// This thread's seat; `None` when all are taken or the thread is being torn down. Not to be kept.
     #[inline(always)]
-    pub(crate) fn with<R>(run: impl FnOnce(Option<&Seat>) -> R) -> R {
+    pub(crate) fn seat() -> Option<Seat> {
         let mut number = NUMBER.try_with(Cell::get).unwrap_or(NONE);
         if number == UNKNOWN {
             number = sit_down();
         }
-        let seat = Seat {
+        (number < SEATS).then_some(Seat {
             number,
             _stays: PhantomData,
-        };
-        run((number < SEATS).then_some(&seat))
+        })
     }
 
     /// Takes a number for this thread, if there is one.
@@ -101,4 +100,10 @@ mod numbers {
     }
 }
 
-pub(crate) use numbers::with;
+pub(crate) use numbers::seat;
+
+/// Runs `run` with this thread's seat.
+#[inline(always)]
+pub(crate) fn with<R>(run: impl FnOnce(Option<&Seat>) -> R) -> R {
+    run(seat().as_ref())
+}

@@ -53,7 +53,6 @@ impl Peer for Fastrace {
                 for _ in 0..spans {
                     let span = self.root();
                     black_box(&span);
-                    drop(span);
                 }
             }
             Shape::Root(attributes) => {
@@ -70,7 +69,6 @@ impl Peer for Fastrace {
                     for _ in 1..FAMILY {
                         let span = LocalSpan::enter_with_local_parent(NAME);
                         black_box(&span);
-                        drop(span);
                     }
                     drop(guard);
                 }

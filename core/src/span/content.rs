@@ -50,11 +50,11 @@ impl Content {
         &'p mut self,
         pages: &'p Pages,
         limits: &SpanLimits,
-    ) -> Option<(Told<'p, Notes>, &'p mut Dropped)> {
+    ) -> Option<Told<'p, Notes>> {
         if !self.body.is_open(pages) {
             self.begin(pages, limits);
         }
-        Some((self.body.open(pages)?, &mut self.dropped))
+        self.body.open(pages)
     }
 
     #[inline(never)]
@@ -70,22 +70,26 @@ impl Content {
         limits: &SpanLimits,
         attributes: &[KeyValue<'_>],
     ) {
-        if let Some((mut told, dropped)) = self.told(pages, limits) {
-            for attribute in attributes {
-                let short = match attribute.value {
-                    Value::Str(text) => told.set_text(attribute.key, text),
-                    Value::Int(integer) => told.set_integer(attribute.key, integer),
-                    Value::Bool(truth) => told.set_truth(attribute.key, truth),
-                    Value::Double(double) => told.set_double(attribute.key, double),
+        let mut attributes = attributes.iter();
+        loop {
+            let Some(mut told) = self.told(pages, limits) else {
+                let lost = u32::try_from(attributes.len()).unwrap_or(u32::MAX);
+                self.dropped.attributes = self.dropped.attributes.saturating_add(lost);
+                return;
+            };
+            let other = attributes.find(|attribute| {
+                let key = attribute.key;
+                !match attribute.value {
+                    Value::Str(text) => told.set_text(key, text),
+                    Value::Int(integer) => told.set_integer(key, integer),
+                    Value::Bool(truth) => told.set_truth(key, truth),
+                    Value::Double(double) => told.set_double(key, double),
                     _ => false,
-                };
-                if !short && !told.set_any(limits, attribute) {
-                    dropped.attributes = dropped.attributes.saturating_add(1);
                 }
-            }
-        } else {
-            let lost = u32::try_from(attributes.len()).unwrap_or(u32::MAX);
-            self.dropped.attributes = self.dropped.attributes.saturating_add(lost);
+            });
+            // Told anew, so that what is told the short way stays in registers.
+            let Some(other) = other else { return };
+            self.set_attribute(pages, limits, other);
         }
     }
 
@@ -97,7 +101,7 @@ impl Content {
         attribute: &KeyValue<'_>,
     ) {
         let told = self.told(pages, limits);
-        if !told.is_some_and(|(mut told, _)| told.set_any(limits, attribute)) {
+        if !told.is_some_and(|mut told| told.set_any(limits, attribute)) {
             self.dropped.attributes = self.dropped.attributes.saturating_add(1);
         }
     }
@@ -111,7 +115,7 @@ impl Content {
         set: impl FnOnce(&mut Told<'_, Notes>) -> bool,
     ) -> bool {
         let told = self.told(pages, limits);
-        told.is_some_and(|(mut told, _)| set(&mut told))
+        told.is_some_and(|mut told| set(&mut told))
     }
 
     #[inline]
@@ -129,7 +133,7 @@ impl Content {
             then: made,
             most: limits.event_attributes,
         };
-        let added = self.told(pages, limits).is_some_and(|(mut told, _)| {
+        let added = self.told(pages, limits).is_some_and(|mut told| {
             let bare = attributes.is_empty() && made.is_empty();
             bare && told.add_bare_event(time, name) || told.add_event(limits, time, name, chosen)
         });
@@ -143,7 +147,7 @@ impl Content {
             || !link.attributes.is_empty()
             || !link.context.trace_state().is_empty();
         let mut add = || {
-            let (mut told, _) = self.told(pages, limits)?;
+            let mut told = self.told(pages, limits)?;
             told.add_link(limits, link).then_some(())
         };
         if !says_something || add().is_none() {
@@ -161,7 +165,7 @@ impl Content {
         if message.is_none() && !self.body.is_open(pages) {
             return;
         }
-        if let Some((mut told, _)) = self.told(pages, limits) {
+        if let Some(mut told) = self.told(pages, limits) {
             told.set_status_message(limits, message);
         }
     }
@@ -169,7 +173,7 @@ impl Content {
     /// Keeps the name in the body. `false` when there is no room, and the old name stays.
     pub(super) fn set_name(&mut self, pages: &Pages, limits: &SpanLimits, name: &str) -> bool {
         let told = self.told(pages, limits);
-        told.is_some_and(|(mut told, _)| told.set_name(limits, name))
+        told.is_some_and(|mut told| told.set_name(limits, name))
     }
 
     /// Keeps as much of the name as there is room for.

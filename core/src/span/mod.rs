@@ -307,17 +307,19 @@ impl<'a> Span<'a> {
     }
 
     /// Ends the span now.
-    #[inline]
+    // Inlined, a span would be moved before it ends.
+    #[inline(never)]
     pub fn end(mut self) {
         self.finish(None);
     }
 
     /// Ends the span at this time, which may lie before its start.
+    #[inline(never)]
     pub fn end_at(mut self, time: Timestamp) {
         self.finish(Some(time));
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, end: Option<Timestamp>) {
         // Ended where it stands: taking it out first would copy it.
         let Some(live) = &mut self.live else { return };
@@ -327,6 +329,11 @@ impl<'a> Span<'a> {
         } else {
             self.settle(appended);
         }
+    }
+
+    #[inline(never)]
+    fn finish_now(&mut self) {
+        self.finish(None);
     }
 
     /// Has the span counted, or the consumer woken, after it has ended: the consumer is the caller's code, and may
@@ -352,9 +359,11 @@ impl<'a> Span<'a> {
 }
 
 impl Drop for Span<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.finish(None);
+        if self.live.is_some() {
+            self.finish_now();
+        }
     }
 }
 
@@ -570,17 +579,17 @@ impl<'a> Live<'a> {
         }
         let moment = recorder.read(&self.watch);
         let time = end.unwrap_or_else(|| self.watch.timestamp(moment));
-        if self.facts.is_plain {
-            let pages = recorder.pages();
-            let appended = thread::with(|seat| {
-                let content = self.content.plain(pages)?;
-                let scope = origin.number();
-                let facts = &self.facts;
-                let appended = facts.append(context, time, content, recorder, seat, scope)?;
-                self.content.release(pages, seat);
-                Some(appended)
-            });
+        let pages = recorder.pages();
+        if self.facts.is_plain
+            && let Some(content) = self.content.plain(pages)
+        {
+            let seat = thread::seat();
+            let scope = origin.number();
+            let appended =
+                self.facts
+                    .append(context, time, content, recorder, seat.as_ref(), scope);
             if let Some(appended) = appended {
+                self.content.release(pages, seat.as_ref());
                 return Ok(appended);
             }
         }

@@ -284,6 +284,10 @@ impl<'a> SpanBuilder<'a> {
     /// Starts the span.
     #[inline(always)]
     pub fn start(self) -> Span<'a> {
+        if self.attributes.is_empty() && self.links.is_empty() {
+            // Not changed after it is made, so it is made where its owner wants it.
+            return self.begin(self.tracer.origin());
+        }
         let mut span = self.begin(self.tracer.origin());
         self.tell(&mut span);
         span
@@ -299,7 +303,7 @@ impl<'a> SpanBuilder<'a> {
 
     /// Tells the span what is known now. From its start on, a panic of the caller's code ends it.
     #[inline(always)]
-    fn tell(&self, span: &mut Span<'_>) {
+    fn tell(self, span: &mut Span<'_>) {
         if !self.attributes.is_empty() {
             span.set_attributes(self.attributes);
         }
@@ -311,12 +315,12 @@ impl<'a> SpanBuilder<'a> {
     // Inlined all the way, and straight: a span is built where its owner wants it, of numbers that stay in registers.
     // What few spans need takes the other way.
     #[inline(always)]
-    fn begin(&self, origin: Option<OriginRef<'a>>) -> Span<'a> {
+    fn begin(self, origin: Option<OriginRef<'a>>) -> Span<'a> {
         let Some(parent) = self.parent_names() else {
             return Span::unrecorded(SpanContext::INVALID);
         };
         let Some(origin) = origin else {
-            return Span::unrecorded(self.parent_context());
+            return Span::unrecorded(self.again().parent_context());
         };
         let recorder = origin.get().recorder();
         // Asked before anything is held: a source of ids is the caller's code, and may panic.
@@ -343,10 +347,10 @@ impl<'a> SpanBuilder<'a> {
         };
         let foresight = self.tracer.foresight(Case::of(&parent));
         let Foresight::Below(bound) = foresight else {
-            return self.begin_as_told(origin, names, foresight);
+            return self.again().begin_as_told(origin, names, foresight);
         };
         if parent.has_state && parent.is_valid() {
-            return self.begin_as_told(origin, names, foresight);
+            return self.again().begin_as_told(origin, names, foresight);
         }
         let sampled = names.trace_id.low64() >> 1 < bound;
         let names = names.with_sampled(sampled);
@@ -355,7 +359,7 @@ impl<'a> SpanBuilder<'a> {
             return Span::unrecorded(names.with_state(TraceState::EMPTY));
         }
         let Some(watch) = recorder.start_anchored() else {
-            return self.begin_as_told(origin, names, foresight);
+            return self.again().begin_as_told(origin, names, foresight);
         };
         recorder.count_started();
         let start = Start {
@@ -376,6 +380,20 @@ impl<'a> SpanBuilder<'a> {
             start,
             Content::EMPTY,
         )
+    }
+
+    /// The same description, elsewhere: one that is passed on in memory is in memory from the start.
+    #[inline(always)]
+    const fn again(&self) -> Self {
+        Self {
+            tracer: self.tracer,
+            name: self.name,
+            kind: self.kind,
+            parent: self.parent,
+            attributes: self.attributes,
+            links: self.links,
+            started: self.started,
+        }
     }
 
     /// Begins a span that has a trace state, whose sampler is asked, or whose clock is not read the short way.
@@ -419,7 +437,7 @@ impl<'a> SpanBuilder<'a> {
 
     /// Asks the sampler; what it says of the span goes to `said`.
     fn ask(
-        &self,
+        self,
         said: &mut Draft<'_>,
         parent: Option<&SpanContext>,
         names: &Names,
@@ -453,7 +471,7 @@ impl<'a> SpanBuilder<'a> {
 
     /// The parent's names, those of no span for a root. `None` where the thread is silenced.
     #[inline(always)]
-    fn parent_names(&self) -> Option<Names> {
+    fn parent_names(self) -> Option<Names> {
         match self.parent {
             #[cfg(feature = "std")]
             Parent::Current => crate::current::around(),
@@ -466,7 +484,7 @@ impl<'a> SpanBuilder<'a> {
 
     /// The parent's context, an invalid one for a root.
     #[inline(never)]
-    fn parent_context(&self) -> SpanContext {
+    fn parent_context(self) -> SpanContext {
         match self.parent {
             #[cfg(feature = "std")]
             Parent::Current => crate::current::context(),
