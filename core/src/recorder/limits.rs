@@ -24,6 +24,35 @@ pub struct SpanLimits {
     pub(crate) bytes: usize,
     /// The most bytes of a name and of a status message each.
     pub(crate) text: usize,
+    pub(crate) short: Short,
+}
+
+/// The limits of what is told the short way, together in one word. A span holds less than 2^16 of anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Short {
+    pub(crate) attributes: u16,
+    pub(crate) events: u16,
+    pub(crate) bytes: u16,
+    /// Bytes of a text that is kept whole whatever is in it.
+    pub(crate) text: u16,
+}
+
+impl Short {
+    const fn of(limits: &SpanLimits) -> Self {
+        const fn narrow(limit: usize) -> u16 {
+            if limit > u16::MAX as usize {
+                u16::MAX
+            } else {
+                limit as u16
+            }
+        }
+        Self {
+            attributes: narrow(limits.attributes),
+            events: narrow(limits.events),
+            bytes: narrow(limits.bytes),
+            text: narrow(limits.value.most()),
+        }
+    }
 }
 
 /// The most bytes a span may be told: places in it are kept as 16-bit numbers.
@@ -40,6 +69,13 @@ impl SpanLimits {
         value: ValueLimit::NONE,
         bytes: 16 * 1024,
         text: 1024,
+        // Replaced when the limits become those of a recorder.
+        short: Short {
+            attributes: 0,
+            events: 0,
+            bytes: 0,
+            text: 0,
+        },
     };
 
     /// At most this many attributes. Default: 128.
@@ -147,6 +183,7 @@ impl SpanLimits {
             self
         };
         limits.text = rest / 4;
+        limits.short = Short::of(&limits);
         limits
     }
 }

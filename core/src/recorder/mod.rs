@@ -19,6 +19,7 @@ mod build;
 #[cfg(feature = "alloc")]
 pub use self::build::{InvalidMemory, RecorderBuilder};
 use self::counters::{Count, Counters};
+pub(crate) use self::limits::Short;
 pub use self::limits::SpanLimits;
 
 /// Records the spans of this program into a ring. Door A.

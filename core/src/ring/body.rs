@@ -1,7 +1,7 @@
 //! What a live span was told, in pages: written at the end, read from the start, cut back to a mark.
 //!
 //! ```text
-//! first page: | chain | notes | bytes ...    | next |
+//! first page: | chain | notes | bytes ...           |
 //! later ones: | bytes ...                    | next |
 //! ```
 //!
@@ -18,7 +18,7 @@ use crate::wire::encode::Put;
 /// No page.
 const NONE: u32 = u32::MAX;
 
-/// Where the bytes of a page end. Behind them is the number of the next page.
+/// Where the bytes of a later page end. Behind them is the number of the next page.
 const END: usize = PAGE - size_of::<u32>();
 
 /// A chain of pages that one span owns, with notes of the kind `N`. Must be [released](Self::release) to the slab it
@@ -46,9 +46,12 @@ struct First<N> {
 }
 
 struct Chain {
-    /// The page that is written to, where in it the next byte goes, and the last page of the chain.
+    /// The page that is written to, where in it the next byte goes, and where its bytes end.
     current: u32,
-    filled: u32,
+    filled: u16,
+    end: u16,
+    /// The second page and the last one.
+    next: u32,
     last: u32,
     /// Bytes written, and bytes that may be.
     len: u32,
@@ -59,7 +62,8 @@ struct Chain {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     current: u32,
-    filled: u32,
+    filled: u16,
+    end: u16,
     len: u32,
 }
 
@@ -110,7 +114,7 @@ impl<N> Body<N> {
         // SAFETY: `take_first` initialised it, and the page is the body's, which is borrowed by the result.
         let first = unsafe { start.cast::<First<N>>().as_ref() };
         let len = first.chain.len as usize;
-        if len > END - size_of::<First<N>>() {
+        if len > PAGE - size_of::<First<N>>() {
             return None;
         }
         // SAFETY: by the condition above the bytes end in the first page.
@@ -149,19 +153,17 @@ impl<N> Body<N> {
         let first = First {
             chain: Chain {
                 current: number,
-                filled: size_of::<First<N>>() as u32,
+                filled: size_of::<First<N>>() as u16,
+                end: PAGE as u16,
+                next: NONE,
                 last: number,
                 len: 0,
-                room: (END - size_of::<First<N>>()) as u32,
+                room: (PAGE - size_of::<First<N>>()) as u32,
             },
             notes,
         };
         // SAFETY: the page is this body's alone, and as the assertions say its start is aligned and has room.
         unsafe { start.cast().write(first) };
-        // SAFETY: the link lies in the page, behind its bytes.
-        let link = unsafe { start.add(END) };
-        // SAFETY: as above; the link is aligned, since `END` is a multiple of its size.
-        unsafe { link.cast().write(NONE) };
         self.slab = pages.address();
         self.first = number;
         true
@@ -196,7 +198,7 @@ impl<N> fmt::Debug for Body<N> {
 impl<'p, N> Told<'p, N> {
     /// The most bytes that one page holds.
     #[cfg(test)]
-    pub(crate) const FIRST: usize = END - size_of::<First<N>>();
+    pub(crate) const FIRST: usize = PAGE - size_of::<First<N>>();
 
     #[inline(always)]
     fn first(&self) -> &First<N> {
@@ -261,7 +263,7 @@ impl<'p, N> Told<'p, N> {
         })
     }
 
-    /// Where the number of the page behind this page of the chain is kept.
+    /// Where the number of the page behind this later page of the chain is kept.
     #[inline(always)]
     fn link(&self, number: u32) -> NonNull<u32> {
         // SAFETY: the numbers kept in a body and in the links of its pages are those of pages that it claimed from
@@ -273,6 +275,9 @@ impl<'p, N> Told<'p, N> {
 
     #[inline(always)]
     fn next(&self, number: u32) -> u32 {
+        if number == self.number {
+            return self.first().chain.next;
+        }
         // SAFETY: the link is initialised when the page comes to the chain, and aligned: pages are words, and `END` is
         // a multiple of its size.
         unsafe { self.link(number).read() }
@@ -280,8 +285,18 @@ impl<'p, N> Told<'p, N> {
 
     #[inline(always)]
     fn set_next(&mut self, number: u32, next: u32) {
+        if number == self.number {
+            self.first_mut().chain.next = next;
+            return;
+        }
         // SAFETY: the page is the body's, which is borrowed mutably by `self`, and the link is aligned.
         unsafe { self.link(number).write(next) };
+    }
+
+    /// Where the bytes of a page end.
+    #[inline(always)]
+    fn end(&self, number: u32) -> usize {
+        if number == self.number { PAGE } else { END }
     }
 
     /// Where the bytes of a page begin.
@@ -297,18 +312,19 @@ impl<'p, N> Told<'p, N> {
     /// Whether the current page has room for `len` bytes.
     #[inline(always)]
     pub(crate) fn fits(&self, len: usize) -> bool {
-        len <= END - self.first().chain.filled as usize
+        let chain = &self.first().chain;
+        len <= usize::from(chain.end - chain.filled)
     }
 
     /// Takes `len` bytes of the current page, where it has room for them. The caller fills them.
     #[inline(always)]
     pub(crate) fn take_piece(&mut self, len: usize) -> Option<&mut [u8]> {
         let chain = &mut self.first_mut().chain;
-        let (current, at) = (chain.current, chain.filled as usize);
-        if len > END - at {
+        let (current, at) = (chain.current, usize::from(chain.filled));
+        if len > usize::from(chain.end - chain.filled) {
             return None;
         }
-        chain.filled += len as u32;
+        chain.filled += len as u16;
         chain.len += len as u32;
         Some(self.piece_mut(current, at, len))
     }
@@ -316,10 +332,10 @@ impl<'p, N> Told<'p, N> {
     /// Bytes of a page of this chain that end before its link.
     #[inline(always)]
     fn piece_mut(&mut self, number: u32, at: usize, len: usize) -> &mut [u8] {
-        debug_assert!(at >= self.begin(number) && at + len <= END);
+        debug_assert!(at >= self.begin(number) && at + len <= self.end(number));
         // SAFETY: the numbers kept in a body are those of pages that it claimed from this slab.
         let start = unsafe { self.pages.start(number) };
-        // SAFETY: the piece ends before the link at the end of the page.
+        // SAFETY: the piece lies in the page.
         let first = unsafe { start.add(at) };
         // SAFETY: the bytes are initialised, and the page is the body's, which is borrowed mutably by `self`, as is
         // the result; what stands before `begin` is not among them.
@@ -329,10 +345,10 @@ impl<'p, N> Told<'p, N> {
     /// Bytes of a page of this chain that end before its link.
     #[inline(always)]
     fn piece(&self, number: u32, at: usize, len: usize) -> &[u8] {
-        debug_assert!(at >= self.begin(number) && at + len <= END);
+        debug_assert!(at >= self.begin(number) && at + len <= self.end(number));
         // SAFETY: the numbers kept in a body are those of pages that it claimed from this slab.
         let start = unsafe { self.pages.start(number) };
-        // SAFETY: the piece ends before the link at the end of the page.
+        // SAFETY: the piece lies in the page.
         let first = unsafe { start.add(at) };
         // SAFETY: the bytes are initialised, and the page is the body's, which is borrowed by `self`, as is the result.
         unsafe { core::slice::from_raw_parts(first.as_ptr(), len) }
@@ -354,7 +370,7 @@ impl<'p, N> Told<'p, N> {
     fn put(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let chain = &self.first().chain;
-            let mut left = END - chain.filled as usize;
+            let mut left = usize::from(chain.end - chain.filled);
             if left == 0 {
                 let next = self.next(chain.current);
                 if next == NONE {
@@ -363,6 +379,7 @@ impl<'p, N> Told<'p, N> {
                 let chain = &mut self.first_mut().chain;
                 chain.current = next;
                 chain.filled = 0;
+                chain.end = END as u16;
                 left = END;
             }
             let (now, rest) = bytes.split_at(bytes.len().min(left));
@@ -380,6 +397,7 @@ impl<'p, N> Told<'p, N> {
         Mark {
             current: chain.current,
             filled: chain.filled,
+            end: chain.end,
             len: chain.len,
         }
     }
@@ -389,6 +407,7 @@ impl<'p, N> Told<'p, N> {
         let chain = &mut self.first_mut().chain;
         chain.current = mark.current;
         chain.filled = mark.filled;
+        chain.end = mark.end;
         chain.len = mark.len;
     }
 
@@ -397,14 +416,15 @@ impl<'p, N> Told<'p, N> {
         let before = self.mark();
         let at = at.min(self.len());
         let (mut number, mut left) = (self.number, at);
-        while left > END - self.begin(number) {
-            left -= END - self.begin(number);
+        while left > self.end(number) - self.begin(number) {
+            left -= self.end(number) - self.begin(number);
             number = self.next(number);
         }
-        let filled = self.begin(number) + left;
+        let (filled, end) = (self.begin(number) + left, self.end(number));
         let chain = &mut self.first_mut().chain;
         chain.current = number;
-        chain.filled = filled as u32;
+        chain.filled = filled as u16;
+        chain.end = end as u16;
         chain.len = at as u32;
         before
     }
@@ -415,7 +435,7 @@ impl<'p, N> Told<'p, N> {
         let (mut number, mut left) = (self.number, self.len());
         loop {
             let begin = self.begin(number);
-            let now = left.min(END - begin);
+            let now = left.min(self.end(number) - begin);
             each(self.piece(number, begin, now));
             left -= now;
             if left == 0 {
@@ -444,8 +464,8 @@ impl<'p, N> Told<'p, N> {
             return None;
         }
         let mut number = self.number;
-        while at >= END - self.begin(number) {
-            at -= END - self.begin(number);
+        while at >= self.end(number) - self.begin(number) {
+            at -= self.end(number) - self.begin(number);
             number = self.next(number);
         }
         Some((number, self.begin(number) + at))

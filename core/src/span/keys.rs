@@ -5,7 +5,7 @@ use crate::thread::Seat;
 use crate::wire::encode::Put;
 
 /// Keys that are noted beside the attributes; the others are noted in pages of their own.
-pub(super) const INLINE: usize = 16;
+const INLINE: usize = 16;
 
 /// One note: the upper half is a fingerprint of the key, the lower half where its attribute stands in the body.
 #[derive(Clone, Copy)]
@@ -151,6 +151,12 @@ impl Keys {
             index += notes.len();
         });
         found
+    }
+
+    /// Whether one more key can be noted beside the attributes.
+    #[inline(always)]
+    pub(super) fn fits(&self) -> bool {
+        self.len() < INLINE
     }
 
     /// Makes sure that one more key can be noted. `false` when there are no pages for it.

@@ -5,13 +5,13 @@
 
 use super::chosen::Chosen;
 use super::gaps::GONE;
-use super::keys::{self, Index, Keys};
+use super::keys::{Index, Keys};
 use super::room::AnyPut;
 use super::short::{self, Number};
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
-use crate::recorder::SpanLimits;
+use crate::recorder::{Short, SpanLimits};
 use crate::ring::{Pages, Told};
 use crate::thread::Seat;
 use crate::wire::encode::{self, Coder, Inconsistent, Memo, Put, Texts, Writer};
@@ -37,26 +37,13 @@ pub(super) struct Notes {
     status_at: u32,
 }
 
-#[derive(Debug)]
-struct Short {
-    keys: u16,
-    events: u16,
-    bytes: u16,
-    text: u16,
-}
-
 impl Notes {
     /// Of a body without a byte.
     #[inline(always)]
     pub(super) fn new(limits: &SpanLimits) -> Self {
         Self {
             keys: Keys::EMPTY,
-            short: Short {
-                keys: least(limits.attributes, keys::INLINE),
-                events: least(limits.events, usize::MAX),
-                bytes: least(limits.bytes, usize::MAX),
-                text: least(limits.value.most(), short::MOST),
-            },
+            short: limits.short,
             gone: 0,
             events: 0,
             links: 0,
@@ -88,7 +75,8 @@ impl Told<'_, Notes> {
         let pages = self.pages();
         let Notes { keys, short, .. } = self.notes();
         if keys.may_have(fingerprint)
-            || keys.len() >= usize::from(short.keys)
+            || !keys.fits()
+            || keys.len() >= usize::from(short.attributes)
             || at + len > usize::from(short.bytes)
         {
             return None;
@@ -550,12 +538,6 @@ impl Told<'_, Notes> {
         *at += len;
         usize::try_from(value).ok()
     }
-}
-
-/// The smaller of two limits; what a span holds is counted in 16 bits.
-#[inline(always)]
-fn least(limit: usize, other: usize) -> u16 {
-    limit.min(other).min(FIELD_BYTES) as u16
 }
 
 /// The most bytes of a body: places in it are kept as 16-bit numbers.

@@ -284,42 +284,23 @@ impl<'a> SpanBuilder<'a> {
     /// Starts the span.
     #[inline(always)]
     pub fn start(self) -> Span<'a> {
-        if self.attributes.is_empty() && self.links.is_empty() {
-            // Not changed after it is made, so it is made where its owner wants it.
-            return self.begin(self.tracer.origin());
-        }
-        let mut span = self.begin(self.tracer.origin());
-        self.tell(&mut span);
-        span
+        self.begin(|tracer| tracer.origin())
     }
 
     /// Starts a span that borrows nothing. The name is copied.
     #[cfg(feature = "alloc")]
     pub fn start_owned(self) -> crate::span::OwnedSpan {
-        let mut span = self.begin(self.tracer.shared_origin());
-        self.tell(&mut span);
-        span.into_owned()
-    }
-
-    /// Tells the span what is known now. From its start on, a panic of the caller's code ends it.
-    #[inline(always)]
-    fn tell(self, span: &mut Span<'_>) {
-        if !self.attributes.is_empty() {
-            span.set_attributes(self.attributes);
-        }
-        for link in self.links {
-            span.add_link(link);
-        }
+        self.begin(|tracer| tracer.shared_origin()).into_owned()
     }
 
     // Inlined all the way, and straight: a span is built where its owner wants it, of numbers that stay in registers.
     // What few spans need takes the other way.
     #[inline(always)]
-    fn begin(self, origin: Option<OriginRef<'a>>) -> Span<'a> {
+    fn begin(self, origin: impl FnOnce(&'a Tracer) -> Option<OriginRef<'a>>) -> Span<'a> {
         let Some(parent) = self.parent_names() else {
             return Span::unrecorded(SpanContext::INVALID);
         };
-        let Some(origin) = origin else {
+        let Some(origin) = origin(self.tracer) else {
             return Span::unrecorded(self.again().parent_context());
         };
         let recorder = origin.get().recorder();
@@ -361,6 +342,12 @@ impl<'a> SpanBuilder<'a> {
         let Some(watch) = recorder.start_anchored() else {
             return self.again().begin_as_told(origin, names, foresight);
         };
+        let mut said = Draft {
+            recorder,
+            content: Content::EMPTY,
+        };
+        said.tell(self.attributes, self.links);
+        let content = said.finish();
         recorder.count_started();
         let start = Start {
             name: self.name,
@@ -378,7 +365,7 @@ impl<'a> SpanBuilder<'a> {
             names.with_state(TraceState::EMPTY),
             origin,
             start,
-            Content::EMPTY,
+            content,
         )
     }
 
@@ -430,9 +417,10 @@ impl<'a> SpanBuilder<'a> {
             started: self.started,
             watch: recorder.start(),
         };
+        said.tell(self.attributes, self.links);
+        let content = said.finish();
         recorder.count_started();
-        let said = said.finish();
-        Span::recorded(context, origin, start, said)
+        Span::recorded(context, origin, start, content)
     }
 
     /// Asks the sampler; what it says of the span goes to `said`.
@@ -494,13 +482,25 @@ impl<'a> SpanBuilder<'a> {
     }
 }
 
-/// What is said of a span before it is born. Given back if it never is.
+/// What is said of a span before it is born. Given back if it never is: values are made by the caller's code, which may
+/// panic.
 struct Draft<'r> {
     recorder: &'r Recorder,
     content: Content,
 }
 
 impl Draft<'_> {
+    #[inline(always)]
+    fn tell(&mut self, attributes: &[KeyValue<'_>], links: &[Link<'_>]) {
+        let (pages, limits) = (self.recorder.pages(), self.recorder.limits());
+        if !attributes.is_empty() {
+            self.content.set_attributes(pages, limits, attributes);
+        }
+        for link in links {
+            self.content.add_link(pages, limits, link);
+        }
+    }
+
     #[inline(always)]
     fn finish(mut self) -> Content {
         core::mem::replace(&mut self.content, Content::EMPTY)
