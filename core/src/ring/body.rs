@@ -175,14 +175,12 @@ impl<N> Body<N> {
         let Some(told) = self.open(pages) else {
             return;
         };
-        let mut number = told.number;
-        while number != NONE {
-            let next = told.next(number);
-            // SAFETY: the numbers kept in a body and in the links of its pages are those of pages that it owns, and
-            // this one is not read again.
-            pages.give(unsafe { Page::from_number(number) }, seat);
-            number = next;
+        let (number, next) = (told.number, told.first().chain.next);
+        if next != NONE {
+            told.release_later(next, seat);
         }
+        // SAFETY: the number kept in a body is that of its first page, and the body is empty from here on.
+        pages.give(unsafe { Page::from_number(number) }, seat);
         *self = Self::EMPTY;
     }
 }
@@ -261,6 +259,19 @@ impl<'p, N> Told<'p, N> {
                 chain.room += END as u32;
             }
         })
+    }
+
+    /// Gives back the later pages.
+    #[cold]
+    fn release_later(&self, first: u32, seat: Option<&Seat>) {
+        let mut number = first;
+        while number != NONE {
+            let next = self.next(number);
+            // SAFETY: the numbers kept in the links of a body's pages are those of pages that it owns, and this one is
+            // not read again: the caller gives back the first page too.
+            self.pages.give(unsafe { Page::from_number(number) }, seat);
+            number = next;
+        }
     }
 
     /// Where the number of the page behind this later page of the chain is kept.

@@ -101,7 +101,7 @@ impl Pages {
     }
 
     /// Claims a page. `None` when none is free.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&self, seat: Option<&Seat>) -> Option<Page> {
         #[cfg(feature = "alloc")]
         if let (Place::Heap(slab), Some(seat)) = (&self.place, seat)
@@ -117,7 +117,7 @@ impl Pages {
     }
 
     /// Gives a page back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&self, page: Page, seat: Option<&Seat>) {
         #[cfg(feature = "alloc")]
         if let (Place::Heap(slab), Some(seat)) = (&self.place, seat)
@@ -251,15 +251,14 @@ mod heap {
         #[inline]
         pub(super) fn push(&self, seat: &Seat, page: u32) -> bool {
             let kept = self.stack(seat, |stack| {
-                if stack.len >= self.keep {
-                    return false;
+                match stack.pages.get_mut(stack.len) {
+                    Some(slot) if stack.len < self.keep => {
+                        *slot = page;
+                        stack.len += 1;
+                        true
+                    }
+                    _ => false,
                 }
-                let Some(slot) = stack.pages.get_mut(stack.len) else {
-                    return false;
-                };
-                *slot = page;
-                stack.len += 1;
-                true
             });
             kept == Some(true)
         }

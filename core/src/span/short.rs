@@ -127,8 +127,8 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) {
         return;
     }
     match from.len() {
-        17..=32 => ends::<16>(to, from),
         8..=16 => ends::<8>(to, from),
+        17..=32 => ends::<16>(to, from),
         4..=7 => ends::<4>(to, from),
         33..=64 => ends::<32>(to, from),
         2..=3 => ends::<2>(to, from),
