@@ -1,6 +1,6 @@
 //! Processor time, and which core runs what.
 
-use std::{fs, io, time::Instant};
+use std::{fs, io, sync::OnceLock, time::Instant};
 
 /// Nanoseconds of processor time this thread has used. Reading it is a system call, about 200 ns.
 pub fn thread_nanos() -> u64 {
@@ -79,9 +79,10 @@ fn own_seconds() -> f64 {
     seconds(libc::RUSAGE_SELF) + seconds(libc::RUSAGE_CHILDREN)
 }
 
-/// The cores this process may use.
+/// The cores this process may use, as it was when it started: a thread that was moved to one core sees only that one.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Where a thread may run.

@@ -250,15 +250,13 @@ mod heap {
 
         #[inline]
         pub(super) fn push(&self, seat: &Seat, page: u32) -> bool {
-            let kept = self.stack(seat, |stack| {
-                match stack.pages.get_mut(stack.len) {
-                    Some(slot) if stack.len < self.keep => {
-                        *slot = page;
-                        stack.len += 1;
-                        true
-                    }
-                    _ => false,
+            let kept = self.stack(seat, |stack| match stack.pages.get_mut(stack.len) {
+                Some(slot) if stack.len < self.keep => {
+                    *slot = page;
+                    stack.len += 1;
+                    true
                 }
+                _ => false,
             });
             kept == Some(true)
         }

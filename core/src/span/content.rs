@@ -46,11 +46,7 @@ impl Content {
 
     /// The body, with a page to begin with. `None` when there are no pages.
     #[inline(always)]
-    fn told<'p>(
-        &'p mut self,
-        pages: &'p Pages,
-        limits: &SpanLimits,
-    ) -> Option<Told<'p, Notes>> {
+    fn told<'p>(&'p mut self, pages: &'p Pages, limits: &SpanLimits) -> Option<Told<'p, Notes>> {
         if !self.body.is_open(pages) {
             self.begin(pages, limits);
         }

@@ -305,16 +305,29 @@ impl<'a> SpanBuilder<'a> {
         };
         let recorder = origin.get().recorder();
         // Asked before anything is held: a source of ids is the caller's code, and may panic.
+        let foresight = self.tracer.foresight(Case::of(&parent));
         let names = if parent.is_valid() {
-            Names {
+            let mut names = Names {
                 trace_id: parent.trace_id,
                 span_id: recorder.new_span_id(),
                 flags: TraceFlags::NONE.with_random(parent.flags.is_random()),
                 ..Names::NONE
+            };
+            let Foresight::Below(bound) = foresight else {
+                return self.again().begin_as_told(origin, names, foresight);
+            };
+            if parent.has_state {
+                return self.again().begin_as_told(origin, names, foresight);
             }
+            if parent.trace_id.low64() >> 1 >= bound {
+                recorder.count_not_sampled();
+                return Span::unrecorded(names.with_state(TraceState::EMPTY));
+            }
+            names.flags = names.flags.with_sampled(true);
+            names
         } else {
             let (trace_id, span_id) = recorder.new_root();
-            let names = Names {
+            let mut names = Names {
                 trace_id,
                 span_id,
                 flags: TraceFlags::NONE.with_random(recorder.ids_are_random()),
@@ -324,22 +337,18 @@ impl<'a> SpanBuilder<'a> {
                 recorder.count_overload();
                 return Span::unrecorded(names.with_state(TraceState::EMPTY));
             }
+            let Foresight::Below(bound) = foresight else {
+                return self.again().begin_as_told(origin, names, foresight);
+            };
+            if trace_id.low64() >> 1 >= bound {
+                recorder.count_not_sampled();
+                return Span::unrecorded(names.with_state(TraceState::EMPTY));
+            }
+            names.flags = names.flags.with_sampled(true);
             names
         };
-        let foresight = self.tracer.foresight(Case::of(&parent));
-        let Foresight::Below(bound) = foresight else {
-            return self.again().begin_as_told(origin, names, foresight);
-        };
-        if parent.has_state && parent.is_valid() {
-            return self.again().begin_as_told(origin, names, foresight);
-        }
-        let sampled = names.trace_id.low64() >> 1 < bound;
-        let names = names.with_sampled(sampled);
-        if !sampled {
-            recorder.count_not_sampled();
-            return Span::unrecorded(names.with_state(TraceState::EMPTY));
-        }
         let Some(watch) = recorder.start_anchored() else {
+            let names = names.with_sampled(false);
             return self.again().begin_as_told(origin, names, foresight);
         };
         let mut said = Draft {
@@ -361,12 +370,7 @@ impl<'a> SpanBuilder<'a> {
             started: self.started,
             watch,
         };
-        Span::recorded(
-            names.with_state(TraceState::EMPTY),
-            origin,
-            start,
-            content,
-        )
+        Span::recorded(names.with_state(TraceState::EMPTY), origin, start, content)
     }
 
     /// The same description, elsewhere: one that is passed on in memory is in memory from the start.
