@@ -233,7 +233,7 @@ fn two_scopes_by_turns_cost_at_most_a_twentieth_more_bytes() {
             .iter()
             .map(|scope| {
                 pipeline.tracer(
-                    InstrumentationScope::builder(*scope)
+                    InstrumentationScope::builder(scope)
                         .version("1.31.0")
                         .build(),
                 )
