@@ -309,7 +309,9 @@ impl Lane {
                 self.settle(index, outcome, terms);
                 continue;
             }
-            let late = flight.deadline.is_some_and(|at| at <= terms.now);
+            // What the end of a close cuts off is counted with all else that it leaves.
+            let closed = terms.closing.is_some_and(|at| at <= terms.now);
+            let late = !closed && flight.deadline.is_some_and(|at| at <= terms.now);
             if late && flight.receipt.cancel() {
                 let timed_out = Outcome::Retry {
                     after: None,
@@ -356,8 +358,12 @@ impl Lane {
                 self.settle(index, first, terms);
                 Some(false)
             }
+            // Its answer is being written. The next sweep reads it.
+            None if !flight.receipt.cancel() => {
+                self.account.late_replies += 1;
+                Some(false)
+            }
             _ => {
-                flight.receipt.cancel();
                 self.settle(index, outcome, terms);
                 Some(true)
             }
@@ -520,6 +526,9 @@ impl Lane {
         }
         for flight in &mut self.flying {
             if flight.fate != Fate::Done {
+                if flight.fate == Fate::Open {
+                    self.last_failure = Some("no answer before the end of the shutdown".into());
+                }
                 flight.receipt.cancel();
                 flight.fate = Fate::Done;
                 let spans = flight.attempt.spans();
