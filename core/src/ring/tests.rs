@@ -438,6 +438,7 @@ impl Exporter for Sink {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "32 threads and a pipeline take too long there")]
 fn no_end_makes_more_than_two_tours() {
     const THREADS: usize = 32;
     const SPANS: u64 = 4000;
