@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use spanwire_core::attribute::KeyValue;
 use spanwire_core::batch::Batch;
+use spanwire_core::context::{SpanContext, TraceFlags, TraceState};
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
+use spanwire_core::id::{SpanId, TraceId};
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::resource::InstrumentationScope;
 use spanwire_core::testing::InMemoryExporter;
@@ -263,4 +265,55 @@ fn two_scopes_by_turns_cost_at_most_a_twentieth_more_bytes() {
         two * 20 <= one * 21,
         "{one} bytes under one scope, {two} under two by turns"
     );
+}
+
+/// Scenario: a sink that never answers, a log that is full, and a flush that waits for both while spans go on to end, a
+/// few at a time. Guarantees: the flush seals what it covers and nothing else, so that the last blocks go on to be
+/// filled, instead of each going away with a span or two in it.
+#[test]
+fn a_flush_that_waits_seals_nothing_that_came_after_it() {
+    let build = || {
+        Pipeline::builder()
+            .memory_limit(2 << 20)
+            .schedule_delay(Duration::from_secs(60))
+            .export_timeout(Duration::ZERO)
+            .exporter(BlackHole::default)
+            .build()
+            .unwrap()
+    };
+    // Children are not thinned out.
+    let parent = SpanContext::new(
+        TraceId::from_bytes([1; 16]),
+        SpanId::from_bytes([1; 8]),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::default(),
+    );
+    let record = |pipeline: &Pipeline| {
+        let tracer = pipeline.tracer("scope");
+        let mut span = tracer.span("child").child_of(&parent).start();
+        span.set_attribute("k8s.pod.name", "coredns-5d78c9869d-xk2vq");
+    };
+    let dropped = |pipeline: &Pipeline| pipeline.stats().own.dropped.total();
+    let full = build();
+    let room = (0..)
+        .find(|n| {
+            record(&full);
+            n % 64 == 0 && dropped(&full) > 0
+        })
+        .unwrap();
+    let pipeline = build();
+    for _ in 0..room / 100 * 85 {
+        record(&pipeline);
+    }
+    assert_eq!(dropped(&pipeline), 0);
+    let flush = pipeline.flush_async(LONG);
+    for _ in 0..200 {
+        record(&pipeline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(dropped(&pipeline), 0, "of {room} that would have fit");
+    drop(flush);
+    let _ = pipeline.shutdown(Duration::ZERO);
+    let _ = full.shutdown(Duration::ZERO);
 }
