@@ -2,15 +2,8 @@
 //!
 //! Every allocation is counted by the thread that makes it. Tests run one at a time: resident memory is the process's.
 #![cfg(feature = "std")]
-#![allow(
-    unsafe_code,
-    reason = "a global allocator can only be watched by being one"
-)]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::time::Duration;
-use std::alloc::System;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
@@ -26,42 +19,8 @@ use spanwire_core::span::OwnedSpan;
 use spanwire_core::stats::DropReason;
 use spanwire_core::wire::SpanKind;
 
+mod allocations;
 mod sinks;
-
-struct Counting;
-
-std::thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` unchanged; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -260,7 +219,7 @@ fn a_span_that_ends_on_another_thread_costs_no_allocation() {
             for n in 0..spans {
                 if n == warm {
                     barrier.wait();
-                    before = COUNT.get();
+                    before = allocations::so_far();
                 }
                 let mut span = tracer.span("handed over").start_owned();
                 span.set_attribute("n", n as i64).set_attribute("k", "v");
@@ -276,7 +235,7 @@ fn a_span_that_ends_on_another_thread_costs_no_allocation() {
                     }
                 }
             }
-            COUNT.get() - before
+            allocations::so_far() - before
         });
         let ends = scope.spawn(|| {
             let mut before = 0;
@@ -285,7 +244,7 @@ fn a_span_that_ends_on_another_thread_costs_no_allocation() {
                 if n == warm {
                     barrier.wait();
                     watch = Watch::new();
-                    before = COUNT.get();
+                    before = allocations::so_far();
                 }
                 let place = &places.0[n % places.0.len()];
                 loop {
@@ -299,7 +258,7 @@ fn a_span_that_ends_on_another_thread_costs_no_allocation() {
                     }
                 }
             }
-            let allocated = COUNT.get() - before;
+            let allocated = allocations::so_far() - before;
             (allocated, watch.growth())
         });
         let started = starts.join().unwrap();
@@ -340,7 +299,7 @@ fn recording_allocates_nothing() {
     ];
     for (tracer, sampled) in tracers.iter().zip([true, false]) {
         for round in 0..3 {
-            let before = COUNT.get();
+            let before = allocations::so_far();
             for n in 0..10_000_i64 {
                 let mut root = tracer
                     .span("GET /pods")
@@ -355,7 +314,7 @@ fn recording_allocates_nothing() {
                 child.set_status(spanwire_core::span::Status::Error("why"));
                 child.end();
             }
-            let allocated = COUNT.get() - before;
+            let allocated = allocations::so_far() - before;
             println!("sampled {sampled}, round {round}: {allocated} allocations");
             if round > 0 {
                 assert_eq!(allocated, 0);

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 
 use spanwire_core::attribute::KeyValue;
 use spanwire_core::batch::Batch;
+use spanwire_core::context::{SpanContext, TraceFlags, TraceState};
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
+use spanwire_core::id::{SpanId, TraceId};
 use spanwire_core::pipeline::Pipeline;
+use spanwire_core::resource::InstrumentationScope;
 use spanwire_core::testing::InMemoryExporter;
+use spanwire_core::tracer::Tracer;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -207,4 +211,109 @@ fn an_idle_pipeline_sleeps() {
     let wakes = pipeline.stats().wakes - before;
     // One when the block is opened, one when it is due, one for the answer, one for the question.
     assert!((2..=5).contains(&wakes), "{wakes}");
+}
+
+/// What one kubelet sync of a pod may say, under a scope of an ordinary length.
+fn record_syncs(tracers: &[Tracer], spans: usize) {
+    for (n, tracer) in (0..spans).zip(tracers.iter().cycle()) {
+        let mut span = tracer.start("syncPod");
+        span.set_attribute("k8s.namespace.name", "kube-system");
+        span.set_attribute("k8s.pod.name", "coredns-5d78c9869d-xk2vq");
+        span.set_attribute("k8s.pod.update_type", "update");
+        span.set_attribute("n", (n % 100) as i64);
+    }
+}
+
+#[test]
+fn two_scopes_by_turns_cost_at_most_a_twentieth_more_bytes() {
+    const SPANS: usize = 20_000;
+    let scopes = ["k8s.io/kubernetes/pkg/kubelet", "k8s.io/kubernetes/pkg/cri"];
+    let exported = |scopes: &[&'static str]| {
+        let kept = InMemoryExporter::new();
+        let pipeline = pipeline(&kept);
+        let tracers: Vec<_> = scopes
+            .iter()
+            .map(|scope| {
+                pipeline.tracer(
+                    InstrumentationScope::builder(scope)
+                        .version("1.31.0")
+                        .build(),
+                )
+            })
+            .collect();
+        record_syncs(&tracers, SPANS);
+        let report = pipeline.shutdown(LONG);
+        assert!(report.is_complete(), "{report}");
+        let mut spans_of = vec![0; scopes.len()];
+        kept.each_span(|_, scope, _| {
+            let name = scope.scope().map(|scope| scope.name().to_owned());
+            let index = scopes
+                .iter()
+                .position(|known| Some(*known) == name.as_deref());
+            spans_of[index.expect("a scope of the test")] += 1;
+        });
+        assert_eq!(spans_of, vec![SPANS / scopes.len(); scopes.len()]);
+        kept.requests()
+            .iter()
+            .map(|request| request.len())
+            .sum::<usize>()
+    };
+    let one = exported(&scopes[..1]);
+    let two = exported(&scopes);
+    println!("{one} bytes under one scope, {two} under two by turns");
+    assert!(
+        two * 20 <= one * 21,
+        "{one} bytes under one scope, {two} under two by turns"
+    );
+}
+
+/// Scenario: a sink that never answers, a log that is full, and a flush that waits for both while spans go on to end, a
+/// few at a time. Guarantees: the flush seals what it covers and nothing else, so that the last blocks go on to be
+/// filled, instead of each going away with a span or two in it.
+#[test]
+fn a_flush_that_waits_seals_nothing_that_came_after_it() {
+    let build = || {
+        Pipeline::builder()
+            .memory_limit(2 << 20)
+            .schedule_delay(Duration::from_secs(60))
+            .export_timeout(Duration::ZERO)
+            .exporter(BlackHole::default)
+            .build()
+            .unwrap()
+    };
+    // Children are not thinned out.
+    let parent = SpanContext::new(
+        TraceId::from_bytes([1; 16]),
+        SpanId::from_bytes([1; 8]),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::default(),
+    );
+    let record = |pipeline: &Pipeline| {
+        let tracer = pipeline.tracer("scope");
+        let mut span = tracer.span("child").child_of(&parent).start();
+        span.set_attribute("k8s.pod.name", "coredns-5d78c9869d-xk2vq");
+    };
+    let dropped = |pipeline: &Pipeline| pipeline.stats().own.dropped.total();
+    let full = build();
+    let room = (0..)
+        .find(|n| {
+            record(&full);
+            n % 64 == 0 && dropped(&full) > 0
+        })
+        .unwrap();
+    let pipeline = build();
+    for _ in 0..room / 100 * 85 {
+        record(&pipeline);
+    }
+    assert_eq!(dropped(&pipeline), 0);
+    let flush = pipeline.flush_async(LONG);
+    for _ in 0..200 {
+        record(&pipeline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(dropped(&pipeline), 0, "of {room} that would have fit");
+    drop(flush);
+    let _ = pipeline.shutdown(Duration::ZERO);
+    let _ = full.shutdown(Duration::ZERO);
 }

@@ -1,14 +1,5 @@
 //! Deciding allocates nothing: every allocation of this thread is counted.
 #![cfg(feature = "std")]
-#![allow(
-    unsafe_code,
-    reason = "a global allocator can only be watched by being one"
-)]
-
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
-use core::hint::black_box;
-use std::alloc::System;
 
 use spanwire_core::attribute::KeyValue;
 use spanwire_core::clock::Moment;
@@ -20,40 +11,8 @@ use spanwire_core::sampler::{
     RuleBased, Sampler, SamplingInput,
 };
 
-struct Counting;
-
-std::thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` unchanged; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations<T>(run: impl FnOnce() -> T) -> usize {
-    let before = COUNT.get();
-    black_box(run());
-    COUNT.get() - before
-}
+mod allocations;
+use allocations::allocations;
 
 fn context(state: &str, sampled: bool) -> SpanContext {
     let flags = TraceFlags::NONE.with_sampled(sampled);

@@ -1,42 +1,13 @@
 //! A request is validated, walked and cut without a single allocation.
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::fmt::Write;
-use std::alloc::System;
 
 use spanwire_core::wire::encode::Put;
 use spanwire_core::wire::split::{self, Cut};
 use spanwire_core::wire::validate::{Limits, validate};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` as it came; counting in a `const` thread-local allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's own condition.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's own condition.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(run: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    run();
-    ALLOCATIONS.get() - before
-}
+mod allocations;
+use allocations::allocations;
 
 /// Counts what is written.
 struct Tally(usize);

@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::allowance::Allowance;
 use super::guard::{Panicked, guarded};
 use super::log::Load;
 use super::settings::door_index;
@@ -62,13 +63,24 @@ pub(super) struct Run<'a> {
 }
 
 /// What left the last stage, and what did not.
-#[derive(Default)]
 pub(super) struct Yield {
     /// The bytes that stages may come to hold beyond what they hold; what they let go is added, what left is taken off.
-    pub(super) room: usize,
+    pub(super) room: Allowance,
     pub(super) segments: Vec<Segment>,
     pub(super) filtered: u64,
     pub(super) dropped: Dropped,
+}
+
+impl Yield {
+    /// Nothing yet, with room for so much.
+    pub(super) fn with_room(room: Allowance) -> Self {
+        Self {
+            room,
+            segments: Vec::new(),
+            filtered: 0,
+            dropped: Dropped::default(),
+        }
+    }
 }
 
 /// The bytes of memory and the spans that a segment stands for.
@@ -103,19 +115,18 @@ struct Room {
 impl Room {
     /// Whether there is room for a segment, which then counts as held.
     fn hold(&mut self, door: Door, load: Load, out: &mut Yield) -> bool {
-        let Some(room) = out.room.checked_sub(load.bytes) else {
+        if !out.room.take(door, load.bytes) {
             // An edit has made it larger, or a cut has made two of one.
             out.dropped.add(DropReason::NoRoom, load.spans);
             return false;
-        };
-        out.room = room;
+        }
         self.held[door_index(door)] += load;
         true
     }
 
     fn let_go(&mut self, door: Door, load: Load, out: &mut Yield) {
         self.held[door_index(door)] -= load;
-        out.room = out.room.saturating_add(load.bytes);
+        out.room.give(door, load.bytes);
     }
 
     /// The batcher has let go of so many spans: what they were when they came in is held no more. A piece takes its own
@@ -236,7 +247,10 @@ impl Chain {
     fn enter(&mut self, at: usize, segment: Segment, run: &Run<'_>, out: &mut Yield) {
         let (door, load) = (segment.door(), load_of(&segment, run.own_charge));
         let Some(room) = self.stages.get_mut(at) else {
-            out.room = out.room.saturating_sub(load.bytes);
+            // It is counted, or dropped, where it is taken in.
+            if !out.room.take(door, load.bytes) {
+                out.room.take(door, out.room.most(door));
+            }
             out.segments.push(segment);
             return;
         };

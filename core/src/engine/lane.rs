@@ -7,14 +7,15 @@ use core::mem;
 use core::task::Waker;
 use core::time::Duration;
 
+use super::allowance::Allowance;
 use super::log::{Load, Log};
 use super::report::LaneAccount;
 use super::retry::Jitter;
-use super::settings::LaneSettings;
+use super::settings::{LaneSettings, door_index};
 use crate::batch::{Batch, BatchLimits, Segment, SplitError};
 use crate::clock::Moment;
 use crate::exporter::{Outcome, Receipt, Reply, Ticket};
-use crate::limiter::Account;
+use crate::limiter::{Account, Door};
 use crate::stats::DropReason;
 
 /// A lane goes on to try batches of this size, whatever a server says of its limit.
@@ -23,7 +24,7 @@ const LEAST_LEARNED: usize = 4 << 10;
 /// The entries of the log that a batch was cut from. Its pieces share it; with the last one the entries are released.
 struct Lease {
     positions: Vec<u64>,
-    bytes: usize,
+    bytes: [usize; 2],
 }
 
 /// A batch on its way: before, between and during attempts.
@@ -95,9 +96,9 @@ pub(super) struct Lane {
     /// Which cursor of the log is this lane's.
     cursor: usize,
     /// The most bytes of the log in flight and waiting to be sent again.
-    share: usize,
-    /// The bytes of the log in flight and waiting to be sent again.
-    held: usize,
+    share: Allowance,
+    /// By door: how many are.
+    held: [usize; 2],
     /// The most encoded bytes the server takes, as far as is known.
     learned: usize,
     waiting: Vec<Attempt>,
@@ -109,12 +110,12 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(settings: LaneSettings, cursor: usize, share: usize, seed: u64) -> Self {
+    pub(super) fn new(settings: LaneSettings, cursor: usize, share: Allowance, seed: u64) -> Self {
         Self {
             settings,
             cursor,
             share,
-            held: 0,
+            held: [0; 2],
             learned: usize::MAX,
             waiting: Vec::new(),
             flying: Vec::new(),
@@ -144,7 +145,13 @@ impl Lane {
 
     /// Whether the lane may cut another batch, as far as its share of the log goes.
     pub(super) fn has_share(&self) -> bool {
-        self.held == 0 || self.held < self.share
+        let admits = |door| admits(self.share, self.held, door, 1);
+        admits(Door::Own) || admits(Door::Neighbours)
+    }
+
+    /// The bytes of the log that came in through this door and are in flight or wait to be sent again.
+    pub(super) fn held(&self, door: Door) -> usize {
+        self.held[door_index(door)]
     }
 
     /// Counts spans lost before they were cut.
@@ -236,12 +243,11 @@ impl Lane {
         };
         let mut batch = Batch::new();
         let mut positions = Vec::new();
-        let mut bytes = 0_usize;
+        let mut bytes = [0_usize; 2];
         while let Some((segment, load)) = log.peek(self.cursor) {
-            let held = self.held.saturating_add(bytes);
-            // A segment larger than the share goes out alone.
-            let has_share = held == 0 || held.saturating_add(load.bytes) <= self.share;
-            if !has_share || !limits.fits(&batch, segment) {
+            let door = segment.door();
+            let held = [0, 1].map(|door| self.held[door].saturating_add(bytes[door]));
+            if !admits(self.share, held, door, load.bytes) || !limits.fits(&batch, segment) {
                 break;
             }
             let Some((position, segment, load)) = log.take(self.cursor) else {
@@ -249,12 +255,14 @@ impl Lane {
             };
             batch.push(segment);
             positions.push(position);
-            bytes = bytes.saturating_add(load.bytes);
+            bytes[door_index(door)] += load.bytes;
         }
         if positions.is_empty() {
             return None;
         }
-        self.held = self.held.saturating_add(bytes);
+        for (held, more) in self.held.iter_mut().zip(bytes) {
+            *held += more;
+        }
         self.account.in_flight += batch.spans() as u64;
         let past = batch.encoded_len() > limits.bytes
             || limits.spans.is_some_and(|spans| batch.spans() > spans);
@@ -309,7 +317,9 @@ impl Lane {
                 self.settle(index, outcome, terms);
                 continue;
             }
-            let late = flight.deadline.is_some_and(|at| at <= terms.now);
+            // What the end of a close cuts off is counted with all else that it leaves.
+            let closed = terms.closing.is_some_and(|at| at <= terms.now);
+            let late = !closed && flight.deadline.is_some_and(|at| at <= terms.now);
             if late && flight.receipt.cancel() {
                 let timed_out = Outcome::Retry {
                     after: None,
@@ -356,8 +366,12 @@ impl Lane {
                 self.settle(index, first, terms);
                 Some(false)
             }
+            // Its answer is being written. The next sweep reads it.
+            None if !flight.receipt.cancel() => {
+                self.account.late_replies += 1;
+                Some(false)
+            }
             _ => {
-                flight.receipt.cancel();
                 self.settle(index, outcome, terms);
                 Some(true)
             }
@@ -472,7 +486,9 @@ impl Lane {
     /// Gives the entries of a batch back to the log, unless a piece of it is still on its way.
     fn end(&mut self, lease: Arc<Lease>, log: &mut Log<Segment>) {
         if let Some(lease) = Arc::into_inner(lease) {
-            self.held = self.held.saturating_sub(lease.bytes);
+            for (held, less) in self.held.iter_mut().zip(lease.bytes) {
+                *held -= less;
+            }
             for position in lease.positions {
                 log.release(position);
             }
@@ -520,6 +536,9 @@ impl Lane {
         }
         for flight in &mut self.flying {
             if flight.fate != Fate::Done {
+                if flight.fate == Fate::Open {
+                    self.last_failure = Some("no answer before the end of the shutdown".into());
+                }
                 flight.receipt.cancel();
                 flight.fate = Fate::Done;
                 let spans = flight.attempt.spans();
@@ -535,6 +554,11 @@ impl Lane {
                 .add(DropReason::ShutdownDeadline, spans);
         }
     }
+}
+
+/// Whether a lane with this share, of which so much is held, may take more. What is larger than the share goes out alone.
+fn admits(share: Allowance, held: [usize; 2], door: Door, more: usize) -> bool {
+    share.left(door, held) >= more || share.left(door, held) == share.most(door)
 }
 
 /// Whether the pieces hold as many spans as the whole.

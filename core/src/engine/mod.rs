@@ -26,6 +26,7 @@ use crate::clock::Moment;
 use crate::exporter::{Outcome, Reply, Ticket};
 use crate::limiter::{Account, Door, MemoryLimiter};
 
+mod allowance;
 mod chain;
 mod guard;
 mod inlet;
@@ -236,16 +237,46 @@ impl Engine {
     /// [`OfferError`] hands the segment back, and says whether it is worth offering again.
     #[allow(clippy::result_large_err, reason = "the error hands the segment back")]
     pub fn offer(&mut self, segment: Segment) -> Result<(), OfferError> {
+        self.offer_where(segment, |_| true)
+    }
+
+    /// As [`offer`](Self::offer), to those of these pipelines that its door leads to: what came through one of several
+    /// receivers goes to the pipelines behind it.
+    ///
+    /// # Errors
+    ///
+    /// As of `offer`.
+    #[allow(clippy::result_large_err, reason = "the error hands the segment back")]
+    pub fn offer_to(
+        &mut self,
+        pipelines: &[PipelineId],
+        segment: Segment,
+    ) -> Result<(), OfferError> {
+        self.offer_where(segment, |pipeline| pipelines.contains(&pipeline))
+    }
+
+    #[allow(clippy::result_large_err, reason = "the error hands the segment back")]
+    fn offer_where(
+        &mut self,
+        segment: Segment,
+        leads_to: impl Fn(PipelineId) -> bool,
+    ) -> Result<(), OfferError> {
         if !matches!(self.phase, Phase::Open) {
             return Err(OfferError::new(segment, Refusal::Closed));
         }
         let door = segment.door();
+        let takes = |(index, pipe): &(usize, &mut Pipe)| {
+            pipe.serves(door) && leads_to(PipelineId::new(*index))
+        };
         let mut refusal = Refusal::NoPipeline;
         let mut has_room = false;
-        for pipe in self.pipes.iter_mut().filter(|pipe| pipe.serves(door)) {
+        let mut at_ease = false;
+        for (_, pipe) in self.pipes.iter_mut().enumerate().filter(takes) {
             let charge = pipe.charge(&segment);
-            has_room |= pipe.has_room(door, charge);
-            if charge <= pipe.admits {
+            let room = pipe.has_room(door, charge);
+            has_room |= room;
+            at_ease |= room && pipe.is_at_ease(charge);
+            if pipe.could_admit(door, charge) {
                 refusal = Refusal::Full;
             } else if refusal == Refusal::NoPipeline {
                 refusal = Refusal::TooLarge;
@@ -254,7 +285,10 @@ impl Engine {
         if !has_room {
             return Err(OfferError::new(segment, refusal));
         }
-        for pipe in self.pipes.iter_mut().filter(|pipe| pipe.serves(door)) {
+        for (_, pipe) in self.pipes.iter_mut().enumerate().filter(takes) {
+            if door == Door::Neighbours && at_ease {
+                pipe.ease(pipe.charge(&segment));
+            }
             pipe.admit(segment.clone());
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::allowance::Allowance;
 use super::chain::{Chain, Run, Stage, Yield, load_of};
 use super::inlet::Inlet;
 use super::lane::{Lane, Terms};
@@ -24,9 +25,9 @@ pub(super) struct Target {
 }
 
 pub(super) struct Pipe {
-    limit: usize,
+    limit: Allowance,
     /// Admission stops here, so that what processors make larger finds room.
-    pub(super) admits: usize,
+    admits: Allowance,
     own_charge: usize,
     overload: Overload,
     doors: [bool; 2],
@@ -45,6 +46,7 @@ impl Pipe {
     pub(super) fn new(settings: PipelineSettings, jitter: &mut Jitter) -> Self {
         let PipelineSettings {
             log_bytes,
+            neighbours,
             own_charge,
             overload,
             doors,
@@ -53,19 +55,33 @@ impl Pipe {
         } = settings;
         // In flight and waiting to be sent again: a quarter of the log, divided among the lanes so that none of them
         // can take the share of another.
-        let share = log_bytes / 4 / lanes.len().max(1);
         let edits = stages
             .iter()
             .any(|stage| matches!(stage, Stage::Processor(_)));
-        let headroom = if edits { log_bytes / 8 } else { 0 };
+        let below = |bytes: usize| if edits { bytes - bytes / 8 } else { bytes };
+        let (limit, admits) = match neighbours.map(|bytes| bytes.min(log_bytes)) {
+            None => (
+                Allowance::Whole(log_bytes),
+                Allowance::Whole(below(log_bytes)),
+            ),
+            // What the neighbours' memory has granted finds room: their edits take the memory of what they replace.
+            Some(bytes) => {
+                let own = log_bytes - bytes;
+                (
+                    Allowance::Split([own, bytes]),
+                    Allowance::Split([below(own), bytes]),
+                )
+            }
+        };
+        let share = limit.divided(4 * lanes.len());
         let log = Log::new(lanes.len());
         let lanes = lanes
             .into_iter()
             .enumerate()
             .map(|(cursor, lane)| Lane::new(lane, cursor, share, jitter.next()));
         Self {
-            limit: log_bytes,
-            admits: log_bytes - headroom,
+            limit,
+            admits,
             own_charge,
             overload,
             doors,
@@ -134,26 +150,63 @@ impl Pipe {
     /// Whether there is room for so many bytes more from this door, after lanes that lag and, if so configured, the
     /// oldest spans have given way.
     pub(super) fn has_room(&mut self, door: Door, charge: usize) -> bool {
-        if charge > self.admits {
+        if !self.could_admit(door, charge) {
             return false;
         }
-        if door == Door::Neighbours && self.doors == [true; 2] {
-            let [_, backlog] = self.bytes_by_door();
-            if backlog.saturating_add(charge) > self.limit / 2 {
-                return false;
+        if door == Door::Neighbours {
+            // A lane that lags must not keep so much of the neighbours' memory that there is none for the others.
+            while !self.is_at_ease(charge) {
+                if self.skip_laggard() {
+                    continue;
+                }
+                if let Allowance::Whole(_) = self.limit {
+                    return false;
+                }
+                break;
             }
         }
         let last = match self.overload {
             Overload::DropNewest => None,
             Overload::DropOldest => Some(DropReason::Overwritten),
         };
-        self.make_room(charge, self.admits, last)
+        self.make_room(door, charge, self.admits, last)
     }
 
-    /// Makes room under `limit` by skipping what lags, then, with a reason for it, by dropping the oldest. What is in flight or waits
-    /// to be sent again is never taken.
-    fn make_room(&mut self, charge: usize, limit: usize, last: Option<DropReason>) -> bool {
-        while self.bytes().saturating_add(charge) > limit {
+    /// Whether so many bytes from this door would find room if nothing else were there.
+    pub(super) fn could_admit(&self, door: Door, charge: usize) -> bool {
+        charge <= self.admits.most(door)
+    }
+
+    /// Whether neighbours would fill no more than half of what they may, with so many bytes more.
+    pub(super) fn is_at_ease(&self, charge: usize) -> bool {
+        if self.doors[0] || matches!(self.limit, Allowance::Split(_)) {
+            let [_, backlog] = self.bytes_by_door();
+            return backlog.saturating_add(charge) <= self.limit.most(Door::Neighbours) / 2;
+        }
+        true
+    }
+
+    /// Lets neighbours have so many bytes more at the cost of the oldest spans: another pipeline has come further, and
+    /// both keep the same memory.
+    pub(super) fn ease(&mut self, charge: usize) {
+        // What lanes have in flight does not give way, and where it fills more than half nothing would be won.
+        let held = self.lanes.iter().map(|lane| lane.held(Door::Neighbours));
+        if held.sum::<usize>() > self.limit.most(Door::Neighbours) / 2 {
+            return;
+        }
+        while !self.is_at_ease(charge) && self.drop_oldest(DropReason::LaneLag) {}
+    }
+
+    /// Makes room under `limit` by skipping what lags, then, with a reason for it, by dropping the oldest. What is in
+    /// flight or waits to be sent again is never taken.
+    fn make_room(
+        &mut self,
+        door: Door,
+        charge: usize,
+        limit: Allowance,
+        last: Option<DropReason>,
+    ) -> bool {
+        while limit.left(door, self.bytes_by_door()) < charge {
             if self.skip_laggard() {
                 continue;
             }
@@ -212,8 +265,9 @@ impl Pipe {
     /// Takes a segment. `has_room` has said yes, or this pipeline is the one that gives way to others.
     pub(super) fn admit(&mut self, segment: Segment) {
         let load = load_of(&segment, self.own_charge);
-        self.admitted[door_index(segment.door())] += load.spans;
-        if self.make_room(load.bytes, self.admits, Some(DropReason::LaneLag)) {
+        let door = segment.door();
+        self.admitted[door_index(door)] += load.spans;
+        if self.make_room(door, load.bytes, self.admits, Some(DropReason::LaneLag)) {
             self.inlet.push(segment, load);
         } else {
             self.dropped.add(DropReason::LaneLag, load.spans);
@@ -240,12 +294,12 @@ impl Pipe {
             let Some((segment, load)) = self.inlet.pop() else {
                 break;
             };
-            out.room = out.room.saturating_add(load.bytes);
+            out.room.give(segment.door(), load.bytes);
             self.chain.feed(segment, &run, &mut out);
             self.absorb(&mut out);
         }
         // Half a log is backlog enough: waiting for fuller batches would only fill it up.
-        if targets.any(|target| self.must_force(target)) || self.bytes() > self.limit / 2 {
+        if targets.any(|target| self.must_force(target)) || self.bytes() > self.limit.total() / 2 {
             self.chain.force(&run, &mut out);
             self.absorb(&mut out);
         }
@@ -253,10 +307,7 @@ impl Pipe {
 
     /// An empty yield; stages may come to hold what is left of the log.
     fn yields(&self) -> Yield {
-        Yield {
-            room: self.limit.saturating_sub(self.bytes()),
-            ..Yield::default()
-        }
+        Yield::with_room(self.limit.after(self.bytes_by_door()))
     }
 
     fn is_hungry(&self, has_slot: &dyn Fn(ExporterId) -> bool) -> bool {
@@ -277,8 +328,8 @@ impl Pipe {
         for segment in out.segments.drain(..) {
             let load = load_of(&segment, self.own_charge);
             // An edit may have made it larger.
-            if self.make_room(load.bytes, self.limit, last) {
-                let door = segment.door();
+            let door = segment.door();
+            if self.make_room(door, load.bytes, self.limit, last) {
                 self.log.push(segment, load, door);
             } else {
                 self.dropped.add(DropReason::NoRoom, load.spans);

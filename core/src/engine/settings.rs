@@ -87,6 +87,7 @@ pub enum Overload {
 /// One pipeline: doors, log, stages in order, lanes.
 pub struct PipelineSettings {
     pub(super) log_bytes: usize,
+    pub(super) neighbours: Option<usize>,
     pub(super) own_charge: usize,
     pub(super) overload: Overload,
     pub(super) doors: [bool; 2],
@@ -101,6 +102,7 @@ impl PipelineSettings {
     pub fn new(log_bytes: usize) -> Self {
         Self {
             log_bytes,
+            neighbours: None,
             own_charge: 0,
             overload: Overload::default(),
             doors: [false; 2],
@@ -113,6 +115,17 @@ impl PipelineSettings {
     #[must_use]
     pub fn door(mut self, door: Door) -> Self {
         self.doors[door_index(door)] = true;
+        self
+    }
+
+    /// Sets this part of the log apart for [`Door::Neighbours`]; the rest is for [`Door::Own`]. Default: the doors share
+    /// the log, and neighbours are refused while they fill half of it.
+    ///
+    /// With as many bytes as the neighbours' share of the memory, what that share has granted is never refused here. A
+    /// lane that lags behind another keeps at most half of them.
+    #[must_use]
+    pub fn neighbours(mut self, bytes: usize) -> Self {
+        self.neighbours = Some(bytes);
         self
     }
 
@@ -150,6 +163,7 @@ impl fmt::Debug for PipelineSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PipelineSettings")
             .field("log_bytes", &self.log_bytes)
+            .field("neighbours", &self.neighbours)
             .field("own_charge", &self.own_charge)
             .field("overload", &self.overload)
             .field("doors", &self.doors)

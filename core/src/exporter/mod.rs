@@ -19,6 +19,9 @@ use crate::clock::Moment;
 
 mod reply;
 
+#[cfg(all(test, spanwire_loom))]
+mod loom_model;
+
 pub use reply::{Hold, Receipt, Reply, Ticket};
 
 /// Takes batches away: to a server, a file, a test.

@@ -8,12 +8,12 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 
 use super::Outcome;
 use crate::clock::Moment;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// The name of one attempt to export one batch. Never used twice by one engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,13 +148,13 @@ impl Receipt {
             waker,
             state: AtomicUsize::new(OPEN),
             holders: AtomicUsize::new(1),
-            kind: AtomicU8::new(0),
+            kind: AtomicUsize::new(0),
             flag: AtomicBool::new(false),
             number: AtomicUsize::new(0),
             seconds: AtomicUsize::new(0),
             nanos: AtomicUsize::new(0),
             length: AtomicUsize::new(0),
-            text: [const { AtomicU8::new(0) }; Self::TEXT_LIMIT],
+            text: core::array::from_fn(|_| AtomicUsize::new(0)),
         });
         let reply = Reply {
             cell: Arc::clone(&cell),
@@ -225,15 +225,18 @@ const CANCELLED: usize = 3;
 /// The engine stopped waiting, and an answer came after.
 const LATE: usize = 4;
 
-const EXPORTED: u8 = 0;
-const PARTIAL: u8 = 1;
-const RETRY: u8 = 2;
-const RETRY_AFTER: u8 = 3;
-const TOO_LARGE: u8 = 4;
-const TOO_LARGE_FOR: u8 = 5;
-const REJECTED: u8 = 6;
-const UNANSWERED: u8 = 7;
-const PANICKED: u8 = 8;
+const EXPORTED: usize = 0;
+const PARTIAL: usize = 1;
+const RETRY: usize = 2;
+const RETRY_AFTER: usize = 3;
+const TOO_LARGE: usize = 4;
+const TOO_LARGE_FOR: usize = 5;
+const REJECTED: usize = 6;
+const UNANSWERED: usize = 7;
+const PANICKED: usize = 8;
+
+/// The bytes of a word of text.
+const WORD: usize = size_of::<usize>();
 
 struct Cell {
     ticket: Ticket,
@@ -244,13 +247,14 @@ struct Cell {
     /// The reply and the batch, as long as they are there.
     holders: AtomicUsize,
     // The answer: written by the one reply while WRITING, read once ANSWERED.
-    kind: AtomicU8,
+    kind: AtomicUsize,
     flag: AtomicBool,
     number: AtomicUsize,
     seconds: AtomicUsize,
     nanos: AtomicUsize,
     length: AtomicUsize,
-    text: [AtomicU8; Receipt::TEXT_LIMIT],
+    /// The bytes of a text, a word's at a time.
+    text: [AtomicUsize; Receipt::TEXT_LIMIT / WORD],
 }
 
 impl Cell {
@@ -322,8 +326,13 @@ impl Cell {
         while !text.is_char_boundary(length) {
             length -= 1;
         }
-        for (to, from) in self.text.iter().zip(text.bytes().take(length)) {
-            to.store(from, Ordering::Relaxed);
+        let kept = text.as_bytes().get(..length).unwrap_or_default();
+        for (to, from) in self.text.iter().zip(kept.chunks(WORD)) {
+            let mut word = [0; WORD];
+            for (to, from) in word.iter_mut().zip(from) {
+                *to = *from;
+            }
+            to.store(usize::from_ne_bytes(word), Ordering::Relaxed);
         }
         self.length.store(length, Ordering::Relaxed);
     }
@@ -357,12 +366,8 @@ impl Cell {
 
     fn read_text(&self) -> Cow<'static, str> {
         let length = self.length.load(Ordering::Relaxed);
-        let bytes: Vec<u8> = self
-            .text
-            .iter()
-            .take(length)
-            .map(|byte| byte.load(Ordering::Relaxed))
-            .collect();
+        let words = self.text.iter().map(|word| word.load(Ordering::Relaxed));
+        let bytes: Vec<u8> = words.flat_map(usize::to_ne_bytes).take(length).collect();
         Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
     }
 
@@ -373,7 +378,7 @@ impl Cell {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(spanwire_loom)))]
 mod tests {
     use std::string::ToString;
 

@@ -1,5 +1,6 @@
 //! Settings of a pipeline, validated.
 
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,12 +10,13 @@ use core::time::Duration;
 use std::sync::OnceLock;
 
 use super::Pipeline;
-use super::life::{Life, Lives, Organs};
+use super::branch::{Branch, Chart, Draft, InvalidBranch, Names};
+use super::life::{Life, Lives, Organs, Routes};
 use crate::batch::Head;
 use crate::clock::Clock;
 use crate::current;
 use crate::engine::{
-    Engine, ExporterSettings, LaneSettings, Overload, PipelineSettings, Retry, Stage,
+    Engine, ExporterSettings, LaneSettings, Overload, PipelineId, PipelineSettings, Retry, Stage,
 };
 use crate::exporter::Exporter;
 use crate::limiter::{BudgetError, Door, MemoryLimiter};
@@ -23,12 +25,6 @@ use crate::recorder::{InvalidMemory, Recorder, SpanLimits};
 use crate::resource::{Resource, SchemaConflict, detect};
 use crate::sampler::{AlwaysOn, InvalidRate, ParentBased, PerMillion, Sampler};
 use crate::worker::{self, Bell, Parts};
-
-/// Makes an exporter, at the start and again in a forked child.
-type MakeExporter = Box<dyn Fn() -> Box<dyn Exporter> + Send + Sync>;
-
-/// Makes a stage, at the start and again in a forked child.
-type MakeStage = Box<dyn Fn() -> Stage + Send + Sync>;
 
 /// The least memory of a pipeline in bytes.
 const LEAST_MEMORY: usize = 1 << 20;
@@ -58,6 +54,7 @@ pub struct PipelineBuilder {
     neighbours: usize,
     sampler: Result<Arc<dyn Sampler>, InvalidRate>,
     resource: Result<Resource, SchemaConflict>,
+    draft: Draft,
     settings: Settings,
 }
 
@@ -68,6 +65,8 @@ pub(super) struct Blueprint {
     memory: usize,
     neighbours: usize,
     head: Head,
+    pub(super) chart: Chart,
+    names: Arc<Names>,
     settings: Settings,
 }
 
@@ -82,8 +81,6 @@ struct Settings {
     limits: SpanLimits,
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdGenerator>>,
-    exporters: Vec<MakeExporter>,
-    stages: Vec<MakeStage>,
 }
 
 impl PipelineBuilder {
@@ -93,6 +90,7 @@ impl PipelineBuilder {
             neighbours: 0,
             sampler: Ok(Arc::new(ParentBased::new(AlwaysOn))),
             resource: Ok(detect::sdk()),
+            draft: Draft::default(),
             settings: Settings {
                 schedule_delay: Duration::from_secs(5),
                 export_timeout: Some(Duration::from_secs(30)),
@@ -104,8 +102,6 @@ impl PipelineBuilder {
                 limits: SpanLimits::DEFAULT,
                 clock: None,
                 ids: None,
-                exporters: Vec::new(),
-                stages: Vec::new(),
             },
         }
     }
@@ -212,13 +208,13 @@ impl PipelineBuilder {
         self
     }
 
-    /// Adds an exporter: every span goes to every one. `make` is called by [`build`](Self::build), and again in a
+    /// Adds an exporter: every span goes to every one, what only goes to a [branch](Self::branch) apart. `make` is called by [`build`](Self::build), and again in a
     /// forked child that uses the pipeline.
     pub fn exporter<E: Exporter + 'static>(
         mut self,
         make: impl Fn() -> E + Send + Sync + 'static,
     ) -> Self {
-        self.settings
+        self.draft
             .exporters
             .push(Box::new(move || Box::new(make())));
         self
@@ -227,7 +223,27 @@ impl PipelineBuilder {
     /// Adds a stage that spans pass before they reach the exporters, in the order of these calls. `make` is called by
     /// [`build`](Self::build), and again in a forked child that uses the pipeline.
     pub fn stage<S: Into<Stage>>(mut self, make: impl Fn() -> S + Send + Sync + 'static) -> Self {
-        self.settings.stages.push(Box::new(move || make().into()));
+        self.draft.stages.push(Box::new(move || make().into()));
+        self
+    }
+
+    /// Adds an exporter that [branches](Self::branch) share by its name. One that no branch leads to is not made.
+    pub fn shared_exporter<E: Exporter + 'static>(
+        mut self,
+        name: &str,
+        make: impl Fn() -> E + Send + Sync + 'static,
+    ) -> Self {
+        self.draft
+            .shared
+            .push((name.to_owned(), Box::new(move || Box::new(make()))));
+        self
+    }
+
+    /// Adds a pipeline of its own stages and exporters behind the same doors. Where
+    /// [`exporter`](Self::exporter) and [`stage`](Self::stage) are called too, they make one more, which takes this
+    /// program's own spans and those of [`Pipeline::intake`].
+    pub fn branch(mut self, branch: Branch) -> Self {
+        self.draft.branches.push(branch);
         self
     }
 
@@ -241,9 +257,10 @@ impl PipelineBuilder {
     pub fn build(self) -> Result<Pipeline, InvalidPipeline> {
         let sampler = self.sampler.map_err(InvalidPipeline::SamplingRate)?;
         let resource = self.resource.map_err(InvalidPipeline::Resource)?;
-        if self.settings.exporters.is_empty() {
+        if self.draft.is_empty() {
             return Err(InvalidPipeline::NoExporter);
         }
+        let chart = self.draft.chart().map_err(InvalidPipeline::Branch)?;
         if self.memory < LEAST_MEMORY {
             return Err(InvalidPipeline::MemoryLimit {
                 given: self.memory,
@@ -256,6 +273,8 @@ impl PipelineBuilder {
             memory: self.memory,
             neighbours: self.neighbours,
             head: Head::from_resource(resource.as_bytes(), resource.schema_url()),
+            names: Arc::new(Names::of(&chart)),
+            chart,
             settings: self.settings,
         };
         Ok(Pipeline {
@@ -271,8 +290,9 @@ impl fmt::Debug for PipelineBuilder {
             .field("neighbours", &self.neighbours)
             .field("schedule_delay", &self.settings.schedule_delay)
             .field("export_timeout", &self.settings.export_timeout)
-            .field("exporters", &self.settings.exporters.len())
-            .field("stages", &self.settings.stages.len())
+            .field("exporters", &self.draft.exporters.len())
+            .field("stages", &self.draft.stages.len())
+            .field("branches", &self.draft.branches)
             .finish_non_exhaustive()
     }
 }
@@ -312,13 +332,19 @@ impl Blueprint {
                 given: self.memory,
                 least: LEAST_MEMORY,
             })?;
-        let exporters: Vec<Box<dyn Exporter>> =
-            settings.exporters.iter().map(|make| make()).collect();
-        let engine = self.engine(&recorder, &limiter, &exporters, &bell);
+        let exporters: Vec<Box<dyn Exporter>> = self
+            .chart
+            .exporters
+            .iter()
+            .map(|(_, make)| make())
+            .collect();
+        let (engine, routes) = self
+            .engine(&recorder, &limiter, &exporters, &bell)
+            .map_err(InvalidPipeline::Engine)?;
         let last = Arc::new(OnceLock::new());
         let parts = Parts {
             recorder: recorder.clone(),
-            engine: engine.map_err(InvalidPipeline::Engine)?,
+            engine,
             exporters,
             head: self.head.clone(),
             delay: settings.schedule_delay,
@@ -333,6 +359,8 @@ impl Blueprint {
             worker,
             bell,
             last,
+            routes,
+            names: self.names.clone(),
             ancestors,
         }))
     }
@@ -350,36 +378,71 @@ impl Blueprint {
         limiter: &MemoryLimiter,
         exporters: &[Box<dyn Exporter>],
         bell: &Arc<Bell>,
-    ) -> Result<Engine, crate::engine::BuildError> {
+    ) -> Result<(Engine, Routes), crate::engine::BuildError> {
         let settings = &self.settings;
         let ring = recorder.ring();
-        // A quarter of the ring stays with the threads that record, however far the lanes lag.
-        let log_bytes = ring.blocks() * ring.block_bytes() / 4 * 3 + self.neighbours;
+        let branches = &self.chart.branches;
+        // A quarter of the ring stays with the threads that record, however far the lanes lag. Branches whose exporters
+        // are stuck keep the same newest blocks, but each its own in flight, a quarter of its log.
+        let stuck = 3 + branches.iter().filter(|branch| branch.own).count();
+        let own_bytes = ring.blocks() * ring.block_bytes() / stuck * 3;
         let mut builder = Engine::builder(limiter);
         builder
             .seed(u64::from_be_bytes(ThreadIds.span_id().to_bytes()))
             .waker(Waker::from(bell.clone()));
-        let mut pipeline = PipelineSettings::new(log_bytes)
-            .door(Door::Own)
-            .door(Door::Neighbours)
-            .own_charge(ring.block_bytes())
-            .overload(settings.overload);
-        for make in &settings.stages {
-            pipeline = pipeline.stage(make());
-        }
-        for exporter in exporters {
-            let settings = ExporterSettings {
-                timeout: settings.export_timeout,
-                ..ExporterSettings::of(exporter)
+        let ids: Vec<_> = exporters
+            .iter()
+            .map(|exporter| {
+                builder.exporter(ExporterSettings {
+                    timeout: settings.export_timeout,
+                    ..ExporterSettings::of(exporter)
+                })
+            })
+            .collect();
+        let mut pipelines = Vec::new();
+        for branch in branches {
+            // An edit takes its memory from its door's share, and then from the reserve.
+            let edited = if branch.stages.is_empty() {
+                0
+            } else {
+                limiter.reserve().limit()
             };
-            let mut lane = LaneSettings::new(builder.exporter(settings));
-            lane.max_bytes = self.settings.batch_bytes.clamp(1, self.memory / 8);
-            lane.max_spans = self.settings.batch_spans;
-            lane.retry = self.settings.retry;
-            pipeline = pipeline.lane(lane);
+            let neighbours = self.neighbours.saturating_add(edited);
+            let mut pipeline = PipelineSettings::new(own_bytes.saturating_add(neighbours))
+                .neighbours(neighbours)
+                .own_charge(ring.block_bytes())
+                .overload(settings.overload);
+            if branch.own {
+                pipeline = pipeline.door(Door::Own);
+            }
+            if branch.neighbours {
+                pipeline = pipeline.door(Door::Neighbours);
+            }
+            for make in &branch.stages {
+                pipeline = pipeline.stage(make());
+            }
+            for exporter in branch.exporters.iter().filter_map(|at| ids.get(*at)) {
+                let mut lane = LaneSettings::new(*exporter);
+                lane.max_bytes = settings.batch_bytes.clamp(1, self.memory / 8);
+                lane.max_spans = settings.batch_spans;
+                lane.retry = settings.retry;
+                pipeline = pipeline.lane(lane);
+            }
+            pipelines.push(builder.pipeline(pipeline));
         }
-        builder.pipeline(pipeline);
-        builder.build()
+        let route = |receiver| -> Arc<[PipelineId]> {
+            let all = pipelines.iter().zip(branches);
+            all.filter(|(_, branch)| branch.takes_from(receiver))
+                .map(|(pipeline, _)| *pipeline)
+                .collect()
+        };
+        let routes = Routes {
+            any: route(None),
+            receivers: (0..self.chart.receivers.len())
+                .map(|receiver| route(Some(receiver)))
+                .collect(),
+        };
+        Ok((builder.build()?, routes))
     }
 }
 
@@ -418,6 +481,8 @@ pub enum InvalidPipeline {
     SamplingRate(InvalidRate),
     /// The resources contradict each other.
     Resource(SchemaConflict),
+    /// The branches do not fit together.
+    Branch(InvalidBranch),
     /// The engine can't be built.
     Engine(crate::engine::BuildError),
     /// The system gave no thread.
@@ -441,6 +506,7 @@ impl fmt::Display for InvalidPipeline {
             Self::Memory(error) => write!(f, "memory_limit: {error}"),
             Self::SamplingRate(error) => write!(f, "sampling_rate_per_million: {error}"),
             Self::Resource(error) => write!(f, "resource: {error}"),
+            Self::Branch(error) => write!(f, "branch: {error}"),
             Self::Engine(error) => write!(f, "engine: {error}"),
             Self::Thread(kind) => write!(f, "the system gave no thread: {kind}"),
         }

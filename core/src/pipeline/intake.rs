@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::life::Lives;
 use crate::batch::{Head, Segment};
-use crate::limiter::{self, Door, MemoryLimiter};
+use crate::limiter::{self, Door, MemoryLimiter, OVERHEAD};
 use crate::wire::split::{Part, parts};
 use crate::wire::validate::{Invalid, Limits, validate};
 
@@ -14,7 +14,10 @@ use crate::wire::validate::{Invalid, Limits, validate};
 ///
 /// A request is validated whole, copied once, and travels as bytes. It is admitted in full or not at all. Memory is
 /// granted before the copy is made: when the neighbours' share is used up to its soft limit the request is refused,
-/// and may be sent again later.
+/// and may be sent again later. What is admitted is never turned away afterwards: the backlog has room for the whole
+/// share, and what is offered before a shutdown is exported by it.
+///
+/// A clone is another handle on the same door.
 ///
 /// ```
 /// use core::time::Duration;
@@ -36,13 +39,16 @@ use crate::wire::validate::{Invalid, Limits, validate};
 #[derive(Clone)]
 pub struct Intake {
     lives: Arc<Lives>,
+    /// Which receiver it is; none for all that take spans of neighbours.
+    receiver: Option<usize>,
     limits: Limits,
 }
 
 impl Intake {
-    pub(super) fn new(lives: Arc<Lives>) -> Self {
+    pub(super) fn new(lives: Arc<Lives>, receiver: Option<usize>) -> Self {
         Self {
             lives,
+            receiver,
             limits: Limits::new(),
         }
     }
@@ -62,6 +68,9 @@ impl Intake {
         let Some(life) = self.lives.now().filter(|life| !life.is_ending()) else {
             return Err(IntakeError::Closed);
         };
+        let Some(route) = life.route(self.receiver) else {
+            return Err(IntakeError::NoPipeline);
+        };
         let arrivals = &life.arrivals;
         let spans = match validate(request, &self.limits) {
             Ok(validated) => validated.counts().spans,
@@ -79,10 +88,13 @@ impl Intake {
             Err(error)
         };
         let kept = parts(request).filter(|part| part.spans() > 0);
-        let bytes = kept
-            .clone()
-            .map(|part| part.head_len() + part.body_len())
-            .sum();
+        let (mut bytes, mut count) = (0_usize, 0_usize);
+        for part in kept.clone() {
+            bytes += part.head_len() + part.body_len();
+            count += 1;
+        }
+        // One permit for all, and each segment after the first costs as much beside its bytes as a permit.
+        let bytes = bytes.saturating_add(count.saturating_sub(1).saturating_mul(OVERHEAD));
         let mut buffer = match arrivals.account.acquire(bytes) {
             Ok(permit) => permit.into_buffer(),
             Err(refused) => return refuse(IntakeError::NoRoom(refused)),
@@ -112,14 +124,9 @@ impl Intake {
             at = end;
             segment
         };
-        for segment in kept.filter_map(&mut cut) {
-            let spans = segment.spans() as u64;
-            // The worker may end in between; what it does not take is not admitted.
-            if life.offer(segment) {
-                arrivals.admitted.fetch_add(spans, Ordering::Relaxed);
-            } else {
-                arrivals.refused.fetch_add(spans, Ordering::Relaxed);
-            }
+        let segments = kept.filter_map(&mut cut).collect();
+        if !life.offer(segments, route) {
+            return refuse(IntakeError::Closed);
         }
         Ok(Received { spans })
     }
@@ -158,6 +165,8 @@ pub enum IntakeError {
     NoRoom(limiter::Refused),
     /// The pipeline is shut down.
     Closed,
+    /// No pipeline takes spans of neighbours.
+    NoPipeline,
 }
 
 impl IntakeError {
@@ -174,6 +183,7 @@ impl fmt::Display for IntakeError {
             Self::Invalid(invalid) => write!(f, "malformed request: {invalid}"),
             Self::NoRoom(refused) => write!(f, "no memory for the request: {refused}"),
             Self::Closed => f.write_str("the pipeline is shut down"),
+            Self::NoPipeline => f.write_str("no pipeline takes spans of neighbours"),
         }
     }
 }
@@ -183,7 +193,7 @@ impl core::error::Error for IntakeError {
         match self {
             Self::Invalid(invalid) => Some(invalid),
             Self::NoRoom(refused) => Some(refused),
-            Self::Closed => None,
+            Self::Closed | Self::NoPipeline => None,
         }
     }
 }
@@ -211,7 +221,7 @@ pub(super) struct Arrivals {
     account: limiter::Account,
     received: AtomicU64,
     refused: AtomicU64,
-    admitted: AtomicU64,
+    pub(super) admitted: AtomicU64,
     malformed: AtomicU64,
     pub(super) turned_away: Arc<AtomicU64>,
 }

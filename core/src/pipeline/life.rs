@@ -4,17 +4,19 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 
 use super::InvalidPipeline;
+use super::branch::Names;
 use super::build::Blueprint;
 use super::intake::Arrivals;
 use super::report::{Report, Stats};
 use super::wait::{self, Waiting};
 use crate::batch::Segment;
 use crate::clock::Moment;
+use crate::engine::PipelineId;
 use crate::fork;
 use crate::limiter::{MemoryLimiter, Permit};
 use crate::recorder::{Account, Origin, Recorder};
@@ -96,6 +98,12 @@ impl Lives {
         }
     }
 
+    /// Which receiver has this name.
+    pub(super) fn receiver(&self, name: &str) -> Option<usize> {
+        let mut receivers = self.blueprint.chart.receivers.iter();
+        receivers.position(|known| known == name)
+    }
+
     pub(super) fn sampler(&self) -> Arc<dyn Sampler> {
         self.blueprint.sampler.clone()
     }
@@ -125,6 +133,14 @@ pub(super) struct Known {
     lost: u64,
 }
 
+/// The pipelines that what neighbours send goes to.
+pub(super) struct Routes {
+    /// From the intake without a name.
+    pub(super) any: Arc<[PipelineId]>,
+    /// From each receiver.
+    pub(super) receivers: Vec<Arc<[PipelineId]>>,
+}
+
 /// One life of a pipeline.
 pub(super) struct Life {
     recorder: Arc<Recorder>,
@@ -134,6 +150,11 @@ pub(super) struct Life {
     /// The origins that tracers hold; others are forgotten when the next is made.
     scopes: Mutex<Vec<(Bytes, Weak<Origin>)>>,
     pub(super) arrivals: Arrivals,
+    routes: Routes,
+    names: Arc<Names>,
+    /// Held, shared, while a neighbour's request is sent to the worker, and alone while its end is: all that is admitted
+    /// comes before the end.
+    door: RwLock<()>,
     /// Spans lost, anywhere, that a report has told of.
     told: AtomicU64,
     /// Of these, those that reports before the first call for the end have told of.
@@ -154,6 +175,8 @@ pub(super) struct Organs {
     pub(super) worker: Handle,
     pub(super) bell: Arc<Bell>,
     pub(super) last: Arc<OnceLock<Settled>>,
+    pub(super) routes: Routes,
+    pub(super) names: Arc<Names>,
     pub(super) ancestors: Vec<Arc<Recorder>>,
 }
 
@@ -165,6 +188,9 @@ impl Life {
             limiter: organs.limiter,
             worker: organs.worker,
             bell: organs.bell,
+            routes: organs.routes,
+            names: organs.names,
+            door: RwLock::new(()),
             scopes: Mutex::new(Vec::new()),
             told: AtomicU64::new(0),
             told_before_end: OnceLock::new(),
@@ -232,8 +258,11 @@ impl Life {
     }
 
     fn close(&self, deadline: Moment, answer: Answer) -> bool {
-        self.told_before_end.get_or_init(|| self.known().lost);
-        let sent = self.send(Command::Close { deadline, answer });
+        let sent = {
+            let _closed = self.door.write().unwrap_or_else(PoisonError::into_inner);
+            self.told_before_end.get_or_init(|| self.known().lost);
+            self.send(Command::Close { deadline, answer })
+        };
         // The worker closes the ring too, and waits for threads that are writing to it. But it may be held up, and
         // what ends after this call is to be counted as such all the same.
         for _ in 0..CLOSE_TRIES {
@@ -245,16 +274,34 @@ impl Life {
         sent
     }
 
-    /// Hands a segment of a neighbour to the worker. `false` when it has ended.
-    pub(super) fn offer(&self, segment: Segment) -> bool {
-        let offered = Offered::new(segment, self.arrivals.turned_away.clone());
+    /// The pipelines behind a receiver, or behind the intake without a name.
+    pub(super) fn route(&self, receiver: Option<usize>) -> Option<Arc<[PipelineId]>> {
+        let route = match receiver {
+            Some(receiver) => self.routes.receivers.get(receiver)?,
+            None => &self.routes.any,
+        };
+        Some(route.clone()).filter(|route| !route.is_empty())
+    }
+
+    /// Hands a neighbour's request to the worker. `false` when the end has been called for: nothing of it was kept then.
+    pub(super) fn offer(&self, segments: Vec<Segment>, route: Arc<[PipelineId]>) -> bool {
+        let _open = self.door.read().unwrap_or_else(PoisonError::into_inner);
+        if self.is_ending() {
+            return false;
+        }
+        let spans: usize = segments.iter().map(Segment::spans).sum();
+        let admitted = &self.arrivals.admitted;
+        // Counted before the worker has it, and so before any report on the end.
+        admitted.fetch_add(spans as u64, Ordering::Relaxed);
+        let offered = Offered::new(segments, route, self.arrivals.turned_away.clone());
         let Err(back) = self.worker.send(Command::Offer(offered)) else {
             return true;
         };
-        match *back {
-            Command::Offer(offered) => offered.recall().is_none(),
-            _ => true,
+        admitted.fetch_sub(spans as u64, Ordering::Relaxed);
+        if let Command::Offer(offered) = *back {
+            offered.recall();
         }
+        false
     }
 
     /// Whether the end has been called for, or the worker is gone.
@@ -309,6 +356,7 @@ impl Life {
                 own: self.account(),
                 neighbours: self.arrivals.account(),
                 timed_out: true,
+                names: self.names.clone(),
                 ..Report::nothing()
             };
         };
@@ -340,6 +388,7 @@ impl Life {
             stranded,
             timed_out: settled.lanes.timed_out || stranded > 0,
             lanes: settled.lanes.lanes,
+            names: self.names.clone(),
         }
     }
 }

@@ -12,12 +12,14 @@ use core::time::Duration;
 use crate::resource::InstrumentationScope;
 use crate::tracer::Tracer;
 
+mod branch;
 mod build;
 mod intake;
 mod life;
 mod report;
 mod wait;
 
+pub use self::branch::{Branch, InvalidBranch};
 pub use self::build::{InvalidPipeline, PipelineBuilder};
 pub use self::intake::{Intake, IntakeAccount, IntakeError, Received};
 use self::life::Lives;
@@ -85,10 +87,18 @@ impl Pipeline {
         )
     }
 
-    /// The door for spans of neighbours.
+    /// The door for spans of neighbours: to all that take any, be it from one [receiver](Branch::receiver) only.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        Intake::new(self.lives.clone())
+        Intake::new(self.lives.clone(), None)
+    }
+
+    /// The door for spans of neighbours that leads to the [branches](Branch) which name this receiver. `None` where no
+    /// branch does.
+    #[must_use]
+    pub fn receiver(&self, name: &str) -> Option<Intake> {
+        let receiver = self.lives.receiver(name)?;
+        Some(Intake::new(self.lives.clone(), Some(receiver)))
     }
 
     /// Exports every span that has ended by now, and says how that went.

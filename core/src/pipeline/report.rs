@@ -1,9 +1,11 @@
 //! What became of every span.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::IntakeAccount;
+use super::branch::Names;
 use crate::engine::LaneReport;
 use crate::limiter::Usage;
 use crate::recorder::Account;
@@ -21,6 +23,7 @@ pub struct Report {
     pub(super) lost: u64,
     pub(super) stranded: u64,
     pub(super) timed_out: bool,
+    pub(super) names: Arc<Names>,
 }
 
 impl Report {
@@ -52,7 +55,7 @@ impl Report {
     }
 
     /// Of this program's lost spans, those that had been admitted to the ring when the pipeline ended, and had no time
-    /// to come to a lane: `own.admitted = stranded + admitted by a lane`, neighbours apart.
+    /// to come to a lane: `own.admitted = stranded + admitted by a lane` that takes them, neighbours apart.
     #[must_use]
     pub fn stranded(&self) -> u64 {
         self.stranded
@@ -81,6 +84,19 @@ impl Report {
     pub fn lanes(&self) -> &[LaneReport] {
         &self.lanes
     }
+
+    /// The name of the [branch](super::Branch) that one of these lanes belongs to; empty where the builder's own stages
+    /// and exporters made it.
+    #[must_use]
+    pub fn branch_of(&self, lane: &LaneReport) -> &str {
+        self.names.branch(lane)
+    }
+
+    /// The name of the exporter that one of these lanes leads to; its number, from 0, where it has no name.
+    #[must_use]
+    pub fn exporter_of(&self, lane: &LaneReport) -> &str {
+        self.names.exporter(lane)
+    }
 }
 
 impl fmt::Display for Report {
@@ -98,7 +114,12 @@ impl fmt::Display for Report {
         }
         for lane in &self.lanes {
             if let Some(failure) = &lane.last_failure {
-                write!(f, "; lane {}: {failure}", lane.lane)?;
+                write!(f, "; exporter {}", self.exporter_of(lane))?;
+                let branch = self.branch_of(lane);
+                if !branch.is_empty() {
+                    write!(f, " of {branch}")?;
+                }
+                write!(f, ": {failure}")?;
             }
         }
         Ok(())

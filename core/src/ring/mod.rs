@@ -430,6 +430,8 @@ impl<'r> View<'r> {
         len: usize,
         appended: &mut Appended,
     ) -> Result<Guard<'r>, Refused> {
+        #[cfg(all(test, feature = "std", not(spanwire_loom)))]
+        tests::TOURS.with(|tours| tours.set(tours.get() + 1));
         let shards = self.active_shards();
         let (before, after) = shards.split_at_checked(home).unwrap_or((&[], shards));
         let mut refused = Refused::Full;

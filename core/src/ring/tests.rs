@@ -1,3 +1,5 @@
+use core::cell::Cell;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,9 +13,17 @@ use prost::Message;
 use super::pages::PAGE;
 use super::storage::Layout;
 use super::*;
+use crate::batch::Batch;
+use crate::exporter::{Exporter, Outcome, Reply};
+use crate::pipeline::Pipeline;
 use crate::thread;
 use crate::wire::encode::{Put, Writer, write_len_field, write_len_prefix};
 use crate::wire::field;
+
+std::thread_local! {
+    /// The tours of the shards that this thread has made.
+    pub(super) static TOURS: Cell<usize> = const { Cell::new(0) };
+}
 
 const SCOPE: ScopeRef<'_> = ScopeRef {
     number: 1,
@@ -254,7 +264,9 @@ fn a_held_shard_is_walked_around_and_the_ring_grows() {
         assert_eq!(ring.shards(), 2);
         ring.append(1, SCOPE, Moment::from_nanos(3), 5, |out| {
             out.copy_from_slice(&record(3).0[..5]);
+            let before = TOURS.get();
             assert_eq!(append(&ring, 0, SCOPE, 4), Err(Refused::Contended));
+            assert_eq!(TOURS.get() - before, 2);
             assert_eq!(ring.seal(Which::All).busy, 2);
         })
         .unwrap();
@@ -416,4 +428,63 @@ fn a_thread_keeps_a_few_pages() {
     assert!(told.reserve(PAGE));
     assert_eq!(pages.shared_free(), 125);
     thread::with(|seat| body.release(&pages, seat));
+}
+
+/// Answers at once.
+struct Sink;
+
+impl Exporter for Sink {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        drop(batch);
+        reply.done(Outcome::Exported);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "32 threads and a pipeline take too long there")]
+fn no_end_makes_more_than_two_tours() {
+    const THREADS: usize = 32;
+    const SPANS: u64 = 4000;
+    let pipeline = Pipeline::builder()
+        .memory_limit(64 << 20)
+        .schedule_delay(Duration::from_millis(1))
+        .exporter(|| Sink)
+        .build()
+        .unwrap();
+    let tracers = ["one", "two"].map(|scope| pipeline.tracer(scope));
+    let start = std::sync::Barrier::new(THREADS);
+    // By thread: how many ends made no tour, one, two, more.
+    let record = || {
+        let mut ends = [0_u64; 4];
+        start.wait();
+        for n in 0..SPANS {
+            let mut span = tracers[n as usize % 2].start("span");
+            span.set_attribute("k8s.pod.name", "coredns-5d78c9869d-xk2vq");
+            let before = TOURS.get();
+            span.end();
+            ends[(TOURS.get() - before).min(3)] += 1;
+        }
+        ends
+    };
+    let mut ends = [0; 4];
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(record)).collect();
+        for thread in threads {
+            for (sum, more) in ends.iter_mut().zip(thread.join().unwrap()) {
+                *sum += more;
+            }
+        }
+    });
+    let report = pipeline.shutdown(Duration::from_secs(60));
+    std::println!("ends with no tour, one, two, more: {ends:?}; {report}");
+    assert_eq!(ends.iter().sum::<u64>(), THREADS as u64 * SPANS);
+    assert_eq!(ends[3], 0, "{ends:?}");
+    assert!(ends[1] > 0, "{ends:?}");
+    let own = report.own();
+    assert_eq!(own.dropped.total(), 0, "{own:?}");
+    assert_eq!(
+        own.admitted + own.not_sampled_overload,
+        THREADS as u64 * SPANS
+    );
+    assert!(report.is_complete(), "{report}");
 }

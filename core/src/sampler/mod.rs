@@ -11,6 +11,7 @@ use crate::context::{Link, SpanContext, TraceState};
 use crate::id::TraceId;
 use crate::wire::SpanKind;
 
+mod annotating;
 mod composite;
 mod condition;
 mod fixed;
@@ -25,9 +26,8 @@ mod rate_limiting;
 mod rules;
 mod threshold;
 
-pub use composite::{
-    Annotating, AnyOf, ComposableSampler, CompositeSampler, ParentThreshold, SamplingIntent,
-};
+pub use annotating::Annotating;
+pub use composite::{AnyOf, ComposableSampler, CompositeSampler, ParentThreshold, SamplingIntent};
 #[cfg(feature = "alloc")]
 pub use condition::OwnedCondition;
 pub use condition::{AttributePatterns, AttributeValues, Condition, ParentKind, Predicate};

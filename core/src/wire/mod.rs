@@ -8,6 +8,12 @@ pub mod field;
 // Base-128 numbers.
 pub mod varint;
 
+// Where encoded bytes go.
+mod put;
+
+// How long a text is.
+mod text;
+
 // Attributes, measured and written.
 pub mod encode;
 

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use crate::batch::{Head, Segment};
 use crate::clock::Moment;
 use crate::current;
-use crate::engine::{Engine, FlushId, Report as LanesReport, Step};
+use crate::engine::{Engine, FlushId, PipelineId, Report as LanesReport, Step};
 use crate::exporter::{Exporter, Outcome};
 use crate::limiter::Door;
 use crate::recorder::Recorder;
@@ -54,30 +54,34 @@ pub(crate) enum Command {
 
 /// What a neighbour sent, on its way to the engine. If it does not arrive there, its spans are counted.
 pub(crate) struct Offered {
-    segment: Option<Segment>,
+    segments: Vec<Segment>,
+    route: Arc<[PipelineId]>,
     turned_away: Arc<AtomicU64>,
 }
 
 impl Offered {
-    pub(crate) fn new(segment: Segment, turned_away: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(
+        segments: Vec<Segment>,
+        route: Arc<[PipelineId]>,
+        turned_away: Arc<AtomicU64>,
+    ) -> Self {
         Self {
-            segment: Some(segment),
+            segments,
+            route,
             turned_away,
         }
     }
 
-    /// The segment, which is no longer on its way.
-    pub(crate) fn recall(mut self) -> Option<Segment> {
-        self.segment.take()
+    /// Lets go of the segments, which are no longer on their way.
+    pub(crate) fn recall(mut self) {
+        self.segments.clear();
     }
 }
 
 impl Drop for Offered {
     fn drop(&mut self) {
-        if let Some(segment) = self.segment.take() {
-            self.turned_away
-                .fetch_add(segment.spans() as u64, Ordering::Relaxed);
-        }
+        let spans: usize = self.segments.iter().map(Segment::spans).sum();
+        self.turned_away.fetch_add(spans as u64, Ordering::Relaxed);
     }
 }
 
@@ -355,11 +359,13 @@ impl Worker {
     }
 
     fn offer_neighbours(&mut self, mut offered: Offered) {
-        if let Some(segment) = offered.segment.take()
-            && let Err(refused) = self.engine.offer(segment)
-        {
-            offered.segment = Some(refused.into_segment());
+        let mut refused = Vec::new();
+        for segment in offered.segments.drain(..) {
+            if let Err(error) = self.engine.offer_to(&offered.route, segment) {
+                refused.push(error.into_segment());
+            }
         }
+        offered.segments = refused;
     }
 
     /// Seals the blocks that flushes cover: each shard once, so that a flush beside busy threads does not fill the

@@ -1,5 +1,7 @@
 //! What gives way when a log is full.
 
+use alloc::sync::Arc;
+
 use super::*;
 
 /// The bytes that a segment of one span counts.
@@ -174,4 +176,111 @@ fn a_block_counts_whole() {
     }
     assert!(bench.engine.offer(own(1)).is_err());
     assert_eq!(bench.engine.bytes(PIPELINE), 4 * (4096 + 256));
+}
+
+#[test]
+fn what_is_set_apart_for_neighbours_is_theirs_and_no_more_than_that() {
+    let mut bench = Bench::new(|_, _, _| {
+        PipelineSettings::new(100 * CHARGE)
+            .door(Door::Own)
+            .door(Door::Neighbours)
+            .neighbours(30 * CHARGE)
+    });
+    let fill = |bench: &mut Bench, door| {
+        let offers = iter::repeat_with(|| bench.engine.offer(spans(1, door)).is_ok());
+        offers.take_while(|admitted| *admitted).count()
+    };
+    assert_eq!(fill(&mut bench, Door::Own), 70);
+    assert_eq!(fill(&mut bench, Door::Neighbours), 30);
+    assert_eq!(bench.engine.bytes(PIPELINE), 100 * CHARGE);
+    // A quarter of either part is in flight at most.
+    let attempt = bench.export(after(0.0));
+    let (mut own, mut neighbours) = (0, 0);
+    for segment in attempt.batch.segments() {
+        match segment.door() {
+            Door::Own => own += 1,
+            Door::Neighbours => neighbours += 1,
+        }
+    }
+    assert!(own <= 17 && neighbours <= 7, "{own} {neighbours}");
+    drop(attempt);
+}
+
+/// Offers 1000 spans of neighbours, whose memory is 20 spans', to a live lane and a stuck one. Returns both accounts.
+fn neighbours_beside_a_black_hole(pipelines: Vec<PipelineSettings>) -> [LaneAccount; 2] {
+    let mut bench = Bench::of(&[ExporterSettings::default(); 2], pipelines);
+    let memory = Arc::new(());
+    let mut stuck = Vec::new();
+    for _ in 0..1000 {
+        // What the limiter would say: whoever keeps a span keeps its memory.
+        assert!(Arc::strong_count(&memory) <= 20, "the door would be shut");
+        let kept = spans(1, Door::Neighbours);
+        let body = kept.body_parts().next().unwrap().clone();
+        let body = Kept(body, memory.clone());
+        let body = bytes::Bytes::from_owner(body);
+        let head = kept.head().clone();
+        bench.offer(Segment::new(head, body, 1, after(0.0), Door::Neighbours));
+        while let Some(attempt) = bench.exports(after(0.0)) {
+            if attempt.lane == LANE {
+                attempt.answer(Outcome::Exported);
+            } else {
+                stuck.push(attempt);
+            }
+        }
+    }
+    [LANE, LaneId::new(1)].map(|lane| bench.account(lane))
+}
+
+struct Kept(
+    bytes::Bytes,
+    #[expect(dead_code, reason = "it is counted")] Arc<()>,
+);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[test]
+fn a_black_hole_does_not_shut_the_door_to_neighbours() {
+    let pipeline = || {
+        PipelineSettings::new(100 * CHARGE)
+            .door(Door::Own)
+            .door(Door::Neighbours)
+            .neighbours(20 * CHARGE)
+    };
+    let lane = |exporter| LaneSettings::new(ExporterId::new(exporter));
+    let one = vec![pipeline().lane(lane(0)).lane(lane(1))];
+    let two = vec![pipeline().lane(lane(0)), pipeline().lane(lane(1))];
+    for pipelines in [one, two] {
+        let [live, stuck] = neighbours_beside_a_black_hole(pipelines);
+        assert_eq!(live.exported, 1000, "{live:?}");
+        assert!(stuck.dropped.get(DropReason::LaneLag) > 900, "{stuck:?}");
+        assert!(stuck.buffered + stuck.in_flight > 0, "{stuck:?}");
+    }
+}
+
+#[test]
+fn what_came_through_a_receiver_goes_to_the_pipelines_behind_it() {
+    let pipeline = || {
+        PipelineSettings::new(100 * CHARGE)
+            .door(Door::Own)
+            .door(Door::Neighbours)
+            .lane(LaneSettings::new(ExporterId::new(0)))
+    };
+    let mut bench = Bench::of(
+        &[ExporterSettings::default()],
+        [pipeline(), pipeline(), pipeline()],
+    );
+    let [first, _, third] = [0, 1, 2].map(PipelineId::new);
+    let segment = spans(3, Door::Neighbours);
+    bench
+        .engine
+        .offer_to(&[first, third], segment.clone())
+        .unwrap();
+    let admitted = [0, 1, 2].map(|id| bench.engine.admitted(PipelineId::new(id), Door::Neighbours));
+    assert_eq!(admitted, [3, 0, 3]);
+    let refused = bench.engine.offer_to(&[], segment).unwrap_err();
+    assert_eq!(refused.refusal(), Refusal::NoPipeline);
 }

@@ -262,6 +262,33 @@ fn a_batch_in_flight_when_the_close_comes_is_tried_once_more() {
 }
 
 #[test]
+fn an_attempt_that_the_end_of_a_close_cuts_off_was_short_of_time_and_not_of_retries() {
+    let mut bench = Bench::plain();
+    bench.offer(own(8));
+    bench.engine.close(after(1.0));
+    let cut_off = bench.export(after(0.0));
+    let Step::Closed(report) = bench.engine.poll(after(1.0)) else {
+        panic!("not closed")
+    };
+    assert!(report.timed_out);
+    assert_eq!(bench.dropped(DropReason::ShutdownDeadline), 8);
+    let said = report.lanes[0].last_failure.as_deref();
+    assert_eq!(said, Some("no answer before the end of the shutdown"));
+    assert!(cut_off.reply.cancelled());
+
+    // A timeout of its own, before the close ends, was its last chance.
+    let mut bench = Bench::new(|pipeline, _, exporter| {
+        exporter.timeout = Some(Duration::from_secs(1));
+        pipeline
+    });
+    bench.offer(own(8));
+    bench.engine.close(after(30.0));
+    let _silent = bench.export(after(0.0));
+    assert!(matches!(bench.engine.poll(after(1.0)), Step::Closed(_)));
+    assert_eq!(bench.dropped(DropReason::RetriesExhausted), 8);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_waits() {
     let waits = |seed| {
         let limiter = MemoryLimiter::builder(32 << 20).build().unwrap();

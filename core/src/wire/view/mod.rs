@@ -15,6 +15,19 @@ use core::marker::PhantomData;
 use super::field;
 use super::raw::{Field, Fields, Payload};
 
+/// Shows messages by what their accessors say.
+macro_rules! shown {
+    ($($message:ident: $($said:ident),+;)+) => {$(
+        impl fmt::Debug for $message<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message))
+                    $(.field(stringify!($said), &self.$said()))+
+                    .finish()
+            }
+        }
+    )+};
+}
+
 mod span;
 mod value;
 
@@ -395,50 +408,10 @@ fn text_of(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or_default()
 }
 
-impl fmt::Debug for Request<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("resource_spans", &self.resource_spans())
-            .finish()
-    }
-}
-
-impl fmt::Debug for ResourceSpans<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResourceSpans")
-            .field("resource", &self.resource())
-            .field("scope_spans", &self.scope_spans())
-            .field("schema_url", &self.schema_url())
-            .finish()
-    }
-}
-
-impl fmt::Debug for Resource<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resource")
-            .field("attributes", &self.attributes())
-            .field("dropped_attributes_count", &self.dropped_attributes_count())
-            .finish()
-    }
-}
-
-impl fmt::Debug for ScopeSpans<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopeSpans")
-            .field("scope", &self.scope())
-            .field("spans", &self.spans())
-            .field("schema_url", &self.schema_url())
-            .finish()
-    }
-}
-
-impl fmt::Debug for Scope<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope")
-            .field("name", &self.name())
-            .field("version", &self.version())
-            .field("attributes", &self.attributes())
-            .field("dropped_attributes_count", &self.dropped_attributes_count())
-            .finish()
-    }
+shown! {
+    Request: resource_spans;
+    ResourceSpans: resource, scope_spans, schema_url;
+    Resource: attributes, dropped_attributes_count;
+    ScopeSpans: scope, spans, schema_url;
+    Scope: name, version, attributes, dropped_attributes_count;
 }

@@ -404,58 +404,11 @@ fn span_id_of(bytes: &[u8]) -> SpanId {
     bytes.try_into().map_or(SpanId::INVALID, SpanId::from_bytes)
 }
 
-impl fmt::Debug for Span<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Span")
-            .field("trace_id", &self.trace_id)
-            .field("span_id", &self.span_id)
-            .field("trace_state", &self.trace_state())
-            .field("parent_span_id", &self.parent_span_id)
-            .field("flags", &self.flags)
-            .field("name", &self.name())
-            .field("kind", &self.kind)
-            .field("start_time_unix_nano", &self.start_time_unix_nano)
-            .field("end_time_unix_nano", &self.end_time_unix_nano)
-            .field("attributes", &self.attributes())
-            .field("dropped_attributes_count", &self.dropped_attributes_count)
-            .field("events", &self.events())
-            .field("dropped_events_count", &self.dropped_events_count)
-            .field("links", &self.links())
-            .field("dropped_links_count", &self.dropped_links_count)
-            .field("status", &self.status())
-            .finish()
-    }
-}
-
-impl fmt::Debug for Event<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event")
-            .field("time_unix_nano", &self.time_unix_nano)
-            .field("name", &self.name())
-            .field("attributes", &self.attributes())
-            .field("dropped_attributes_count", &self.dropped_attributes_count)
-            .finish()
-    }
-}
-
-impl fmt::Debug for Link<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link")
-            .field("trace_id", &self.trace_id)
-            .field("span_id", &self.span_id)
-            .field("trace_state", &self.trace_state())
-            .field("attributes", &self.attributes())
-            .field("dropped_attributes_count", &self.dropped_attributes_count)
-            .field("flags", &self.flags)
-            .finish()
-    }
-}
-
-impl fmt::Debug for Status<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Status")
-            .field("message", &self.message())
-            .field("code", &self.code)
-            .finish()
-    }
+shown! {
+    Span: trace_id, span_id, trace_state, parent_span_id, flags, name, kind, start_time_unix_nano,
+        end_time_unix_nano, attributes, dropped_attributes_count, events, dropped_events_count, links,
+        dropped_links_count, status;
+    Event: time_unix_nano, name, attributes, dropped_attributes_count;
+    Link: trace_id, span_id, trace_state, attributes, dropped_attributes_count, flags;
+    Status: message, code;
 }

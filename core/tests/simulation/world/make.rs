@@ -50,6 +50,9 @@ impl World {
             if rng.one_in(3) {
                 settings = settings.overload(Overload::DropOldest);
             }
+            if rng.one_in(3) {
+                settings = settings.neighbours(rng.between(0, limit as u64) as usize);
+            }
             settings = Self::stages(&mut rng, settings, &mut whole, &mut edits);
             for _ in 0..rng.pick(&[1, 1, 2, 3]) {
                 let exporter = rng.below(exporters.len() as u64) as usize;
