@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 use super::Pipeline;
 use super::life::{Life, Lives, Organs};
 use crate::batch::Head;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::current;
 use crate::engine::{
     Engine, ExporterSettings, LaneSettings, Overload, PipelineSettings, Retry, Stage,
 };
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Provisions};
 use crate::limiter::{BudgetError, Door, MemoryLimiter};
 use crate::random::{IdGenerator, ThreadIds};
 use crate::recorder::{InvalidMemory, Recorder, SpanLimits};
@@ -312,8 +312,12 @@ impl Blueprint {
                 given: self.memory,
                 least: LEAST_MEMORY,
             })?;
-        let exporters: Vec<Box<dyn Exporter>> =
+        let provisions = Provisions::new(Arc::new(Time(recorder.clone())), limiter.clone());
+        let mut exporters: Vec<Box<dyn Exporter>> =
             settings.exporters.iter().map(|make| make()).collect();
+        for exporter in &mut exporters {
+            exporter.begin(&provisions);
+        }
         let engine = self.engine(&recorder, &limiter, &exporters, &bell);
         let last = Arc::new(OnceLock::new());
         let parts = Parts {
@@ -380,6 +384,19 @@ impl Blueprint {
         }
         builder.pipeline(pipeline);
         builder.build()
+    }
+}
+
+/// The clock of a recorder, as its exporters see it.
+struct Time(Arc<Recorder>);
+
+impl Clock for Time {
+    fn now(&self) -> Timestamp {
+        self.0.start().started()
+    }
+
+    fn moment(&self) -> Moment {
+        self.0.moment()
     }
 }
 
