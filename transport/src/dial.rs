@@ -1,6 +1,7 @@
 //! The way to a server: a socket, and TLS around it.
 
 use core::fmt;
+use core::time::Duration;
 use std::io;
 
 #[cfg(feature = "tls")]
@@ -47,8 +48,18 @@ impl Dialer {
         }
     }
 
-    /// Connects. Takes as long as it takes: who asks sets the limit.
-    pub(crate) async fn dial(&self) -> Result<Connection, Unreachable> {
+    /// Connects, and gives up after `limit`.
+    pub(crate) async fn dial_within(&self, limit: Duration) -> Result<Connection, Unreachable> {
+        match tokio::time::timeout(limit, self.dial()).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(Unreachable {
+                endpoint: self.endpoint.to_string(),
+                why: format!("not within {limit:?}"),
+            }),
+        }
+    }
+
+    async fn dial(&self) -> Result<Connection, Unreachable> {
         let unreachable = |error: io::Error| Unreachable {
             endpoint: self.endpoint.to_string(),
             why: error.to_string(),

@@ -52,6 +52,19 @@ pub enum Address {
 }
 
 impl Endpoint {
+    /// A port of this machine, in the clear.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn local(port: u16) -> Self {
+        Self {
+            address: Address::Tcp {
+                host: "localhost".into(),
+                port,
+            },
+            tls: Some(false),
+            path: "/".into(),
+        }
+    }
+
     /// What to connect to.
     #[must_use]
     pub fn address(&self) -> &Address {

@@ -84,13 +84,24 @@ impl ClientTls {
         self
     }
 
-    /// Reads everything once, to tell of what is wrong before anything is sent.
+    /// Reads what is given once, to tell of what is wrong before anything is sent to `host`. The roots of the system are
+    /// left for the first connection.
     ///
     /// # Errors
     ///
-    /// [`TlsError`] names the file at fault.
-    pub fn check(&self) -> Result<(), TlsError> {
-        self.config(&[]).map(drop)
+    /// [`TlsError`] names the file, or the name, at fault.
+    pub fn check(&self, host: &str) -> Result<(), TlsError> {
+        self.name_of(host)?;
+        if self.roots.is_some() || self.identity.is_some() {
+            self.config(&[])?;
+        }
+        Ok(())
+    }
+
+    fn name_of(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
+        let name = self.server_name.as_deref().unwrap_or(host);
+        ServerName::try_from(name.to_owned())
+            .map_err(|error| TlsError::new(format!("server name '{name}'"), error))
     }
 
     fn config(&self, alpn: &[&[u8]]) -> Result<ClientConfig, TlsError> {
@@ -273,8 +284,6 @@ impl CurrentTls {
 
     /// The name to ask the server for.
     pub(crate) fn server_name(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
-        let name = self.settings.server_name.as_deref().unwrap_or(host);
-        ServerName::try_from(name.to_owned())
-            .map_err(|error| TlsError::new(format!("server name '{name}'"), error))
+        self.settings.name_of(host)
     }
 }

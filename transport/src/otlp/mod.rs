@@ -26,9 +26,11 @@ pub const MAX_REQUEST: usize = 64 << 20;
 /// The most bytes of an answer that are read. The specification allows 4 MiB; an answer has a number and a sentence in it.
 pub const MAX_RESPONSE: usize = 64 << 10;
 
-/// The user agent of exporters. OTLP specification, "User Agent".
+/// The user agent of exporters: the product, and what the specification calls it. OTLP specification, "User Agent".
 pub const USER_AGENT: &str = concat!(
-    "OTel-OTLP-Exporter-Rust-Spanwire/",
+    "Spanwire/",
+    env!("CARGO_PKG_VERSION"),
+    " OTel-OTLP-Exporter-Rust/",
     env!("CARGO_PKG_VERSION")
 );
 

@@ -52,11 +52,6 @@ impl Spawner {
         self.0.spawn(Box::pin(future))
     }
 
-    /// How often the place changed where futures run. What was made in one place is of no use in the next.
-    pub(crate) fn moves(&self) -> usize {
-        self.0.state().moves
-    }
-
     /// What spawns futures on behalf of others, and doesn't keep the runtime alive.
     pub(crate) fn executor(&self) -> Executor {
         Executor(Arc::downgrade(&self.0))
@@ -156,6 +151,11 @@ fn spawn_on(host: &Handle, future: Silenced) -> Result<AbortHandle, Silenced> {
 pub(crate) struct Executor(Weak<Inner>);
 
 impl Executor {
+    /// How often the place changed where futures run. What was made in one place is of no use in the next.
+    pub(crate) fn moves(&self) -> usize {
+        self.0.upgrade().map_or(0, |inner| inner.state().moves)
+    }
+
     /// Runs a future, or drops it where the exporter has ended.
     pub(crate) fn spawn(&self, future: BoxFuture) {
         if let Some(inner) = self.0.upgrade() {
