@@ -26,8 +26,14 @@ println!(\"{report}\");
 //! The modules stand in walking order: each knows only those above it.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// What exporters stand on is of no use without one.
-#![cfg_attr(not(feature = "grpc"), allow(dead_code, unused_imports))]
+#![cfg_attr(
+    not(feature = "grpc"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what exporters stand on is of no use without one"
+    )
+)]
 
 // The rules of OTLP: framing, answers and what they mean. Pure.
 pub mod otlp;
