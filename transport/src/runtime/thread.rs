@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 
 use spanwire_core::current;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 /// Our own runtime. Dropped, it ends: what is unfinished on it is dropped there, and nobody waits.
@@ -25,15 +25,16 @@ impl OwnThread {
             .thread_name("spanwire-dns")
             .build()?;
         let handle = runtime.handle().clone();
+        let runtime = Unawaited(Some(runtime));
         let (running, stopped) = oneshot::channel::<()>();
         thread::Builder::new()
             .name("spanwire-io".into())
             .spawn(move || {
                 let _quiet = current::suppress();
                 // Ready, with an error, as soon as the other end is gone.
-                let _ = runtime.block_on(stopped);
-                // A name that is being looked up may take long; its thread ends by itself.
-                runtime.shutdown_background();
+                if let Some(runtime) = &runtime.0 {
+                    let _ = runtime.block_on(stopped);
+                }
             })?;
         Ok(Self {
             handle,
@@ -43,5 +44,17 @@ impl OwnThread {
 
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
+    }
+}
+
+/// A runtime that is dropped without waiting for its threads: a name that is being looked up may take long. Also where
+/// waiting would not be allowed, such as on a thread of another runtime.
+struct Unawaited(Option<Runtime>);
+
+impl Drop for Unawaited {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
