@@ -422,7 +422,8 @@ fn headers_arrive_and_a_rotated_token_needs_no_restart() {
 #[test]
 fn over_a_unix_domain_socket() {
     let path = Scratch::new("socket");
-    let server = Server::on_socket(&path.0, |_, _| Answer::ok());
+    let listener = std::os::unix::net::UnixListener::bind(&path.0).unwrap();
+    let server = Server::on_socket(listener, |_, _| Answer::ok());
     for endpoint in [
         format!("unix:{}", path.0.display()),
         format!("unix://{}", path.0.display()),
@@ -433,6 +434,21 @@ fn over_a_unix_domain_socket() {
         assert_eq!(server.spans(), before + 10);
     }
     assert_eq!(server.seen()[0].authority.as_deref(), Some("localhost"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn over_an_abstract_socket() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let name = format!("spanwire-grpc-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let server = Server::on_socket(UnixListener::bind_addr(&address).unwrap(), |_, _| {
+        Answer::ok()
+    });
+    let pipeline = pipeline(GrpcExporter::builder().endpoint(format!("unix-abstract:{name}")));
+    assert!(send(&pipeline, 10).is_complete());
+    assert_eq!(server.spans(), 10);
 }
 
 #[cfg(any(feature = "gzip", feature = "zstd"))]

@@ -135,13 +135,14 @@ impl Server {
     /// The same on a Unix domain socket.
     #[cfg(unix)]
     pub(crate) fn on_socket(
-        path: &std::path::Path,
+        listener: std::os::unix::net::UnixListener,
         judge: impl Fn(usize, &Received) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let (runtime, desk) = Self::parts(judge);
+        listener.set_nonblocking(true).unwrap();
         let listener = {
             let _within = runtime.enter();
-            tokio::net::UnixListener::bind(path).unwrap()
+            tokio::net::UnixListener::from_std(listener).unwrap()
         };
         let at = desk.clone();
         runtime.spawn(async move {

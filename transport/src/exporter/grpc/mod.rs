@@ -24,7 +24,7 @@ use tower_service::Service;
 
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
-use crate::otlp::{GRPC_PATH, frame_prefix};
+use crate::otlp::{GRPC_PATH, MAX_RESPONSE, frame_prefix};
 use crate::runtime::{Executor, Spawner};
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
@@ -36,6 +36,9 @@ mod build;
 use body::RequestBody;
 use build::Settings;
 pub use build::{GrpcExporterBuilder, InvalidGrpcExporter};
+
+/// How far a server may run ahead with an answer: as long as one may be.
+const WINDOW: u32 = MAX_RESPONSE as u32;
 
 /// Sends batches to an OTLP/gRPC server.
 ///
@@ -415,11 +418,15 @@ impl Client {
                 .build()
                 .ok()
         };
+        let exports = u32::try_from(settings.concurrency).unwrap_or(u32::MAX);
         // TLS is the dialer's. To the channel every connection is in the clear, but what it says in it is not.
         let mut channel = ChannelEndpoint::from(origin("http")?)
             .executor(self.executor.clone())
             .user_agent(settings.user_agent.as_str())
-            .ok()?;
+            .ok()?
+            // What a server may send before we have looked at it is held in memory.
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW.saturating_mul(exports));
         if settings.under_tls {
             channel = channel.origin(origin("https")?);
         }
@@ -463,5 +470,24 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let (dialer, limit) = (self.dialer.clone(), self.limit);
         Box::pin(async move { dialer.dial_within(limit).await.map(TokioIo::new) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_eight_digits_at_most() {
+        for (left, text) in [
+            (Duration::ZERO, "1m"),
+            (Duration::from_micros(1500), "1m"),
+            (Duration::from_secs(10), "10000m"),
+            (Duration::from_millis(99_999_999), "99999999m"),
+            (Duration::from_millis(100_000_000), "100000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            assert_eq!(grpc_timeout(left), text);
+        }
     }
 }
