@@ -280,6 +280,49 @@ fn a_server_that_never_answers_costs_one_timeout() {
     assert!(lane.possibly_duplicated >= 10, "{lane:?}");
 }
 
+/// Guarantees: an export also ends when the pipeline has waited long enough, whatever the exporter's own timeout is, and
+/// gives its slot back.
+#[test]
+fn the_deadline_of_the_pipeline_ends_an_export() {
+    let server = Server::start(|number, _| match number {
+        0..=3 => Answer::Nothing,
+        _ => Answer::ok(),
+    });
+    let exporter = exporter(&server).build().unwrap();
+    let pipeline = Pipeline::builder()
+        .memory_limit(8 << 20)
+        .export_timeout(Duration::from_millis(200))
+        .retry(Retry {
+            initial: Duration::from_millis(5),
+            max: Duration::from_millis(20),
+            ..Retry::default()
+        })
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    let report = send(&pipeline, 10);
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(report.lanes()[0].account.exported, 10);
+    assert!(server.seen().len() > 4);
+}
+
+/// Scenario: the server vanishes behind a connection that stands.
+/// Guarantees: with keep-alive that is noticed long before the timeout of an export.
+#[test]
+fn keep_alive_notices_a_server_that_has_vanished() {
+    let server = Server::start(|number, _| match number {
+        0 => Answer::Freeze,
+        _ => Answer::ok(),
+    });
+    let alive = Duration::from_millis(100);
+    let pipeline = pipeline(exporter(&server).keep_alive(alive, alive));
+    let start = Instant::now();
+    let report = send(&pipeline, 10);
+    assert!(report.is_complete(), "{report:?}");
+    assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
+    assert!(failure(&report).contains("keep-alive"), "{report}");
+}
+
 /// Scenario: the server takes 4 KiB at most, and says so as C++ does.
 #[test]
 fn what_is_too_large_is_split() {

@@ -35,6 +35,8 @@ pub(crate) enum Answer {
     Reset,
     /// The connection is cut, in mid-request.
     Cut,
+    /// The connection stays, and nobody is behind it any more.
+    Freeze,
     /// OK in HTTP, and no word of gRPC's.
     Bare,
     /// A status of HTTP, as proxies give.
@@ -72,6 +74,12 @@ impl Received {
         let scopes = resources.flat_map(|resource| &resource.scope_spans);
         scopes.map(|scope| scope.spans.len()).sum()
     }
+}
+
+/// How a connection ends before its time.
+enum End {
+    Cut,
+    Freeze,
 }
 
 type Judge = Arc<dyn Fn(usize, &Received) -> Answer + Send + Sync>;
@@ -201,16 +209,19 @@ impl Desk {
         let Ok(mut connection) = h2::server::handshake(stream).await else {
             return;
         };
-        let (cut, mut is_cut) = tokio::sync::mpsc::channel::<()>(1);
+        let (end, mut ends) = tokio::sync::mpsc::channel::<End>(1);
         loop {
             tokio::select! {
-                _ = is_cut.recv() => return,
+                end = ends.recv() => match end {
+                    Some(End::Freeze) => core::future::pending().await,
+                    _ => return,
+                },
                 accepted = connection.accept() => match accepted {
                     Some(Ok((request, respond))) => {
                         let desk = self.clone();
-                        let cut = cut.clone();
+                        let end = end.clone();
                         tokio::spawn(async move {
-                            let _ = desk.answer(request, respond, cut).await;
+                            let _ = desk.answer(request, respond, end).await;
                         });
                     }
                     _ => return,
@@ -223,7 +234,7 @@ impl Desk {
         self,
         request: Request<h2::RecvStream>,
         respond: SendResponse<Bytes>,
-        cut: tokio::sync::mpsc::Sender<()>,
+        end: tokio::sync::mpsc::Sender<End>,
     ) -> Result<(), h2::Error> {
         let (parts, mut body) = request.into_parts();
         let mut bytes = Vec::new();
@@ -262,7 +273,7 @@ impl Desk {
             seen.push(received.clone());
             seen.len() - 1
         };
-        give((self.judge)(number, &received), respond, cut).await
+        give((self.judge)(number, &received), respond, end).await
     }
 }
 
@@ -292,12 +303,12 @@ fn headers(status: u16) -> Response<()> {
 async fn give(
     answer: Answer,
     mut respond: SendResponse<Bytes>,
-    cut: tokio::sync::mpsc::Sender<()>,
+    end: tokio::sync::mpsc::Sender<End>,
 ) -> Result<(), h2::Error> {
     match answer {
         Answer::After(wait, answer) => {
             tokio::time::sleep(wait).await;
-            Box::pin(give(*answer, respond, cut)).await?;
+            Box::pin(give(*answer, respond, end)).await?;
         }
         Answer::Message(message) => {
             let mut stream = respond.send_response(headers(200), false)?;
@@ -325,7 +336,11 @@ async fn give(
         }
         Answer::Reset => respond.send_reset(h2::Reason::INTERNAL_ERROR),
         Answer::Cut => {
-            let _ = cut.send(()).await;
+            let _ = end.send(End::Cut).await;
+        }
+        Answer::Freeze => {
+            let _ = end.send(End::Freeze).await;
+            core::future::pending::<()>().await;
         }
         Answer::Bare => {
             respond.send_response(headers(200), true)?;
