@@ -16,6 +16,14 @@ use crate::runtime::Runtime;
 use crate::tls::{ClientTls, TlsError};
 
 /// Builds a [`GrpcExporter`]. Names and defaults are those of the OTLP exporter specification where it has them.
+///
+/// ```
+/// use spanwire_transport::exporter::grpc::GrpcExporter;
+///
+/// let built = GrpcExporter::builder().endpoint("localhost").build();
+/// assert_eq!(built.unwrap_err().to_string(), "endpoint host 'localhost' has no port after it");
+/// assert!(GrpcExporter::builder().endpoint("localhost:4317").insecure(true).build().is_ok());
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct GrpcExporterBuilder {
