@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use spanwire_core::attribute::KeyValue;
 use spanwire_core::batch::Batch;
+use spanwire_core::clock::Clock;
 use spanwire_core::context::{SpanContext, TraceFlags, TraceState};
-use spanwire_core::exporter::{Exporter, Outcome, Reply};
+use spanwire_core::exporter::{Exporter, Outcome, Provisions, Reply};
 use spanwire_core::id::{SpanId, TraceId};
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::resource::InstrumentationScope;
@@ -316,4 +317,46 @@ fn a_flush_that_waits_seals_nothing_that_came_after_it() {
     drop(flush);
     let _ = pipeline.shutdown(Duration::ZERO);
     let _ = full.shutdown(Duration::ZERO);
+}
+
+/// Guarantees: an exporter knows the clock its deadlines are told on, and the budget its memory is taken from, before its
+/// first batch.
+#[test]
+fn an_exporter_is_told_what_its_pipeline_works_with() {
+    #[derive(Default)]
+    struct Told {
+        clock: Option<Arc<dyn Clock>>,
+    }
+    impl Exporter for Told {
+        fn begin(&mut self, provisions: &Provisions) {
+            let permit = provisions.limiter().reserve().acquire(1000).unwrap();
+            assert!(provisions.limiter().usage().reserve.in_use >= 1000);
+            drop(permit);
+            self.clock = Some(provisions.clock().clone());
+        }
+
+        fn export(&mut self, batch: Batch, reply: Reply) {
+            drop(batch);
+            let left = match (&self.clock, reply.deadline()) {
+                (Some(clock), Some(deadline)) => deadline.saturating_since(clock.moment()),
+                _ => Duration::ZERO,
+            };
+            let right = left > LONG && left <= LONG + Duration::from_secs(60);
+            reply.done(if right {
+                Outcome::Exported
+            } else {
+                Outcome::rejected(format!("{left:?} left"))
+            });
+        }
+    }
+    let pipeline = Pipeline::builder()
+        .memory_limit(8 << 20)
+        .export_timeout(LONG + Duration::from_secs(60))
+        .exporter(|| spanwire_core::exporter::Blocking(Told::default()))
+        .build()
+        .unwrap();
+    pipeline.tracer("scope").start("span").end();
+    // The deadline of a flush does not shorten that of an export.
+    let report = pipeline.flush(LONG + LONG);
+    assert!(report.is_complete(), "{report}");
 }

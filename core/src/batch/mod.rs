@@ -25,7 +25,7 @@ mod split;
 mod view;
 
 pub use batcher::{BatchLimits, Batcher, Cut};
-pub use chunks::Chunks;
+pub use chunks::{Chunks, IntoChunks};
 pub use segment::{Head, Segment};
 pub use split::{MAX_PIECES, SplitError};
 pub use view::SpanView;
@@ -142,6 +142,13 @@ impl Batch {
     #[must_use]
     pub fn chunks(&self) -> Chunks<'_> {
         Chunks::new(&self.segments)
+    }
+
+    /// As [`chunks`](Self::chunks), with the batch inside: for a body that outlives the call that made it. The batch is
+    /// let go of when the iterator is dropped.
+    #[must_use]
+    pub fn into_chunks(self) -> IntoChunks {
+        IntoChunks::new(self)
     }
 
     /// The request in one piece: a copy that no budget covers, for tests and for exporters that do their own

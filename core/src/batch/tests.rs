@@ -66,6 +66,7 @@ proptest! {
         let runs = segments.chunk_by(|a, b| a.head() == b.head()).count();
         let batch = Batch::from_iter(segments.clone());
         prop_assert!(batch.chunks().all(|chunk| !chunk.is_empty()));
+        prop_assert!(batch.clone().into_chunks().eq(batch.chunks()));
         let request = batch.to_vec();
         prop_assert_eq!(request.len(), batch.encoded_len());
         prop_assert_eq!(flatten(&request), &expected[..]);

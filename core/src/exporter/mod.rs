@@ -11,11 +11,13 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
 use crate::batch::Batch;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
+use crate::limiter::MemoryLimiter;
 
 mod reply;
 
@@ -49,6 +51,16 @@ pub use reply::{Hold, Receipt, Reply, Ticket};
 /// }
 /// ```
 pub trait Exporter: Send {
+    /// Tells the exporter what its pipeline works with. Called once, before the first batch, on the thread that builds
+    /// the pipeline; not at all by a host that turns an [`Engine`](crate::engine::Engine) itself and does not care to.
+    ///
+    /// An exporter that compresses takes the memory for it from the
+    /// [working reserve](MemoryLimiter::reserve); one that gives up at [`Reply::deadline`] needs the clock to know when
+    /// that is.
+    fn begin(&mut self, provisions: &Provisions) {
+        let _ = provisions;
+    }
+
     /// Starts to export `batch` and returns. Never waits.
     ///
     /// `reply` is answered by [`Reply::done`], now or later, from here or from elsewhere, at best before
@@ -80,6 +92,10 @@ pub trait Exporter: Send {
 }
 
 impl<E: Exporter + ?Sized> Exporter for Box<E> {
+    fn begin(&mut self, provisions: &Provisions) {
+        (**self).begin(provisions);
+    }
+
     fn export(&mut self, batch: Batch, reply: Reply) {
         (**self).export(batch, reply);
     }
@@ -97,6 +113,41 @@ impl<E: Exporter + ?Sized> Exporter for Box<E> {
     }
 }
 
+/// What a pipeline works with: its clock and its memory. Clones are handles on the same.
+#[derive(Clone)]
+pub struct Provisions {
+    clock: Arc<dyn Clock>,
+    limiter: MemoryLimiter,
+}
+
+impl Provisions {
+    /// The clock that deadlines are told on, and the budget that memory is taken from.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, limiter: MemoryLimiter) -> Self {
+        Self { clock, limiter }
+    }
+
+    /// The clock on which [`Reply::deadline`] is told.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The memory that the pipeline may use.
+    #[must_use]
+    pub fn limiter(&self) -> &MemoryLimiter {
+        &self.limiter
+    }
+}
+
+impl fmt::Debug for Provisions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provisions")
+            .field("limiter", &self.limiter)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An exporter that may wait: it is called on a thread of its own, never on the pipeline's.
 ///
 /// A thread costs its stack (usually 2 MiB of address space, some tens of KiB resident). Without a thread to give, as in
@@ -105,6 +156,10 @@ impl<E: Exporter + ?Sized> Exporter for Box<E> {
 pub struct Blocking<E>(pub E);
 
 impl<E: Exporter> Exporter for Blocking<E> {
+    fn begin(&mut self, provisions: &Provisions) {
+        self.0.begin(provisions);
+    }
+
     fn export(&mut self, batch: Batch, reply: Reply) {
         self.0.export(batch, reply);
     }

@@ -13,12 +13,12 @@ use super::Pipeline;
 use super::branch::{Branch, Chart, Draft, InvalidBranch, Names};
 use super::life::{Life, Lives, Organs, Routes};
 use crate::batch::Head;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::current;
 use crate::engine::{
     Engine, ExporterSettings, LaneSettings, Overload, PipelineId, PipelineSettings, Retry, Stage,
 };
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Provisions};
 use crate::limiter::{BudgetError, Door, MemoryLimiter};
 use crate::random::{IdGenerator, ThreadIds};
 use crate::recorder::{InvalidMemory, Recorder, SpanLimits};
@@ -332,12 +332,16 @@ impl Blueprint {
                 given: self.memory,
                 least: LEAST_MEMORY,
             })?;
-        let exporters: Vec<Box<dyn Exporter>> = self
+        let mut exporters: Vec<Box<dyn Exporter>> = self
             .chart
             .exporters
             .iter()
             .map(|(_, make)| make())
             .collect();
+        let provisions = Provisions::new(Arc::new(Time(recorder.clone())), limiter.clone());
+        for exporter in &mut exporters {
+            exporter.begin(&provisions);
+        }
         let (engine, routes) = self
             .engine(&recorder, &limiter, &exporters, &bell)
             .map_err(InvalidPipeline::Engine)?;
@@ -443,6 +447,19 @@ impl Blueprint {
                 .collect(),
         };
         Ok((builder.build()?, routes))
+    }
+}
+
+/// The clock of a recorder, as its exporters see it.
+struct Time(Arc<Recorder>);
+
+impl Clock for Time {
+    fn now(&self) -> Timestamp {
+        self.0.start().started()
+    }
+
+    fn moment(&self) -> Moment {
+        self.0.moment()
     }
 }
 

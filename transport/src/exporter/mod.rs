@@ -1,0 +1,4 @@
+//! What takes batches away.
+
+#[cfg(feature = "grpc")]
+pub mod grpc;

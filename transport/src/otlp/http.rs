@@ -1,0 +1,163 @@
+//! What an HTTP status means for a batch.
+//!
+//! OTLP specification, "OTLP/HTTP Response" and "OTLP/HTTP Throttling"; RFC 9110, 10.2.3 for `Retry-After`.
+
+use core::time::Duration;
+use std::time::SystemTime;
+
+use spanwire_core::exporter::Outcome;
+
+use super::printable;
+
+/// What a status means for the batch that it is about. `None` for 2xx: the body says the rest, see
+/// [`outcome_of_response`](super::outcome_of_response).
+///
+/// `retry_after` is the header of that name, `message` what the server says in words (`google.rpc.Status.message`, or
+/// nothing), and `now` the wall clock, against which a date is a wait.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use core::time::Duration;
+/// use spanwire_core::exporter::Outcome;
+/// use spanwire_transport::otlp::http::verdict;
+///
+/// let outcome = verdict(503, Some("2"), "", SystemTime::now());
+/// assert!(matches!(outcome, Some(Outcome::Retry { after: Some(wait), .. }) if wait == Duration::from_secs(2)));
+/// assert_eq!(verdict(200, None, "", SystemTime::now()), None);
+/// ```
+#[must_use]
+pub fn verdict(
+    status: u16,
+    retry_after: Option<&str>,
+    message: &str,
+    now: SystemTime,
+) -> Option<Outcome> {
+    let reason = || {
+        if message.is_empty() {
+            format!("HTTP status {status}")
+        } else {
+            format!("HTTP status {status}: {}", printable(message))
+        }
+    };
+    Some(match status {
+        200..=299 => return None,
+        413 => Outcome::TooLarge { limit: None },
+        429 | 502 | 503 | 504 => Outcome::Retry {
+            after: retry_after.and_then(|header| wait(header, now)),
+            // A gateway that lost its server's answer can't know what the server did.
+            possibly_stored: matches!(status, 502 | 504),
+            reason: reason().into(),
+        },
+        _ => Outcome::rejected(reason()),
+    })
+}
+
+/// The wait that a `Retry-After` header asks for: whole seconds, or a date in any form that RFC 9110, 5.6.7 lists. A date
+/// in the past is no wait at all. `None` when it is neither.
+#[must_use]
+pub fn wait(retry_after: &str, now: SystemTime) -> Option<Duration> {
+    let text = retry_after.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit mean for ever.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT.
+    const EXAMPLE: u64 = 784_111_777;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn every_status_of_the_specification_and_its_neighbours() {
+        #[derive(Debug, PartialEq)]
+        enum Verdict {
+            Taken,
+            Retry,
+            Doubtful,
+            Split,
+            Never,
+        }
+        use Verdict::{Doubtful, Never, Retry, Split, Taken};
+        for (status, wanted) in [
+            (200, Taken),
+            (202, Taken),
+            (204, Taken),
+            (301, Never),
+            (307, Never),
+            (400, Never),
+            (401, Never),
+            (403, Never),
+            (404, Never),
+            (405, Never),
+            (408, Never),
+            (413, Split),
+            (415, Never),
+            (429, Retry),
+            (500, Never),
+            (501, Never),
+            (502, Doubtful),
+            (503, Retry),
+            (504, Doubtful),
+            (505, Never),
+            (599, Never),
+            (0, Never),
+        ] {
+            for header in [None, Some("7")] {
+                let found = match verdict(status, header, "why", at(EXAMPLE)) {
+                    None => Taken,
+                    Some(Outcome::TooLarge { limit: None }) => Split,
+                    Some(Outcome::Retry {
+                        after,
+                        possibly_stored,
+                        reason,
+                    }) => {
+                        assert_eq!(after, header.map(|_| Duration::from_secs(7)));
+                        assert_eq!(reason, format!("HTTP status {status}: why"));
+                        if possibly_stored { Doubtful } else { Retry }
+                    }
+                    Some(Outcome::Rejected { reason }) => {
+                        assert_eq!(reason, format!("HTTP status {status}: why"));
+                        Never
+                    }
+                    Some(other) => panic!("{status}: {other:?}"),
+                };
+                assert_eq!(found, wanted, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_forms_of_retry_after() {
+        let now = at(EXAMPLE - 120);
+        for (header, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(120)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(120)),
+            ("Sun Nov  6 08:49:37 1994", Some(120)),
+            ("Sun, 06 Nov 1994 08:47:00 GMT", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("Sun, 06 Nov 1994", None),
+        ] {
+            assert_eq!(
+                wait(header, now),
+                seconds.map(Duration::from_secs),
+                "{header:?}"
+            );
+        }
+    }
+}

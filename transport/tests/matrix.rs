@@ -1,0 +1,462 @@
+//! A flush and a shutdown return by their deadline, and tell the truth, wherever they are called and whatever the sink
+//! does: every place times every sink times every exporter.
+#![cfg(all(unix, feature = "grpc"))]
+
+use core::time::Duration;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use std::{panic, thread};
+
+use server::{Answer, Server, refusing};
+use spanwire_core::exporter::Exporter;
+use spanwire_core::pipeline::{Pipeline, Report};
+use spanwire_transport::exporter::grpc::GrpcExporter;
+use spanwire_transport::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime as Tokio};
+
+mod server;
+
+/// The exporters under test.
+const EXPORTERS: &[Transport] = &[Transport {
+    name: "gRPC",
+    serve: grpc_sink,
+    make: grpc_exporter,
+}];
+
+struct Transport {
+    name: &'static str,
+    /// A sink that takes everything and answers after a while.
+    serve: fn(Duration) -> Server,
+    /// What makes exporters to an address.
+    make: fn(SocketAddr, Runtime) -> Factory,
+}
+
+type Factory = Box<dyn Fn() -> Box<dyn Exporter> + Send + Sync>;
+
+fn grpc_sink(wait: Duration) -> Server {
+    Server::start(move |_, _| Answer::After(wait, Box::new(Answer::ok())))
+}
+
+fn grpc_exporter(address: SocketAddr, runtime: Runtime) -> Factory {
+    let exporter = GrpcExporter::builder()
+        .endpoint(format!("http://{address}"))
+        .runtime(runtime)
+        .build()
+        .unwrap();
+    Box::new(move || Box::new(exporter.clone()))
+}
+
+/// For what has to happen: far more than it takes, on a machine that has other things to do.
+const LONG: Duration = Duration::from_secs(30);
+
+/// For what can't happen.
+const SHORT: Duration = Duration::from_millis(150);
+
+/// How long a slow sink takes: longer than the short deadline.
+const SLOW: Duration = Duration::from_millis(400);
+
+/// What a deadline may be missed by on a busy machine. The promise is 50 ms; what is measured is printed.
+const MARGIN: Duration = Duration::from_millis(500);
+
+const SPANS: usize = 20;
+
+/// One test at a time forks, and has the panic hook.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sink {
+    Ok,
+    Slow,
+    BlackHole,
+    Reset,
+    Refusing,
+}
+
+/// A sink, and what keeps it there.
+struct Running {
+    address: SocketAddr,
+    server: Option<Server>,
+}
+
+impl Sink {
+    const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Slow,
+        Self::BlackHole,
+        Self::Reset,
+        Self::Refusing,
+    ];
+
+    fn start(self, transport: &Transport) -> Running {
+        let serve = |wait| {
+            let server = (transport.serve)(wait);
+            Running {
+                address: server.address,
+                server: Some(server),
+            }
+        };
+        let address = match self {
+            Self::Ok => return serve(Duration::ZERO),
+            Self::Slow => return serve(SLOW),
+            Self::Refusing => refusing(),
+            Self::BlackHole | Self::Reset => {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let address = listener.local_addr().unwrap();
+                // Ends with the process. Keeps what it accepts, or reads a little of it and hangs up with more unread,
+                // which the other side sees as a reset.
+                thread::spawn(move || {
+                    let mut kept = Vec::new();
+                    for stream in listener.incoming() {
+                        let Ok(mut stream) = stream else { continue };
+                        match self {
+                            Self::BlackHole => kept.push(stream),
+                            _ => {
+                                let _ = stream.read(&mut [0; 1]);
+                            }
+                        }
+                    }
+                });
+                address
+            }
+        };
+        Running {
+            address,
+            server: None,
+        }
+    }
+}
+
+/// A pipeline to a sink, about to be flushed and shut down somewhere.
+struct Cell {
+    what: String,
+    sink: Sink,
+    pipeline: Pipeline,
+}
+
+impl Cell {
+    fn record(&self) {
+        let tracer = self.pipeline.tracer("test");
+        for n in 0..SPANS {
+            tracer.start("span").set_attribute("n", n as i64);
+        }
+    }
+
+    /// The timeouts of a flush and a shutdown.
+    fn timeouts(&self) -> (Duration, Duration) {
+        match self.sink {
+            Sink::Ok => (LONG, LONG),
+            Sink::Slow => (SHORT, LONG),
+            Sink::BlackHole | Sink::Reset | Sink::Refusing => (SHORT, SHORT),
+        }
+    }
+
+    fn blocking(&self) {
+        self.record();
+        let (flush, shutdown) = self.timeouts();
+        let report = self.in_time("flush", flush, || self.pipeline.flush(flush));
+        self.check_flush(&report);
+        let report = self.in_time("shutdown", shutdown, || self.pipeline.shutdown(shutdown));
+        self.check_shutdown(&report);
+    }
+
+    async fn waiting(&self) {
+        self.record();
+        let (flush, shutdown) = self.timeouts();
+        let start = Instant::now();
+        let report = self.pipeline.flush_async(flush).await;
+        self.took("flush_async", flush, start.elapsed());
+        self.check_flush(&report);
+        let start = Instant::now();
+        let report = self.pipeline.shutdown_async(shutdown).await;
+        self.took("shutdown_async", shutdown, start.elapsed());
+        self.check_shutdown(&report);
+    }
+
+    fn in_time(&self, call: &str, timeout: Duration, run: impl FnOnce() -> Report) -> Report {
+        let start = Instant::now();
+        let report = run();
+        self.took(call, timeout, start.elapsed());
+        report
+    }
+
+    fn took(&self, call: &str, timeout: Duration, took: Duration) {
+        let late = took.saturating_sub(timeout);
+        if late > Duration::ZERO {
+            println!(
+                "{}: {call} came back {late:?} after its deadline",
+                self.what
+            );
+        }
+        assert!(
+            late <= MARGIN,
+            "{}: {call} took {took:?} of {timeout:?}",
+            self.what
+        );
+    }
+
+    fn check_flush(&self, report: &Report) {
+        self.check(report);
+        match self.sink {
+            Sink::Ok => assert!(report.is_complete(), "{}: {report:?}", self.what),
+            _ => assert!(!report.is_complete(), "{}: {report:?}", self.what),
+        }
+    }
+
+    fn check_shutdown(&self, report: &Report) {
+        self.check(report);
+        match self.sink {
+            Sink::Ok | Sink::Slow => assert!(report.is_complete(), "{}: {report:?}", self.what),
+            _ => {
+                assert!(!report.is_complete(), "{}: {report:?}", self.what);
+                assert_eq!(report.lost(), SPANS as u64, "{}: {report:?}", self.what);
+            }
+        }
+    }
+
+    /// Every span is accounted for.
+    fn check(&self, report: &Report) {
+        let own = report.own();
+        assert_eq!(own.live(), 0, "{}: {own:?}", self.what);
+        for lane in report.lanes() {
+            let account = &lane.account;
+            assert!(account.balances(), "{}: {account:?}", self.what);
+            let admitted = account.admitted + report.stranded();
+            assert_eq!(admitted, own.admitted, "{}: {report:?}", self.what);
+        }
+    }
+}
+
+/// Builds a pipeline for every sink and every exporter, and has it flushed and shut down by `run`.
+fn everywhere(place: &str, runtime: impl Fn() -> Runtime, run: impl Fn(Arc<Cell>)) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for transport in EXPORTERS {
+        for sink in Sink::ALL {
+            let running = sink.start(transport);
+            let make = (transport.make)(running.address, runtime());
+            let pipeline = Pipeline::builder()
+                .memory_limit(2 << 20)
+                .shutdown_timeout(SHORT)
+                .exporter(make)
+                .build()
+                .unwrap();
+            run(Arc::new(Cell {
+                what: format!("{}, {place}, {sink:?}", transport.name),
+                sink,
+                pipeline,
+            }));
+            if let Some(server) = running.server {
+                // A span called exported is one that the server has.
+                assert!(
+                    server.spans() >= SPANS,
+                    "{place}, {sink:?}: {}",
+                    server.spans()
+                );
+            }
+        }
+    }
+}
+
+fn multi(workers: usize) -> Tokio {
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn current_thread() -> Tokio {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn without_a_runtime() {
+    everywhere("no runtime", Runtime::own, |cell| cell.blocking());
+    everywhere("no runtime, polled by hand", Runtime::own, |cell| {
+        server::block_on(cell.waiting());
+    });
+}
+
+/// A blocking call inside a future keeps the host's only thread; the exporter has another.
+#[test]
+fn on_a_current_thread_runtime() {
+    everywhere("current_thread", Runtime::own, |cell| {
+        current_thread().block_on(async { cell.blocking() });
+    });
+    everywhere("current_thread, awaited", Runtime::own, |cell| {
+        current_thread().block_on(cell.waiting());
+    });
+    let host = current_thread();
+    let lent = || Runtime::of_host(host.handle().clone());
+    everywhere("current_thread, lent, awaited", lent, |cell| {
+        host.block_on(cell.waiting())
+    });
+}
+
+#[test]
+fn on_one_worker() {
+    let host = multi(1);
+    everywhere("1 worker", Runtime::own, |cell| {
+        host.block_on(host.spawn(async move { cell.blocking() }))
+            .unwrap();
+    });
+    let lent = || Runtime::of_host(host.handle().clone());
+    everywhere("1 worker, lent, awaited", lent, |cell| {
+        host.block_on(host.spawn(async move { cell.waiting().await }))
+            .unwrap();
+    });
+}
+
+#[test]
+fn on_several_workers() {
+    let host = multi(3);
+    everywhere("3 workers", Runtime::own, |cell| {
+        host.block_on(host.spawn(async move { cell.blocking() }))
+            .unwrap();
+    });
+    let lent = || Runtime::of_host(host.handle().clone());
+    everywhere("3 workers, lent", lent, |cell| {
+        host.block_on(host.spawn(async move { cell.blocking() }))
+            .unwrap();
+    });
+}
+
+#[test]
+fn in_drop() {
+    struct Guard(Arc<Cell>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.blocking();
+        }
+    }
+    everywhere("in Drop", Runtime::own, |cell| drop(Guard(cell)));
+    // The last handle of a pipeline shuts it down by itself.
+    everywhere("in Drop, unasked", Runtime::own, |cell| {
+        cell.record();
+        let start = Instant::now();
+        drop(cell);
+        let took = start.elapsed();
+        assert!(took <= SHORT + MARGIN, "in Drop, unasked: {took:?}");
+    });
+}
+
+#[test]
+fn in_a_panic_hook() {
+    everywhere("in a panic hook", Runtime::own, |cell| {
+        let before = panic::take_hook();
+        let outcome = Arc::new(Mutex::new(None));
+        let (told, me) = (outcome.clone(), thread::current().id());
+        panic::set_hook(Box::new(move |_| {
+            // A panic of the check itself comes here too, and must not begin anew.
+            if thread::current().id() == me && told.lock().unwrap().is_none() {
+                *told.lock().unwrap() = Some(Err("the hook panicked"));
+                cell.blocking();
+                *told.lock().unwrap() = Some(Ok(()));
+            }
+        }));
+        let caught = catch_unwind(|| panic!("on purpose"));
+        panic::set_hook(before);
+        assert!(caught.is_err());
+        let outcome = outcome.lock().unwrap().take();
+        assert_eq!(outcome, Some(Ok(())));
+    });
+}
+
+/// Guarantees: the child has a runtime, and connections, of its own; the parent's go on.
+#[test]
+fn in_a_forked_child() {
+    let host = multi(2);
+    let lent = || Runtime::of_host(host.handle().clone());
+    let run = |cell: Arc<Cell>| {
+        // The parent has a thread, and a connection, that the child has not.
+        let in_parent = matches!(cell.sink, Sink::Ok | Sink::Slow);
+        if in_parent {
+            cell.record();
+            let report = cell.pipeline.flush(LONG);
+            assert!(report.is_complete(), "{report:?}");
+        }
+        wait(fork(|| cell.blocking()));
+        if in_parent {
+            cell.record();
+            assert!(cell.pipeline.flush(LONG).is_complete());
+        }
+    };
+    everywhere("in a forked child", Runtime::own, run);
+    everywhere("in a forked child, lent by the parent's", lent, run);
+}
+
+/// Scenario: a runtime that the host lent has ended before the first span, or between two flushes.
+#[test]
+fn with_the_runtime_of_the_host_gone() {
+    for workers in [None, Some(1), Some(3)] {
+        let gone = || {
+            let host = workers.map_or_else(current_thread, multi);
+            Runtime::of_host(host.handle().clone())
+        };
+        everywhere("host gone", gone, |cell| cell.blocking());
+    }
+    let host = Mutex::new(None);
+    let lent = || {
+        let tokio = multi(1);
+        let lent = Runtime::of_host(tokio.handle().clone());
+        *host.lock().unwrap() = Some(tokio);
+        lent
+    };
+    everywhere("host goes", lent, |cell| {
+        cell.record();
+        let (flush, _) = cell.timeouts();
+        let report = cell.in_time("flush before", flush, || cell.pipeline.flush(flush));
+        cell.check(&report);
+        host.lock().unwrap().take();
+        let report = cell.in_time("flush after", flush, || cell.pipeline.flush(flush));
+        cell.check(&report);
+        let shutdown = cell.timeouts().1;
+        let report = cell.in_time("shutdown", shutdown, || cell.pipeline.shutdown(shutdown));
+        cell.check(&report);
+        assert_eq!(
+            report.is_complete(),
+            matches!(cell.sink, Sink::Ok | Sink::Slow),
+            "{}: {report:?}",
+            cell.what
+        );
+    });
+}
+
+/// Runs `child` in a forked child, which tells by its exit status whether it panicked.
+fn fork(child: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: the child runs the code under test, and leaves by `_exit`. That it may use more than what is
+    // async-signal-safe is what is tested; the allocator of this platform survives a fork.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork failed");
+    if pid > 0 {
+        return pid;
+    }
+    let status = i32::from(catch_unwind(AssertUnwindSafe(child)).is_err());
+    // SAFETY: ends the process, and runs nothing of the parent's on the way.
+    unsafe { libc::_exit(status) }
+}
+
+/// Waits for a child, which must be content.
+fn wait(pid: libc::pid_t) {
+    let start = Instant::now();
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is there to be written to.
+        let done = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+        if done == pid {
+            assert!(
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+                "the child ended with status {status:#x}"
+            );
+            return;
+        }
+        if start.elapsed() > LONG * 2 {
+            // SAFETY: the child is this process's own and has not been waited for.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            panic!("the child hangs");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
