@@ -3,3 +3,7 @@
 // Batches as text for people.
 #[cfg(feature = "debug")]
 pub mod debug;
+
+// Batches as OTLP JSON lines.
+#[cfg(feature = "file")]
+pub mod file;
