@@ -15,3 +15,6 @@ pub mod otlp;
 
 // What takes batches away.
 pub mod exporter;
+
+// Settings from outside, validated.
+pub mod config;
