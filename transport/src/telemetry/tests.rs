@@ -260,6 +260,21 @@ fn a_lost_span_is_counted_once_in_each_family() {
             (3, 0)
         };
         assert_eq!((before, at), expected, "{reason}");
+        // The words of the conventions, where they have one.
+        let word = match reason {
+            DropReason::RingFull
+            | DropReason::Contended
+            | DropReason::LaneLag
+            | DropReason::Overwritten => "queue_full",
+            DropReason::AfterShutdown => "already_shutdown",
+            DropReason::Rejected | DropReason::PartiallyRejected => "rejected",
+            other => other.as_str(),
+        };
+        let counts = before_export(&door, &account)
+            .into_iter()
+            .chain(at_export(&account.dropped));
+        let words: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+        assert_eq!(words, [(word, 3)], "{reason}");
         assert_eq!(handed_over(&account), at, "{reason}");
         let unique: HashMap<_, _> = before_export(&door, &account).into_iter().collect();
         assert_eq!(

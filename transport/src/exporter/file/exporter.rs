@@ -126,11 +126,11 @@ impl FileExporter {
         let give_up = Instant::now() + LOCK_WAIT;
         loop {
             let log = match self.log.take() {
-                Some(log) if log.is_at(path) => log,
-                _ => Log::open(path)?,
+                Some(log) => log,
+                None => Log::open(path)?,
             };
             let written = match log.lock()? {
-                // Before the lock was taken, another process may have moved the file away.
+                // The file may have been moved away: since the last line, or just before the lock was taken.
                 Some(_lock) if log.is_at(path) => self.write_locked(&log, batch)?,
                 Some(_lock) => Written::Elsewhere,
                 None => Written::Busy,

@@ -140,7 +140,9 @@ impl Object {
     /// Writes the name of a field; its value follows. Names need no escaping.
     fn name(&mut self, out: &mut impl Write, name: &str) -> fmt::Result {
         self.0.write(out)?;
-        write!(out, "\"{name}\":")
+        out.write_char('"')?;
+        out.write_str(name)?;
+        out.write_str("\":")
     }
 
     fn text(&mut self, out: &mut impl Write, name: &str, text: &str) -> fmt::Result {
