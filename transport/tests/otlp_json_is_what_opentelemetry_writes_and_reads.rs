@@ -242,8 +242,10 @@ fn theirs(text: &str) -> ExportTraceServiceRequest {
 }
 
 fn ours(text: &str) -> ExportTraceServiceRequest {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(text.len());
+    let room = bytes.capacity();
     read_request(text.as_bytes(), &mut bytes).unwrap_or_else(|error| panic!("{error} in {text}"));
+    assert_eq!(bytes.capacity(), room, "the room was enough");
     validate(&bytes, &Limits::new()).unwrap();
     assert!(
         bytes.len() <= text.len(),

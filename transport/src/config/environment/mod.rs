@@ -16,6 +16,8 @@ use spanwire_core::propagation::{Propagator, by_name};
 use spanwire_core::recorder::SpanLimits;
 use spanwire_core::resource::Resource;
 
+use crate::diagnostics::{Diagnostics, Level};
+
 // Values of variables, typed.
 mod value;
 
@@ -105,6 +107,13 @@ impl Environment {
     #[must_use]
     pub fn read(source: impl FnMut(&str) -> Option<OsString>) -> Self {
         table::read(source)
+    }
+
+    /// Says each problem, as a warning of the component `config/environment`.
+    pub fn tell(&self, diagnostics: &Diagnostics) {
+        for problem in &self.problems {
+            diagnostics.say(Level::Warn, "config/environment", format_args!("{problem}"));
+        }
     }
 }
 

@@ -707,3 +707,22 @@ fn an_empty_environment_says_the_defaults_and_a_name_is_what_it_names() {
     // Whatever is set where this runs: it is read without a panic.
     let _ = Environment::of_process();
 }
+
+#[test]
+fn problems_are_said_to_people() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let list = heard.clone();
+    let diagnostics = Diagnostics::new(move |said| list.lock().unwrap().push(said.to_string()));
+    Environment::from_pairs([
+        ("OTEL_SDK_DISABLED", "yes"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x"),
+    ])
+    .tell(&diagnostics);
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [
+            "config/environment: OTEL_SDK_DISABLED: \"yes\" is not true or false",
+            "config/environment: OTEL_EXPORTER_OTLP_HEADERS: member 1 is not name=value",
+        ]
+    );
+}

@@ -25,8 +25,9 @@ use self::walk::Walk;
 /// Reads an `ExportTraceServiceRequest`, or a `TracesData`, and appends its protobuf encoding to `out`.
 ///
 /// What is appended is never longer than the text, and passes
-/// [`validate`](spanwire_core::wire::validate::validate) with its usual depth: a caller that holds memory for the text's
-/// length twice needs no more. Lengths in it are minimal.
+/// [`validate`](spanwire_core::wire::validate::validate) with its usual depth. Lengths in it are minimal. If `out` has
+/// room for as many bytes as the text has, nothing is allocated for it: a caller that accounts for memory takes twice
+/// the text's length and is done.
 ///
 /// ```
 /// use spanwire_core::wire::view::Request;

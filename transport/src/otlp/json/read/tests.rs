@@ -108,6 +108,21 @@ fn members_of_a_value_are_written_even_as_defaults() {
     }
 }
 
+/// Another crate of the program may switch the parser to arbitrary precision: numbers come as such objects then.
+#[test]
+fn numbers_of_arbitrary_precision_are_numbers() {
+    let number = |text: &str| format!(r#"{{"$serde_json::private::Number":"{text}"}}"#);
+    let plain = span(r#""kind":3,"startTimeUnixNano":18446744073709551615,"flags":1"#).unwrap();
+    let (kind, start, flags) = (number("3"), number("18446744073709551615"), number("1"));
+    let fields = format!(r#""kind":{kind},"startTimeUnixNano":{start},"flags":{flags}"#);
+    assert_eq!(span(&fields).unwrap(), plain);
+    for field in ["status", "name", "events"] {
+        let (fault, path) = fault_of(span(&format!(r#""{field}":{}"#, number("3"))));
+        assert!(matches!(fault, Fault::Type { .. }), "{fault}");
+        assert_eq!(path, format!("{SPAN}.{field}"));
+    }
+}
+
 #[test]
 fn a_fault_is_named_with_the_way_to_it_and_nothing_of_the_value() {
     let kind = |expected| Fault::Type { expected };
@@ -223,6 +238,8 @@ fn a_fault_is_named_with_the_way_to_it_and_nothing_of_the_value() {
     ] {
         let (fault, path) = fault_of(request(text));
         assert_eq!(path, "", "{text:?}: {fault}");
+        let is_value = !["", "{} {}", "\u{feff}{}"].contains(&text);
+        assert_eq!(fault == kind("an object"), is_value, "{text:?}: {fault}");
     }
 }
 

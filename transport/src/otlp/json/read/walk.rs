@@ -16,6 +16,10 @@ use super::{Fault, InvalidJson};
 /// Names of a path that an error tells.
 const PATH_ROOM: usize = 32;
 
+/// How the parser hands out a number, as an object with the number's text, where another crate of the program has
+/// switched it to arbitrary precision.
+const ARBITRARY_PRECISION: &str = "$serde_json::private::Number";
+
 /// One step from a message to what is in it.
 enum Step {
     Field(&'static str),
@@ -49,7 +53,7 @@ impl<'o> Walk<'o> {
         message: &'static Message,
         json: D,
     ) -> Result<(), D::Error> {
-        json.deserialize_any(Root {
+        json.deserialize_map(Root {
             walk: self,
             message,
         })
@@ -58,6 +62,12 @@ impl<'o> Walk<'o> {
     /// The error that stopped the walk, where it stands now.
     pub(super) fn invalid(&mut self, error: &serde_json::Error) -> InvalidJson {
         let fault = self.fault.take().unwrap_or_else(|| {
+            // The walk takes every type but at the root, whose text the parser would quote.
+            if error.is_data() {
+                return Fault::Type {
+                    expected: "an object",
+                };
+            }
             let text = error.to_string();
             // The place is told apart.
             let words = text
@@ -131,9 +141,17 @@ impl<'o> Walk<'o> {
         let mut seen = 0_u32;
         let mut member = false;
         while let Some(name) = object.next_key_seed(Name { message })? {
-            let Some((index, field)) = name else {
-                object.next_value::<IgnoredAny>()?;
-                continue;
+            let (index, field) = match name {
+                Named::Field(index, field) => (index, field),
+                Named::Unknown => {
+                    object.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Named::Number => {
+                    return Err(self.fail(Fault::Type {
+                        expected: "an object",
+                    }));
+                }
             };
             self.path.push(Step::Field(field.name));
             if seen & 1 << index != 0 {
@@ -277,14 +295,6 @@ struct Root<'w, 'o> {
     message: &'static Message,
 }
 
-impl Root<'_, '_> {
-    fn not_an_object<E: Error>(self) -> Result<(), E> {
-        Err(self.walk.fail(Fault::Type {
-            expected: "an object",
-        }))
-    }
-}
-
 impl<'de> Visitor<'de> for Root<'_, '_> {
     type Value = ();
 
@@ -295,59 +305,42 @@ impl<'de> Visitor<'de> for Root<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
         self.walk.message(self.message, object)
     }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        self.not_an_object()
-    }
 }
 
-/// The name of a field: which one, or none that is known.
+/// The name of a field.
 struct Name {
     message: &'static Message,
 }
 
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Option<(usize, &'static Field)>;
+enum Named {
+    Field(usize, &'static Field),
+    Unknown,
+    /// This is no object, but a number.
+    Number,
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Named;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Named, D::Error> {
         json.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Name {
-    type Value = Option<(usize, &'static Field)>;
+    type Value = Named;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+    fn visit_str<E: Error>(self, name: &str) -> Result<Named, E> {
         let mut fields = self.message.fields.iter().enumerate();
-        Ok(fields.find(|(_, field)| field.name == name))
+        Ok(match fields.find(|(_, field)| field.name == name) {
+            Some((index, field)) => Named::Field(index, field),
+            None if name == ARBITRARY_PRECISION => Named::Number,
+            None => Named::Unknown,
+        })
     }
 }
 
@@ -450,11 +443,16 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         self.settle(|walk, field, keep| walk.text(field, value, keep))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<bool, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         match self.field.kind {
             Kind::Message(message) if self.is_single() => {
                 self.walk.child(self.field.number, message, object)?;
                 Ok(true)
+            }
+            Kind::Message(_) => self.wrong_type(),
+            _ if object.next_key::<String>()?.as_deref() == Some(ARBITRARY_PRECISION) => {
+                let number = object.next_value::<String>()?;
+                self.settle(|walk, field, keep| walk.number(field, Number::Text(&number), keep))
             }
             _ => self.wrong_type(),
         }
