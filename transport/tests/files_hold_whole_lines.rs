@@ -49,6 +49,25 @@ impl Drop for Dir {
     }
 }
 
+/// A writer that keeps what it is given, and can be closed.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<(Vec<u8>, bool)>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut shared = self.0.lock().unwrap();
+        if shared.1 {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        shared.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A batch of one span with this name, of at most 100 characters.
 fn batch(name: &str) -> Batch {
     let len = name.len() as u8;
@@ -136,6 +155,26 @@ fn files_are_bounded_in_size_and_number() {
     assert_eq!(export(&mut exporter, batch("20")), Outcome::Exported);
     assert_eq!(names_in(&dir.0.join("traces.jsonl.1")), [large.as_str()]);
     assert_eq!(names_in(&dir.file()), ["20"]);
+}
+
+/// The engine has stopped waiting, and will send the batch again.
+#[test]
+fn a_batch_that_nobody_waits_for_is_not_written() {
+    let dir = Dir::new("late");
+    let lines = Shared::default();
+    let exporters: [Box<dyn Exporter>; 2] = [
+        Box::new(FileExporter::builder(dir.file()).build()),
+        Box::new(LinesExporter::new(lines.clone())),
+    ];
+    for mut exporter in exporters {
+        let (receipt, reply) = Receipt::new(Ticket::from_number(0), None, Waker::noop().clone());
+        assert!(receipt.cancel());
+        exporter.export(batch("a"), reply);
+        assert!(receipt.answered_late());
+        assert!(receipt.is_released());
+    }
+    assert_eq!(dir.names(), [""; 0]);
+    assert!(lines.0.lock().unwrap().0.is_empty());
 }
 
 #[test]
@@ -265,22 +304,7 @@ fn a_full_disk_costs_the_batch_that_meets_it() {
 
 #[test]
 fn lines_go_to_any_writer_and_a_failure_tears_one_only() {
-    #[derive(Clone, Default)]
-    struct Pipe(Arc<Mutex<(Vec<u8>, bool)>>);
-    impl std::io::Write for Pipe {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let mut pipe = self.0.lock().unwrap();
-            if pipe.1 {
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            pipe.0.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let pipe = Pipe::default();
+    let pipe = Shared::default();
     let mut exporter = LinesExporter::new(pipe.clone());
     assert_eq!(export(&mut exporter, batch("a")), Outcome::Exported);
     pipe.0.lock().unwrap().1 = true;

@@ -11,7 +11,7 @@ use spanwire_core::batch::Batch;
 use spanwire_core::clock::Moment;
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
 
-use super::lines::write_line;
+use super::lines::{late, write_line};
 use super::rotation::{self, Log};
 
 /// How long an export waits for another process that is writing to the same file.
@@ -184,6 +184,9 @@ enum Written {
 
 impl Exporter for FileExporter {
     fn export(&mut self, batch: Batch, reply: Reply) {
+        if reply.cancelled() {
+            return late(batch, reply);
+        }
         let written = self.write(&batch, &reply);
         drop(batch);
         reply.done(match written {

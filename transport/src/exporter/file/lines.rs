@@ -25,6 +25,12 @@ pub(super) fn write_line<W: Write>(out: W, batch: &Batch) -> io::Result<()> {
     written
 }
 
+/// Lets a batch go that nobody waits for any more: it comes again, and is not to be written twice.
+pub(super) fn late(batch: Batch, reply: Reply) {
+    drop(batch);
+    reply.done(Outcome::retry("out of time before the batch was written"));
+}
+
 /// Writes batches as OTLP JSON lines to a writer, such as standard output.
 ///
 /// It writes where it is called, so it has a thread of its own. A batch that can't be written is rejected and its spans
@@ -73,6 +79,9 @@ impl<W: Write> LinesExporter<W> {
 
 impl<W: Write + Send> Exporter for LinesExporter<W> {
     fn export(&mut self, batch: Batch, reply: Reply) {
+        if reply.cancelled() {
+            return late(batch, reply);
+        }
         let written = self.write(&batch);
         drop(batch);
         reply.done(match written {
