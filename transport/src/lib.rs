@@ -35,6 +35,12 @@ println!(\"{report}\");
     )
 )]
 
+// What is said to people, and how often.
+pub mod diagnostics;
+
+// How a pipeline stands, in numbers for a scraper.
+pub mod telemetry;
+
 // The rules of OTLP: framing, answers and what they mean. Pure.
 pub mod otlp;
 
@@ -61,3 +67,6 @@ mod dial;
 
 // What takes batches away.
 pub mod exporter;
+
+// Settings from outside, validated.
+pub mod config;
