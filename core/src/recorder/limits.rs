@@ -38,6 +38,17 @@ pub(crate) struct Short {
 }
 
 impl Short {
+    /// The most attributes that are told the short way: as many as a span notes beside their bytes.
+    pub(crate) const ATTRIBUTES: u16 = 16;
+
+    /// Nothing is told the short way.
+    pub(crate) const NOTHING: Self = Self {
+        attributes: 0,
+        events: 0,
+        bytes: 0,
+        text: 0,
+    };
+
     const fn of(limits: &SpanLimits) -> Self {
         const fn narrow(limit: usize) -> u16 {
             if limit > u16::MAX as usize {
@@ -47,7 +58,7 @@ impl Short {
             }
         }
         Self {
-            attributes: narrow(limits.attributes),
+            attributes: narrow(least(limits.attributes, Self::ATTRIBUTES as usize)),
             events: narrow(limits.events),
             bytes: narrow(limits.bytes),
             text: narrow(limits.value.most()),
@@ -57,6 +68,10 @@ impl Short {
 
 /// The most bytes a span may be told: places in it are kept as 16-bit numbers.
 const MAX_BYTES: usize = 60 * 1024;
+
+const fn least(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
 
 impl SpanLimits {
     /// 128 attributes, events, links, and attributes of each event and link; values of any length; 16 KiB in all.
@@ -70,12 +85,7 @@ impl SpanLimits {
         bytes: 16 * 1024,
         text: 1024,
         // Replaced when the limits become those of a recorder.
-        short: Short {
-            attributes: 0,
-            events: 0,
-            bytes: 0,
-            text: 0,
-        },
+        short: Short::NOTHING,
     };
 
     /// At most this many attributes. Default: 128.

@@ -9,6 +9,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::ptr::NonNull;
 
 use super::pages::{PAGE, Page, Pages};
@@ -38,6 +39,15 @@ pub(crate) struct Told<'p, N> {
     _body: PhantomData<&'p mut Body<N>>,
 }
 
+/// Notes of which nothing was noted yet.
+pub(crate) trait Blank {
+    const BLANK: Self;
+}
+
+impl Blank for () {
+    const BLANK: Self = ();
+}
+
 /// The start of the first page.
 #[repr(C)]
 struct First<N> {
@@ -50,6 +60,9 @@ struct Chain {
     current: u32,
     filled: u16,
     end: u16,
+    /// Where in it the bytes end that are limited to `most`: at or before `end`.
+    short_end: u16,
+    most: u16,
     /// The second page and the last one.
     next: u32,
     last: u32,
@@ -124,9 +137,14 @@ impl<N> Body<N> {
         Some((&first.notes, bytes))
     }
 
-    /// Takes a first page, with these notes in it. `false` when there is none, or the body has pages already.
+    /// Takes a first page, with blank notes in it. `false` when there is none, or the body has pages already.
+    ///
+    /// Of the bytes in all, `most` can be taken by [`Told::take_short`].
     #[inline(always)]
-    pub(crate) fn take_first(&mut self, pages: &Pages, seat: Option<&Seat>, notes: N) -> bool {
+    pub(crate) fn take_first(&mut self, pages: &Pages, seat: Option<&Seat>, most: u16) -> bool
+    where
+        N: Blank,
+    {
         const {
             assert!(
                 size_of::<First<N>>() <= PAGE / 2,
@@ -150,20 +168,23 @@ impl<N> Body<N> {
         let number = page.number();
         // SAFETY: the page was just claimed from this slab.
         let start = unsafe { pages.start(number) };
-        let first = First {
-            chain: Chain {
-                current: number,
-                filled: size_of::<First<N>>() as u16,
-                end: PAGE as u16,
-                next: NONE,
-                last: number,
-                len: 0,
-                room: (PAGE - size_of::<First<N>>()) as u32,
-            },
-            notes,
+        let chain = Chain {
+            current: number,
+            filled: size_of::<First<N>>() as u16,
+            end: PAGE as u16,
+            short_end: short_end::<N>(most),
+            most,
+            next: NONE,
+            last: number,
+            len: 0,
+            room: (PAGE - size_of::<First<N>>()) as u32,
         };
         // SAFETY: the page is this body's alone, and as the assertions say its start is aligned and has room.
-        unsafe { start.cast().write(first) };
+        unsafe { start.cast().write(chain) };
+        // SAFETY: the notes lie in the page, behind the chain.
+        let notes = unsafe { start.add(offset_of!(First<N>, notes)) };
+        // SAFETY: as above. In two parts, because a whole would be put together elsewhere and copied from there.
+        unsafe { notes.cast().write(N::BLANK) };
         self.slab = pages.address();
         self.first = number;
         true
@@ -182,6 +203,23 @@ impl<N> Body<N> {
         // SAFETY: the number kept in a body is that of its first page, and the body is empty from here on.
         pages.give(unsafe { Page::from_number(number) }, seat);
         *self = Self::EMPTY;
+    }
+}
+
+/// Where in the first page the bytes end that are limited to `most`.
+#[inline(always)]
+fn short_end<N>(most: u16) -> u16 {
+    const { size_of::<First<N>>() as u16 }
+        .saturating_add(most)
+        .min(PAGE as u16)
+}
+
+impl Chain {
+    /// Says anew where the limited bytes end in the current page: after it was changed.
+    fn limit(&mut self) {
+        let left = u32::from(self.most).saturating_sub(self.len);
+        let end = u32::from(self.filled) + left;
+        self.short_end = end.min(u32::from(self.end)) as u16;
     }
 }
 
@@ -320,11 +358,25 @@ impl<'p, N> Told<'p, N> {
         }
     }
 
-    /// Whether the current page has room for `len` bytes.
+    /// Whether the current page has room for `len` bytes, and they are not too many.
     #[inline(always)]
-    pub(crate) fn fits(&self, len: usize) -> bool {
+    pub(crate) fn fits_short(&self, len: usize) -> bool {
         let chain = &self.first().chain;
-        len <= usize::from(chain.end - chain.filled)
+        usize::from(chain.filled) + len <= usize::from(chain.short_end)
+    }
+
+    /// Takes `len` bytes of the current page, where it has room for them, and they are not too many. The caller fills
+    /// them.
+    #[inline(always)]
+    pub(crate) fn take_short(&mut self, len: usize) -> Option<&mut [u8]> {
+        if !self.fits_short(len) {
+            return None;
+        }
+        let chain = &mut self.first_mut().chain;
+        let (current, at) = (chain.current, usize::from(chain.filled));
+        chain.filled += len as u16;
+        chain.len += len as u32;
+        Some(self.piece_mut(current, at, len))
     }
 
     /// Takes `len` bytes of the current page, where it has room for them. The caller fills them.
@@ -391,6 +443,7 @@ impl<'p, N> Told<'p, N> {
                 chain.current = next;
                 chain.filled = 0;
                 chain.end = END as u16;
+                chain.limit();
                 left = END;
             }
             let (now, rest) = bytes.split_at(bytes.len().min(left));
@@ -420,6 +473,7 @@ impl<'p, N> Told<'p, N> {
         chain.filled = mark.filled;
         chain.end = mark.end;
         chain.len = mark.len;
+        chain.limit();
     }
 
     /// Goes to this offset, at most the end: what is written next stands there. Returns the place it was at.
@@ -437,6 +491,7 @@ impl<'p, N> Told<'p, N> {
         chain.filled = filled as u16;
         chain.end = end as u16;
         chain.len = at as u32;
+        chain.limit();
         before
     }
 

@@ -345,11 +345,15 @@ fn a_taken_block_outlives_the_loan() {
     append(&ring, 0, SCOPE, 8).unwrap();
 }
 
+impl Blank for u64 {
+    const BLANK: Self = 7;
+}
+
 /// A body with its first page, and a note in it.
 fn body(pages: &Pages) -> Body<u64> {
     let mut body = Body::EMPTY;
     assert!(body.open(pages).is_none());
-    assert!(body.take_first(pages, None, 7));
+    assert!(body.take_first(pages, None, 600));
     body
 }
 
@@ -385,7 +389,7 @@ fn a_body_spans_pages_and_rewinds() {
         assert_eq!(pages.shared_free(), 4);
     }
     let mut body = body(&pages);
-    assert!(!body.take_first(&pages, None, 8), "it has a first page");
+    assert!(!body.take_first(&pages, None, 600), "it has a first page");
     let mut told = body.open(&pages).unwrap();
     let start = told.mark();
     assert!(told.reserve(FIRST + 3));
@@ -404,6 +408,11 @@ fn a_body_spans_pages_and_rewinds() {
         read(&told)[FIRST - 1..],
         [b'a', b'b', b'c', text[FIRST + 2]]
     );
+    assert!(told.take_short(600 - FIRST - 3 + 1).is_none(), "too many");
+    let room = told.take_short(600 - FIRST - 3).expect("as many as may be");
+    room.fill(0);
+    assert!(told.take_short(1).is_none());
+    told.rewind(end);
     assert!(!told.reserve(3 * REST), "there are only four pages");
     assert!(told.reserve(3 * REST - 3));
     assert!(body.open(&Pages::on_heap(1)).is_none(), "another slab");

@@ -55,7 +55,14 @@ impl Content {
 
     #[inline(never)]
     fn begin(&mut self, pages: &Pages, limits: &SpanLimits) {
-        thread::with(|seat| self.body.take_first(pages, seat, Notes::new(limits)));
+        let seat = thread::seat();
+        if self
+            .body
+            .take_first(pages, seat.as_ref(), limits.short.bytes)
+            && let Some(mut told) = self.body.open(pages)
+        {
+            told.notes_mut().limit(limits);
+        }
     }
 
     /// Sets attributes, in order.

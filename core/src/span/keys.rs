@@ -1,11 +1,12 @@
 //! Which keys a span has, so that a key that is set again replaces its attribute.
 
+use crate::recorder::Short;
 use crate::ring::{Body, Pages};
 use crate::thread::Seat;
 use crate::wire::encode::Put;
 
 /// Keys that are noted beside the attributes; the others are noted in pages of their own.
-const INLINE: usize = 16;
+const INLINE: usize = Short::ATTRIBUTES as usize;
 
 /// One note: the upper half is a fingerprint of the key, the lower half where its attribute stands in the body.
 #[derive(Clone, Copy)]
@@ -153,12 +154,6 @@ impl Keys {
         found
     }
 
-    /// Whether one more key can be noted beside the attributes.
-    #[inline(always)]
-    pub(super) fn fits(&self) -> bool {
-        self.len() < INLINE
-    }
-
     /// Makes sure that one more key can be noted. `false` when there are no pages for it.
     #[inline]
     pub(super) fn reserve(&mut self, pages: &Pages) -> bool {
@@ -171,7 +166,7 @@ impl Keys {
     #[inline(never)]
     fn reserve_in_pages(&mut self, pages: &Pages) -> bool {
         if !self.more.is_open(pages) {
-            crate::thread::with(|seat| self.more.take_first(pages, seat, ()));
+            crate::thread::with(|seat| self.more.take_first(pages, seat, 0));
         }
         let more = self.more.open(pages);
         more.is_some_and(|mut more| more.reserve(size_of::<u32>()))

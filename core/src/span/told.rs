@@ -12,7 +12,7 @@ use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
 use crate::recorder::{Short, SpanLimits};
-use crate::ring::{Pages, Told};
+use crate::ring::{Blank, Pages, Told};
 use crate::thread::Seat;
 use crate::wire::encode::{self, Coder, Inconsistent, Memo, Put, Texts, Writer};
 use crate::wire::field::{self, WireType};
@@ -37,19 +37,23 @@ pub(super) struct Notes {
     status_at: u32,
 }
 
+impl Blank for Notes {
+    /// Of a body without a byte, before it knows its limits.
+    const BLANK: Self = Self {
+        keys: Keys::EMPTY,
+        short: Short::NOTHING,
+        gone: 0,
+        events: 0,
+        links: 0,
+        name_at: 0,
+        status_at: 0,
+    };
+}
+
 impl Notes {
-    /// Of a body without a byte.
     #[inline(always)]
-    pub(super) fn new(limits: &SpanLimits) -> Self {
-        Self {
-            keys: Keys::EMPTY,
-            short: limits.short,
-            gone: 0,
-            events: 0,
-            links: 0,
-            name_at: 0,
-            status_at: 0,
-        }
+    pub(super) fn limit(&mut self, limits: &SpanLimits) {
+        self.short = limits.short;
     }
 
     /// Whether all bytes stay.
@@ -75,17 +79,13 @@ impl Told<'_, Notes> {
         let pages = self.pages();
         let Notes { keys, short, .. } = self.notes();
         if keys.may_have(fingerprint)
-            || !keys.fits()
             || keys.len() >= usize::from(short.attributes)
-            || at + len > usize::from(short.bytes)
+            || !self.fits_short(len)
         {
             return None;
         }
-        if !self.fits(len) {
-            return None;
-        }
         self.notes_mut().keys.push(pages, fingerprint, at as u16);
-        self.take_piece(len)
+        self.take_short(len)
     }
 
     #[inline(always)]
@@ -230,10 +230,7 @@ impl Told<'_, Notes> {
         const PREFIX: usize = 13;
         let len = PREFIX + name.len();
         let notes = self.notes();
-        if name.len() > 100
-            || notes.events >= notes.short.events
-            || self.len() + len > usize::from(notes.short.bytes)
-        {
+        if name.len() > 100 || notes.events >= notes.short.events {
             return false;
         }
         let [a, b, c, d, e, f, g, h] = time.as_unix_nanos().to_le_bytes();
@@ -252,7 +249,7 @@ impl Told<'_, Notes> {
             field::tag(event::NAME, WireType::Len) as u8,
             name.len() as u8,
         ];
-        let Some(room) = self.take_piece(len) else {
+        let Some(room) = self.take_short(len) else {
             return false;
         };
         if let Some((head, rest)) = room.split_first_chunk_mut::<PREFIX>() {
