@@ -2,7 +2,9 @@
 
 use super::chosen::Chosen;
 use super::gaps::Skip;
-use super::told::{Notes, count_len, cut, write_count};
+#[cfg(feature = "alloc")]
+use super::told::cut;
+use super::told::{Notes, count_len, write_count};
 use crate::attribute::{KeyValue, Value};
 use crate::clock::Timestamp;
 use crate::context::Link;

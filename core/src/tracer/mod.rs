@@ -119,6 +119,13 @@ impl Tracer {
     /// Where spans of this process come from. `None` in a forked child that has no recorder of its own.
     #[inline(always)]
     fn origin(&self) -> Option<OriginRef<'_>> {
+        #[cfg_attr(
+            not(feature = "alloc"),
+            allow(
+                clippy::infallible_destructuring_match,
+                reason = "with a heap there are two"
+            )
+        )]
         let origin = match &self.origin {
             Place::Fixed(origin) => origin,
             #[cfg(feature = "std")]
