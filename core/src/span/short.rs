@@ -126,14 +126,17 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) {
     if to.len() != from.len() {
         return;
     }
+    // Halved, so that no length is asked about more than three times.
     match from.len() {
-        8..=16 => ends::<8>(to, from),
-        17..=32 => ends::<16>(to, from),
-        4..=7 => ends::<4>(to, from),
-        33..=64 => ends::<32>(to, from),
-        2..=3 => ends::<2>(to, from),
-        0..=1 => ends::<1>(to, from),
-        _ => to.copy_from_slice(from),
+        len if len >= 8 => match len {
+            ..=16 => ends::<8>(to, from),
+            ..=32 => ends::<16>(to, from),
+            ..=64 => ends::<32>(to, from),
+            _ => to.copy_from_slice(from),
+        },
+        4.. => ends::<4>(to, from),
+        2.. => ends::<2>(to, from),
+        _ => ends::<1>(to, from),
     }
 }
 
