@@ -12,18 +12,27 @@ use std::thread_local;
 
 use pin_project_lite::pin_project;
 
-use crate::context::SpanContext;
+use crate::context::{Names, SpanContext, TraceState};
 use crate::span::Span;
 
 struct Current {
-    context: RefCell<SpanContext>,
+    names: Cell<Names>,
     /// How many guards ask for silence.
     suppressed: Cell<usize>,
 }
 
 thread_local! {
-    static CURRENT: Current =
-        const { Current { context: RefCell::new(SpanContext::INVALID), suppressed: Cell::new(0) } };
+    // Needs no destructor, so a look at it is a few loads.
+    static CURRENT: Current = const {
+        Current { names: Cell::new(Names::NONE), suppressed: Cell::new(0) }
+    };
+    static STATE: RefCell<TraceState> = const { RefCell::new(TraceState::EMPTY) };
+}
+
+#[cold]
+fn state() -> TraceState {
+    let state = STATE.try_with(|state| state.try_borrow().ok().map(|state| state.clone()));
+    state.ok().flatten().unwrap_or(TraceState::EMPTY)
 }
 
 /// The context of the span this thread is in; an invalid one outside of any.
@@ -38,53 +47,44 @@ thread_local! {
 #[must_use]
 #[inline]
 pub fn context() -> SpanContext {
-    CURRENT
-        .try_with(|current| {
-            current
-                .context
-                .try_borrow()
-                .ok()
-                .map(|context| context.clone())
-        })
-        .ok()
-        .flatten()
-        .unwrap_or(SpanContext::INVALID)
+    let Ok(names) = CURRENT.try_with(|current| current.names.get()) else {
+        return SpanContext::INVALID;
+    };
+    names.with_state(if names.has_state {
+        state()
+    } else {
+        TraceState::EMPTY
+    })
 }
 
-/// What a thread says about a span that starts on it.
-pub(crate) enum Around {
-    /// It is silenced.
-    Silence,
-    /// No span is around.
-    Nothing,
-    Inside(SpanContext),
-}
-
-/// The context of the span this thread is in, and whether the thread is silenced: one look at the thread.
+/// The names of the span this thread is in; `None` when the thread is silenced.
 #[inline(always)]
-pub(crate) fn around() -> Around {
-    CURRENT
-        .try_with(|current| {
-            if current.suppressed.get() > 0 {
-                return Around::Silence;
-            }
-            match current.context.try_borrow() {
-                Ok(context) if context.is_valid() || context.is_remote() => {
-                    Around::Inside(context.clone())
-                }
-                _ => Around::Nothing,
-            }
-        })
-        .unwrap_or(Around::Nothing)
+pub(crate) fn around() -> Option<Names> {
+    let look =
+        CURRENT.try_with(|current| (current.suppressed.get() == 0).then(|| current.names.get()));
+    look.unwrap_or(Some(Names::NONE))
 }
 
+/// Makes this context the current one; returns the one before.
 fn replace(context: SpanContext) -> SpanContext {
-    CURRENT
-        .try_with(|current| match current.context.try_borrow_mut() {
-            Ok(mut place) => core::mem::replace(&mut *place, context),
-            Err(_) => SpanContext::INVALID,
-        })
-        .unwrap_or(SpanContext::INVALID)
+    let names = context.names();
+    let Ok(before) = CURRENT.try_with(|current| current.names.replace(names)) else {
+        return SpanContext::INVALID;
+    };
+    let mut state = TraceState::EMPTY;
+    if names.has_state || before.has_state {
+        state = replace_state(context.trace_state().clone());
+    }
+    before.with_state(state)
+}
+
+#[cold]
+fn replace_state(state: TraceState) -> TraceState {
+    let before = STATE.try_with(|place| match place.try_borrow_mut() {
+        Ok(mut place) => core::mem::replace(&mut *place, state),
+        Err(_) => TraceState::EMPTY,
+    });
+    before.unwrap_or(TraceState::EMPTY)
 }
 
 /// Makes this context the current one of this thread until the guard is dropped.

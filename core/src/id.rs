@@ -18,46 +18,61 @@ use core::str::FromStr;
 /// # Ok::<(), spanwire_core::id::InvalidHex>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct TraceId([u8; 16]);
+pub struct TraceId {
+    // Numbers, which are handed on in registers where bytes would go through memory.
+    high: u64,
+    low: u64,
+}
 
 /// The name of a span within its trace: 8 bytes, of which at least one is not zero in a valid id.
 ///
 /// [`Display`](fmt::Display) and [`FromStr`] use 16 lowercase hexadecimal digits; upper case is accepted too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct SpanId([u8; 8]);
+pub struct SpanId(u64);
 
 impl TraceId {
     /// The id that names no trace: all zero.
-    pub const INVALID: Self = Self([0; 16]);
+    pub const INVALID: Self = Self::new(0, 0);
+
+    /// The id whose bytes are these two numbers in big-endian order.
+    #[inline]
+    pub(crate) const fn new(high: u64, low: u64) -> Self {
+        Self { high, low }
+    }
 
     /// The id with these bytes, in the order in which they are written.
     #[must_use]
+    #[inline]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        let id = u128::from_be_bytes(bytes);
+        Self::new((id >> 64) as u64, id as u64)
     }
 
     /// The bytes, in the order in which they are written.
     #[must_use]
+    #[inline]
     pub const fn to_bytes(self) -> [u8; 16] {
-        self.0
+        ((self.high as u128) << 64 | self.low as u128).to_be_bytes()
     }
 
-    /// The bytes, borrowed.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+    /// Bytes 0 to 7 as a big-endian number.
+    #[inline]
+    pub(crate) const fn high64(self) -> u64 {
+        self.high
     }
 
     /// Whether at least one byte is not zero.
     #[must_use]
+    #[inline]
     pub const fn is_valid(self) -> bool {
-        u128::from_ne_bytes(self.0) != 0
+        self.high | self.low != 0
     }
 
     /// Bytes 8 to 15 as a big-endian number: what Kubernetes samples by.
     #[must_use]
+    #[inline]
     pub const fn low64(self) -> u64 {
-        u128::from_be_bytes(self.0) as u64
+        self.low
     }
 
     /// Bytes 9 to 15 as a big-endian number: the 56 bits that W3C Level 2 asks to be random.
@@ -72,7 +87,7 @@ impl TraceId {
     /// Any other length, or a character that is no hexadecimal digit.
     pub const fn from_hex(text: &[u8]) -> Result<Self, InvalidHex> {
         match decode_hex(text) {
-            Ok(bytes) => Ok(Self(bytes)),
+            Ok(bytes) => Ok(Self::from_bytes(bytes)),
             Err(error) => Err(error),
         }
     }
@@ -80,30 +95,33 @@ impl TraceId {
 
 impl SpanId {
     /// The id that names no span: all zero.
-    pub const INVALID: Self = Self([0; 8]);
+    pub const INVALID: Self = Self(0);
+
+    /// The id whose bytes are this number in big-endian order.
+    #[inline]
+    pub(crate) const fn new(id: u64) -> Self {
+        Self(id)
+    }
 
     /// The id with these bytes, in the order in which they are written.
     #[must_use]
+    #[inline]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
-        Self(bytes)
+        Self(u64::from_be_bytes(bytes))
     }
 
     /// The bytes, in the order in which they are written.
     #[must_use]
+    #[inline]
     pub const fn to_bytes(self) -> [u8; 8] {
-        self.0
-    }
-
-    /// The bytes, borrowed.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 8] {
-        &self.0
+        self.0.to_be_bytes()
     }
 
     /// Whether at least one byte is not zero.
     #[must_use]
+    #[inline]
     pub const fn is_valid(self) -> bool {
-        u64::from_ne_bytes(self.0) != 0
+        self.0 != 0
     }
 
     /// Reads 16 hexadecimal digits of either case.
@@ -112,7 +130,7 @@ impl SpanId {
     /// Any other length, or a character that is no hexadecimal digit.
     pub const fn from_hex(text: &[u8]) -> Result<Self, InvalidHex> {
         match decode_hex(text) {
-            Ok(bytes) => Ok(Self(bytes)),
+            Ok(bytes) => Ok(Self::from_bytes(bytes)),
             Err(error) => Err(error),
         }
     }
@@ -181,7 +199,7 @@ macro_rules! text {
     ($id:ident) => {
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt_hex(&self.0, f)
+                fmt_hex(&self.to_bytes(), f)
             }
         }
 

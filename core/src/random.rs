@@ -89,11 +89,11 @@ impl SeededIds {
 impl IdGenerator for SeededIds {
     fn trace_id(&self) -> TraceId {
         let count = self.count();
-        trace_id(|half| self.hash(if half { 2 } else { 0 }, count))
+        trace_id(self.hash(0, count), self.hash(2, count))
     }
 
     fn span_id(&self) -> SpanId {
-        span_id(|| self.hash(1, self.count()))
+        span_id(self.hash(1, self.count()))
     }
 
     fn is_random(&self) -> bool {
@@ -101,17 +101,16 @@ impl IdGenerator for SeededIds {
     }
 }
 
+/// The trace with this id. One value in 2^128 names none, and is replaced.
 #[inline]
-fn trace_id(mut word: impl FnMut(bool) -> u64) -> TraceId {
-    let id = u128::from(word(false)) << 64 | u128::from(word(true));
-    // One value in 2^128 names no trace.
-    TraceId::from_bytes((if id == 0 { 1 } else { id }).to_be_bytes())
+const fn trace_id(high: u64, low: u64) -> TraceId {
+    TraceId::new(high, if high | low == 0 { 1 } else { low })
 }
 
+/// The span with this id. One value in 2^64 names none, and is replaced.
 #[inline]
-fn span_id(mut word: impl FnMut() -> u64) -> SpanId {
-    let id = word();
-    SpanId::from_bytes((if id == 0 { 1 } else { id }).to_be_bytes())
+const fn span_id(id: u64) -> SpanId {
+    SpanId::new(if id == 0 { 1 } else { id })
 }
 
 #[cfg(feature = "std")]
@@ -176,7 +175,7 @@ mod per_thread {
         (u128::from(half(0)) << 64 | u128::from(half(1))) | 1
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance<R>(run: impl FnOnce(u128) -> (u128, R)) -> R {
         let now = fork::generation();
         let (state, generation) = STATE.get();
@@ -192,14 +191,14 @@ mod per_thread {
 
     impl ThreadIds {
         /// The ids of a new trace and of its first span.
-        #[inline]
+        #[inline(always)]
         pub(crate) fn root(self) -> (TraceId, SpanId) {
             advance(|state| {
                 let first = next(state);
                 let second = next(first);
                 let third = next(second);
-                let trace = trace_id(|half| upper(if half { second } else { first }));
-                (third, (trace, span_id(|| upper(third))))
+                let trace = trace_id(upper(first), upper(second));
+                (third, (trace, span_id(upper(third))))
             })
         }
     }
@@ -210,8 +209,7 @@ mod per_thread {
             advance(|state| {
                 let first = next(state);
                 let second = next(first);
-                let trace = trace_id(|half| upper(if half { second } else { first }));
-                (second, trace)
+                (second, trace_id(upper(first), upper(second)))
             })
         }
 
@@ -219,7 +217,7 @@ mod per_thread {
         fn span_id(&self) -> SpanId {
             advance(|state| {
                 let state = next(state);
-                (state, span_id(|| upper(state)))
+                (state, span_id(upper(state)))
             })
         }
 

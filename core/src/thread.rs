@@ -36,6 +36,7 @@ mod numbers {
 
 #[cfg(all(feature = "std", not(spanwire_loom)))]
 mod numbers {
+    use core::cell::Cell;
     use core::marker::PhantomData;
     use std::thread_local;
 
@@ -46,39 +47,57 @@ mod numbers {
     static FREE: [AtomicUsize; SEATS / WORD] =
         [const { AtomicUsize::new(usize::MAX) }; SEATS / WORD];
 
-    struct Held(Option<Seat>);
+    /// What a thread knows of its number: the number, or one of these.
+    const UNKNOWN: usize = usize::MAX;
+    const NONE: usize = usize::MAX - 1;
+
+    thread_local! {
+        // Needs no destructor, so a look at it is one load.
+        static NUMBER: Cell<usize> = const { Cell::new(UNKNOWN) };
+        static HELD: Held = Held::take();
+    }
+
+    /// Keeps a number until its thread ends.
+    struct Held(Option<usize>);
 
     impl Held {
         fn take() -> Self {
-            let number = Bitmap(&FREE).take_lowest();
-            Self(number.map(|number| Seat {
-                number,
-                _stays: PhantomData,
-            }))
+            Self(Bitmap(&FREE).take_lowest())
         }
     }
 
     impl Drop for Held {
         fn drop(&mut self) {
-            if let Some(seat) = self.0.take() {
-                Bitmap(&FREE).insert(seat.number);
+            // What ends later on this thread shares: the number may be another thread's by then.
+            let _ = NUMBER.try_with(|number| number.set(NONE));
+            if let Some(number) = self.0.take() {
+                Bitmap(&FREE).insert(number);
             }
         }
     }
 
-    thread_local!(static HELD: Held = Held::take());
-
     /// Runs `run` with this thread's seat; with none when all are taken or the thread is being torn down.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with<R>(run: impl FnOnce(Option<&Seat>) -> R) -> R {
-        let mut run = Some(run);
-        let done = HELD.try_with(|held| run.take().map(|run| run(held.0.as_ref())));
-        match (done, run) {
-            (Ok(Some(done)), _) => done,
-            (_, Some(run)) => run(None),
-            // `run` is taken only by a call that returns its result.
-            (_, None) => unreachable!(),
+        let mut number = NUMBER.try_with(Cell::get).unwrap_or(NONE);
+        if number == UNKNOWN {
+            number = sit_down();
         }
+        let seat = Seat {
+            number,
+            _stays: PhantomData,
+        };
+        run((number < SEATS).then_some(&seat))
+    }
+
+    /// Takes a number for this thread, if there is one.
+    #[cold]
+    #[inline(never)]
+    fn sit_down() -> usize {
+        let number = HELD.try_with(|held| held.0).ok().flatten();
+        let number = number.unwrap_or(NONE);
+        let _ = NUMBER.try_with(|place| place.set(number));
+        number
     }
 }
 

@@ -80,6 +80,7 @@ impl SystemClock {
             wall: wall.0,
             moment,
             scale,
+            lasts: anchor::lasts(RENEW, scale),
         };
         self.anchor.renew(&anchor);
         anchor.at(ticks)
@@ -115,7 +116,7 @@ impl Clock for SystemClock {
     fn start(&self) -> Stopwatch {
         if let Some(anchor) = self.anchor.load() {
             let ticks = counter::ticks();
-            if anchor.holds(ticks, RENEW) {
+            if anchor.holds(ticks) {
                 return anchor.at(ticks);
             }
         }
@@ -161,12 +162,20 @@ mod anchor {
         pub(super) moment: u64,
         /// Nanoseconds a tick, in units of 2^-32.
         pub(super) scale: u64,
+        /// For how many ticks it holds.
+        pub(super) lasts: u64,
+    }
+
+    /// This time in ticks of `scale` units of 2^-32 nanoseconds; zero for no scale.
+    pub(super) fn lasts(time: Duration, scale: u64) -> u64 {
+        let ticks = (time.as_nanos() << 32).checked_div(u128::from(scale));
+        u64::try_from(ticks.unwrap_or_default()).unwrap_or(u64::MAX)
     }
 
     impl Anchor {
-        #[inline]
-        pub(super) fn holds(&self, ticks: u64, renew: Duration) -> bool {
-            u128::from(scaled(ticks.wrapping_sub(self.ticks), self.scale)) < renew.as_nanos()
+        #[inline(always)]
+        pub(super) fn holds(&self, ticks: u64) -> bool {
+            ticks.wrapping_sub(self.ticks) < self.lasts
         }
 
         #[inline]
@@ -191,10 +200,11 @@ mod anchor {
         wall: AtomicU64,
         moment: AtomicU64,
         scale: AtomicU64,
+        lasts: AtomicU64,
     }
 
     impl Shared {
-        /// The newest anchor. `None` before the first and while one is being written.
+        /// The newest anchor; before the first, one that never holds. `None` while one is being written.
         #[inline]
         pub(super) fn load(&self) -> Option<Anchor> {
             // Pairs with the last store of `renew`: an even version comes with its fields.
@@ -204,11 +214,13 @@ mod anchor {
                 wall: self.wall.load(Ordering::Relaxed),
                 moment: self.moment.load(Ordering::Relaxed),
                 scale: self.scale.load(Ordering::Relaxed),
+                lasts: self.lasts.load(Ordering::Relaxed),
             };
             // Pairs with the fence of `renew`: fields of a newer anchor come with its odd version.
             fence(Ordering::Acquire);
             let same = self.version.load(Ordering::Relaxed) == before;
-            (same && before.is_multiple_of(2) && anchor.scale != 0).then_some(anchor)
+            // Before the first renewal it lasts for no tick.
+            (same && before.is_multiple_of(2)).then_some(anchor)
         }
 
         /// Replaces the anchor, unless someone else is doing so.
@@ -228,6 +240,7 @@ mod anchor {
             self.wall.store(anchor.wall, Ordering::Relaxed);
             self.moment.store(anchor.moment, Ordering::Relaxed);
             self.scale.store(anchor.scale, Ordering::Relaxed);
+            self.lasts.store(anchor.lasts, Ordering::Relaxed);
             self.version.store(odd.wrapping_add(1), Ordering::Release);
         }
     }
@@ -270,11 +283,12 @@ mod tests {
             wall: 5_000,
             moment: 7,
             scale: 1 << 31,
+            lasts: anchor::lasts(RENEW, 1 << 31),
         };
-        assert!(anchor.holds(100 + 1_999_999_999, RENEW));
-        assert!(!anchor.holds(100 + 2_000_000_000, RENEW));
+        assert!(anchor.holds(100 + 1_999_999_999));
+        assert!(!anchor.holds(100 + 2_000_000_000));
         // A counter that went backwards asks for a new reading.
-        assert!(!anchor.holds(99, RENEW));
+        assert!(!anchor.holds(99));
         let watch = anchor.at(120);
         assert_eq!((watch.started.0, watch.moment.0), (5_010, 17));
     }
@@ -282,12 +296,13 @@ mod tests {
     #[test]
     fn a_reader_that_meets_a_writer_goes_without() {
         let shared = anchor::Shared::default();
-        assert!(shared.load().is_none());
+        assert!(!shared.load().unwrap().holds(0));
         shared.renew(&Anchor {
             ticks: 1,
             wall: 2,
             moment: 3,
             scale: 4,
+            lasts: 5,
         });
         assert_eq!(shared.load().unwrap().wall, 2);
     }

@@ -118,6 +118,18 @@ impl SpanContext {
         &self.trace_state
     }
 
+    /// All of it but the trace state.
+    #[inline(always)]
+    pub(crate) const fn names(&self) -> Names {
+        Names {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            flags: self.flags,
+            is_remote: self.is_remote,
+            has_state: !self.trace_state.is_empty(),
+        }
+    }
+
     /// Whether both ids have a byte that is not zero.
     #[inline]
     #[must_use]
@@ -161,6 +173,51 @@ impl SpanContext {
 impl Default for SpanContext {
     fn default() -> Self {
         Self::INVALID
+    }
+}
+
+/// All of a context but its trace state: a few numbers, which are handed on without going through memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Names {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) flags: TraceFlags,
+    pub(crate) is_remote: bool,
+    /// Whether there is a trace state to be looked up.
+    pub(crate) has_state: bool,
+}
+
+impl Names {
+    pub(crate) const NONE: Self = Self {
+        trace_id: TraceId::INVALID,
+        span_id: SpanId::INVALID,
+        flags: TraceFlags::NONE,
+        is_remote: false,
+        has_state: false,
+    };
+
+    /// See [`SpanContext::is_valid`].
+    #[inline(always)]
+    pub(crate) const fn is_valid(&self) -> bool {
+        self.trace_id.is_valid() && self.span_id.is_valid()
+    }
+
+    #[inline(always)]
+    pub(crate) const fn with_sampled(mut self, sampled: bool) -> Self {
+        self.flags = self.flags.with_sampled(sampled);
+        self
+    }
+
+    /// The context with these names and this trace state.
+    #[inline(always)]
+    pub(crate) const fn with_state(self, state: TraceState) -> SpanContext {
+        SpanContext::new(
+            self.trace_id,
+            self.span_id,
+            self.flags,
+            self.is_remote,
+            state,
+        )
     }
 }
 

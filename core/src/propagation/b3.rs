@@ -76,17 +76,17 @@ impl Propagator for B3 {
             return;
         }
         let mut line = Line::<51>::new();
-        line.push_hex(span.trace_id().as_bytes());
+        line.push_hex(&span.trace_id().to_bytes());
         if self.multi {
             carrier.set(TRACE_ID, line.as_str());
             let mut line = Line::<16>::new();
-            line.push_hex(span.span_id().as_bytes());
+            line.push_hex(&span.span_id().to_bytes());
             carrier.set(SPAN_ID, line.as_str());
             state.inject(carrier);
             return;
         }
         line.push(b"-");
-        line.push_hex(span.span_id().as_bytes());
+        line.push_hex(&span.span_id().to_bytes());
         if state != State::Deferred {
             line.push(b"-");
             line.push(state.as_str().as_bytes());

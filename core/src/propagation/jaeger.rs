@@ -50,9 +50,9 @@ impl Propagator for Jaeger {
         if span.is_valid() {
             let debug = context.sampling_request() == SamplingRequest::Debug;
             let mut line = Line::<53>::new();
-            line.push_hex(span.trace_id().as_bytes());
+            line.push_hex(&span.trace_id().to_bytes());
             line.push(b":");
-            line.push_hex(span.span_id().as_bytes());
+            line.push_hex(&span.span_id().to_bytes());
             line.push(match (debug, span.is_sampled()) {
                 (true, _) => b":0:3",
                 (false, true) => b":0:1",

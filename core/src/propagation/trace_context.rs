@@ -191,9 +191,9 @@ impl TraceParent {
 
     fn put(self, line: &mut Line<{ Self::LEN }>) -> &str {
         line.push(b"00-");
-        line.push_hex(self.trace_id.as_bytes());
+        line.push_hex(&self.trace_id.to_bytes());
         line.push(b"-");
-        line.push_hex(self.span_id.as_bytes());
+        line.push_hex(&self.span_id.to_bytes());
         line.push(b"-");
         line.push_hex(&[self.flags.bits()]);
         line.as_str()

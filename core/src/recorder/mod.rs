@@ -6,7 +6,7 @@ use crate::clock::{Clock, Moment, Stopwatch};
 use crate::id::{SpanId, TraceId};
 use crate::random::IdGenerator;
 pub(crate) use crate::ring::{Appended, Refused};
-use crate::ring::{Pages, Ring, ScopeRef};
+use crate::ring::{Pages, Ring, ScopeRef, Slot};
 use crate::stats::Dropped;
 use crate::thread::{self, Seat};
 
@@ -319,8 +319,7 @@ impl Recorder {
         let blocks = self.ring.blocks();
         let span = blocks.saturating_sub(self.soft_mark).saturating_add(1) as u64;
         let left = blocks.saturating_sub(used) as u64;
-        let upper = (u128::from_be_bytes(trace_id.to_bytes()) >> 64) as u64;
-        upper / (u64::MAX / span + 1) >= left
+        trace_id.high64() / (u64::MAX / span + 1) >= left
     }
 
     #[inline]
@@ -343,20 +342,19 @@ impl Recorder {
         thread::with(|seat| self.counters.add(Count::Forked, seat));
     }
 
-    /// Appends the record of a span that has ended. What comes of it is to be [settled](Self::settle).
-    #[inline]
-    pub(crate) fn append(
+    /// Holds room for the record of a span that has ended. What comes of it is to be [settled](Self::settle).
+    #[inline(always)]
+    pub(crate) fn reserve(
         &self,
         seat: Option<&Seat>,
         scope: ScopeRef<'_>,
         now: Moment,
         len: usize,
-        write: impl FnOnce(&mut [u8]),
-    ) -> Result<Appended, Refused> {
-        // Threads go to shards 5 apart and scopes to neighbours, so that neither meets itself.
+    ) -> Result<Slot<'_>, Refused> {
+        // Scopes go to shards 5 apart and threads to neighbours, so that neither meets itself.
         let thread = seat.map_or(0, |seat| seat.number() + 1);
-        let home = thread.wrapping_mul(5).wrapping_add(scope.number);
-        self.ring.append(home, scope, now, len, write)
+        let home = scope.number.wrapping_mul(5).wrapping_add(thread);
+        self.ring.reserve(home, scope, now, len)
     }
 
     /// Wakes whoever empties the ring, or counts a span that was not taken.

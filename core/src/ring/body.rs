@@ -1,19 +1,52 @@
 //! What a live span was told, in pages: written at the end, read from the start, cut back to a mark.
+//!
+//! ```text
+//! first page: | chain | notes | bytes ...    | next |
+//! later ones: | bytes ...                    | next |
+//! ```
+//!
+//! All that is known of the bytes stands in the first page, beside them, so that a span that was told nothing is small.
 
-use super::pages::{PAYLOAD, Page, Pages};
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::pages::{PAGE, Page, Pages};
 use crate::thread::{self, Seat};
 use crate::wire::encode::Put;
 
 /// No page.
 const NONE: u32 = u32::MAX;
 
-/// A chain of pages that one span owns. Must be [released](Self::release) to the slab it was reserved from.
-#[derive(Debug)]
-pub(crate) struct Body {
-    /// The address of the slab that the pages are from; what is asked of another slab does nothing.
+/// Where the bytes of a page end. Behind them is the number of the next page.
+const END: usize = PAGE - size_of::<u32>();
+
+/// A chain of pages that one span owns, with notes of the kind `N`. Must be [released](Self::release) to the slab it
+/// was taken from.
+pub(crate) struct Body<N> {
+    /// The address of the slab that the pages are from; what is asked of another slab does nothing. 0 without pages.
     slab: usize,
     first: u32,
-    /// The page that is written to, how much of it is full, and the last of the chain.
+    _notes: PhantomData<N>,
+}
+
+/// A body that has pages.
+pub(crate) struct Told<'p, N> {
+    first: NonNull<First<N>>,
+    number: u32,
+    pages: &'p Pages,
+    _body: PhantomData<&'p mut Body<N>>,
+}
+
+/// The start of the first page.
+#[repr(C)]
+struct First<N> {
+    chain: Chain,
+    notes: N,
+}
+
+struct Chain {
+    /// The page that is written to, where in it the next byte goes, and the last page of the chain.
     current: u32,
     filled: u32,
     last: u32,
@@ -30,280 +63,370 @@ pub(crate) struct Mark {
     len: u32,
 }
 
-impl Body {
+impl<N> Body<N> {
     /// Nothing, in no page.
     pub(crate) const EMPTY: Self = Self {
         slab: 0,
         first: NONE,
-        current: NONE,
-        filled: 0,
-        last: NONE,
-        len: 0,
-        room: 0,
+        _notes: PhantomData,
     };
 
-    /// Bytes written.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    /// Whether the current page, if there is one, has room for `len` bytes.
+    /// Whether it has pages.
     #[inline(always)]
-    pub(crate) fn fits(&self, len: usize) -> bool {
-        len <= PAYLOAD - self.filled as usize && self.current != NONE
+    pub(crate) fn has_pages(&self) -> bool {
+        self.slab != 0
     }
 
-    /// Makes sure that `more` bytes can be written. `false` when there are no pages for them.
-    #[inline]
-    pub(crate) fn reserve(&mut self, pages: &Pages, more: usize) -> bool {
-        more <= (self.room - self.len) as usize || self.extend(pages, more)
+    /// Whether it has pages of this slab.
+    #[inline(always)]
+    pub(crate) fn is_open(&self, pages: &Pages) -> bool {
+        self.slab == pages.address()
     }
 
-    #[cold]
-    fn extend(&mut self, pages: &Pages, more: usize) -> bool {
-        if self.first == NONE {
-            self.slab = pages.address();
-        } else if self.slab != pages.address() {
-            return false;
+    /// The bytes and the notes. `None` without pages.
+    #[inline(always)]
+    pub(crate) fn open<'p>(&'p mut self, pages: &'p Pages) -> Option<Told<'p, N>> {
+        if !self.is_open(pages) {
+            return None;
         }
-        thread::with(|seat| {
-            while more > (self.room - self.len) as usize {
-                let Some(page) = pages.take(seat) else {
-                    return false;
-                };
-                self.append(pages, page);
-            }
-            true
+        // SAFETY: a body that has pages of this slab has claimed its first one from it.
+        let start = unsafe { pages.start(self.first) };
+        Some(Told {
+            first: start.cast(),
+            number: self.first,
+            pages,
+            _body: PhantomData,
         })
     }
 
-    fn append(&mut self, pages: &Pages, mut page: Page) {
-        // SAFETY: the page was just claimed from this slab.
-        set_next(unsafe { pages.write(&mut page) }, NONE);
-        let number = page.number();
-        if self.first == NONE {
-            self.first = number;
-            self.current = number;
-        } else if let Some(mut last) = self.page(pages, self.last) {
-            // SAFETY: `page` hands out pages of this slab only.
-            set_next(unsafe { pages.write(&mut last) }, number);
-        }
-        self.last = number;
-        self.room += PAYLOAD as u32;
-    }
-
-    /// A page of this chain. The caller holds at most one at a time.
+    /// Takes a first page, with these notes in it. `false` when there is none, or the body has pages already.
     #[inline]
-    fn page(&self, pages: &Pages, number: u32) -> Option<Page> {
-        if number == NONE || self.slab != pages.address() {
-            return None;
+    pub(crate) fn take_first(&mut self, pages: &Pages, seat: Option<&Seat>, notes: N) -> bool {
+        const {
+            assert!(size_of::<First<N>>() <= PAGE / 2, "the notes leave little room");
+            assert!(align_of::<First<N>>() <= align_of::<u64>(), "pages are words");
+            assert!(!core::mem::needs_drop::<N>(), "notes are forgotten with their page");
         }
-        // SAFETY: the numbers kept in a body and in the links of its pages are those of pages that it owns.
-        Some(unsafe { Page::from_number(number) })
-    }
-
-    /// Writes `len` reserved bytes in one piece, where the current page has room for them; or says that it has not.
-    #[inline(always)]
-    pub(crate) fn write_piece(
-        &mut self,
-        pages: &Pages,
-        len: usize,
-        write: impl FnOnce(&mut [u8]),
-    ) -> bool {
-        let filled = self.filled as usize;
-        if len > PAYLOAD - filled || self.current == NONE || self.slab != pages.address() {
+        if self.slab != 0 {
             return false;
         }
-        // SAFETY: the current page is this body's, which is borrowed mutably, and of this slab; `filled` is at most
-        // `PAYLOAD`, so the piece ends before the link at the end of the page.
-        write(unsafe { pages.piece_mut(self.current, filled, len) });
-        self.filled += len as u32;
-        self.len += len as u32;
+        let Some(page) = pages.take(seat) else {
+            return false;
+        };
+        self.slab = pages.address();
+        self.first = page.number();
+        let first = First {
+            chain: Chain {
+                current: self.first,
+                filled: size_of::<First<N>>() as u32,
+                last: self.first,
+                len: 0,
+                room: (END - size_of::<First<N>>()) as u32,
+            },
+            notes,
+        };
+        // SAFETY: the page was just claimed from this slab.
+        let start = unsafe { pages.start(self.first) };
+        // SAFETY: the page is this body's alone, and as the assertions say its start is aligned and has room.
+        unsafe { start.cast().write(first) };
+        if let Some(mut told) = self.open(pages) {
+            told.set_next(page.number(), NONE);
+        }
         true
     }
 
-    /// Takes `len` bytes of the current page, where it has room for them. The caller fills them.
+    /// Gives all pages back. The body is empty afterwards.
     #[inline(always)]
-    pub(crate) fn take_piece<'p>(
-        &'p mut self,
-        pages: &'p Pages,
-        len: usize,
-    ) -> Option<&'p mut [u8]> {
-        if !self.fits(len) || self.slab != pages.address() {
-            return None;
-        }
-        let at = self.filled as usize;
-        self.filled += len as u32;
-        self.len += len as u32;
-        // SAFETY: the current page is this body's, which is borrowed mutably, and of this slab; `fits` says that the
-        // piece ends before the link at the end of the page.
-        Some(unsafe { pages.piece_mut(self.current, at, len) })
-    }
-
-    /// Takes reserved bytes across pages.
-    #[inline]
-    pub(crate) fn writer<'b>(&'b mut self, pages: &'b Pages) -> BodyWriter<'b> {
-        BodyWriter { body: self, pages }
-    }
-
-    fn put(&mut self, pages: &Pages, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.filled as usize >= PAYLOAD {
-                let next = self.next(pages, self.current);
-                if next == NONE {
-                    return;
-                }
-                self.current = next;
-                self.filled = 0;
-            }
-            let now = bytes.len().min(PAYLOAD - self.filled as usize);
-            let (piece, rest) = bytes.split_at(now);
-            if !self.write_piece(pages, now, |out| out.copy_from_slice(piece)) {
-                return;
-            }
-            bytes = rest;
-        }
-    }
-
-    fn next(&self, pages: &Pages, number: u32) -> u32 {
-        self.page(pages, number).map_or(NONE, |page| {
-            // SAFETY: `page` hands out pages of this slab only.
-            next_of(unsafe { pages.read(&page) })
-        })
-    }
-
-    /// The place where the next byte goes.
-    #[inline]
-    pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            current: self.current,
-            filled: self.filled,
-            len: self.len,
-        }
-    }
-
-    /// Goes to a mark of this body; what was written behind it is gone.
-    pub(crate) fn rewind(&mut self, mark: Mark) {
-        if mark.current == NONE {
-            self.current = self.first;
-            self.filled = 0;
-            self.len = 0;
-        } else {
-            Mark {
-                current: self.current,
-                filled: self.filled,
-                len: self.len,
-            } = mark;
-        }
-    }
-
-    /// Goes to this offset, at most the end: what is written next stands there. Returns the place it was at.
-    pub(crate) fn seek(&mut self, pages: &Pages, at: usize) -> Mark {
-        let before = self.mark();
-        let at = at.min(self.len());
-        let mut left = at;
-        let mut number = self.first;
-        while left > PAYLOAD {
-            number = self.next(pages, number);
-            left -= PAYLOAD;
-        }
-        self.current = number;
-        self.filled = left as u32;
-        self.len = at as u32;
-        before
-    }
-
-    /// Calls `each` with the bytes, piece by piece, in order.
-    #[inline]
-    pub(crate) fn for_each_piece(&self, pages: &Pages, mut each: impl FnMut(&[u8])) {
-        let mut left = self.len();
-        let mut number = self.first;
-        while left > 0 {
-            let Some(page) = self.page(pages, number) else {
-                return;
-            };
-            // SAFETY: `page` hands out pages of this slab only.
-            let bytes = unsafe { pages.read(&page) };
-            let now = left.min(PAYLOAD);
-            each(bytes.get(..now).unwrap_or_default());
-            left -= now;
-            number = next_of(bytes);
-        }
-    }
-
-    /// The byte at this offset, or `None` past the end.
-    pub(crate) fn byte(&self, pages: &Pages, at: usize) -> Option<u8> {
-        let (page, at) = self.find(pages, at)?;
-        // SAFETY: `find` hands out pages of this slab only.
-        unsafe { pages.read(&page) }.get(at).copied()
-    }
-
-    /// Replaces the byte at this offset; past the end, nothing.
-    pub(crate) fn set_byte(&mut self, pages: &Pages, at: usize, byte: u8) {
-        let Some((mut page, at)) = self.find(pages, at) else {
+    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
+        let Some(told) = self.open(pages) else {
             return;
         };
-        // SAFETY: `find` hands out pages of this slab only.
-        if let Some(slot) = unsafe { pages.write(&mut page) }.get_mut(at) {
-            *slot = byte;
-        }
-    }
-
-    fn find(&self, pages: &Pages, mut at: usize) -> Option<(Page, usize)> {
-        if at >= self.len() {
-            return None;
-        }
-        let mut number = self.first;
-        while at >= PAYLOAD {
-            number = self.next(pages, number);
-            at -= PAYLOAD;
-        }
-        Some((self.page(pages, number)?, at))
-    }
-
-    /// Gives all pages back. The body is empty afterwards.
-    #[inline]
-    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
-        if self.first != NONE {
-            self.release_pages(pages, seat);
-        }
-    }
-
-    #[inline(never)]
-    fn release_pages(&mut self, pages: &Pages, seat: Option<&Seat>) {
-        let mut number = self.first;
-        while let Some(page) = self.page(pages, number) {
-            // SAFETY: `page` hands out pages of this slab only.
-            number = next_of(unsafe { pages.read(&page) });
-            pages.give(page, seat);
+        let mut number = told.number;
+        while number != NONE {
+            let next = told.next(number);
+            // SAFETY: the numbers kept in a body and in the links of its pages are those of pages that it owns, and
+            // this one is not read again.
+            pages.give(unsafe { Page::from_number(number) }, seat);
+            number = next;
         }
         *self = Self::EMPTY;
     }
 }
 
-/// Takes the bytes that were reserved.
-#[derive(Debug)]
-pub(crate) struct BodyWriter<'b> {
-    body: &'b mut Body,
-    pages: &'b Pages,
-}
-
-impl Put for BodyWriter<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        self.body.put(self.pages, bytes);
+impl<N> fmt::Debug for Body<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("first", &self.first)
+            .finish_non_exhaustive()
     }
 }
 
-#[inline]
-fn next_of(page: &[u8]) -> u32 {
-    page.last_chunk()
-        .map_or(NONE, |link| u32::from_ne_bytes(*link))
+impl<'p, N> Told<'p, N> {
+    /// The most bytes that one page holds.
+    #[cfg(test)]
+    pub(crate) const FIRST: usize = END - size_of::<First<N>>();
+
+    #[inline(always)]
+    fn first(&self) -> &First<N> {
+        // SAFETY: `take_first` initialised it, and the page is the body's, which is borrowed mutably by `self`.
+        unsafe { self.first.as_ref() }
+    }
+
+    #[inline(always)]
+    fn first_mut(&mut self) -> &mut First<N> {
+        // SAFETY: as above.
+        unsafe { self.first.as_mut() }
+    }
+
+    /// What is noted about the bytes.
+    #[inline(always)]
+    pub(crate) fn notes(&self) -> &N {
+        &self.first().notes
+    }
+
+    /// What is noted about the bytes, to be changed.
+    #[inline(always)]
+    pub(crate) fn notes_mut(&mut self) -> &mut N {
+        &mut self.first_mut().notes
+    }
+
+    /// The slab that the pages are from.
+    #[inline(always)]
+    pub(crate) fn pages(&self) -> &'p Pages {
+        self.pages
+    }
+
+    /// Bytes written.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.first().chain.len as usize
+    }
+
+    /// Makes sure that `more` bytes can be written. `false` when there are no pages for them.
+    #[inline]
+    pub(crate) fn reserve(&mut self, more: usize) -> bool {
+        let chain = &self.first().chain;
+        more <= (chain.room - chain.len) as usize || self.extend(more)
+    }
+
+    #[cold]
+    fn extend(&mut self, more: usize) -> bool {
+        thread::with(|seat| {
+            loop {
+                let chain = &self.first().chain;
+                if more <= (chain.room - chain.len) as usize {
+                    return true;
+                }
+                let Some(page) = self.pages.take(seat) else {
+                    return false;
+                };
+                self.set_next(page.number(), NONE);
+                self.set_next(self.first().chain.last, page.number());
+                let chain = &mut self.first_mut().chain;
+                chain.last = page.number();
+                chain.room += END as u32;
+            }
+        })
+    }
+
+    /// Where the number of the page behind this page of the chain is kept.
+    #[inline(always)]
+    fn link(&self, number: u32) -> NonNull<u32> {
+        // SAFETY: the numbers kept in a body and in the links of its pages are those of pages that it claimed from
+        // this slab.
+        let start = unsafe { self.pages.start(number) };
+        // SAFETY: the link lies in the page, behind its bytes.
+        unsafe { start.add(END) }.cast()
+    }
+
+    #[inline(always)]
+    fn next(&self, number: u32) -> u32 {
+        // SAFETY: the link is initialised when the page comes to the chain, and aligned: pages are words, and `END` is
+        // a multiple of its size.
+        unsafe { self.link(number).read() }
+    }
+
+    #[inline(always)]
+    fn set_next(&mut self, number: u32, next: u32) {
+        // SAFETY: the page is the body's, which is borrowed mutably by `self`, and the link is aligned.
+        unsafe { self.link(number).write(next) };
+    }
+
+    /// Where the bytes of a page begin.
+    #[inline(always)]
+    fn begin(&self, number: u32) -> usize {
+        if number == self.number {
+            size_of::<First<N>>()
+        } else {
+            0
+        }
+    }
+
+    /// Whether the current page has room for `len` bytes.
+    #[inline(always)]
+    pub(crate) fn fits(&self, len: usize) -> bool {
+        len <= END - self.first().chain.filled as usize
+    }
+
+    /// Takes `len` bytes of the current page, where it has room for them. The caller fills them.
+    #[inline(always)]
+    pub(crate) fn take_piece(&mut self, len: usize) -> Option<&mut [u8]> {
+        let chain = &mut self.first_mut().chain;
+        let (current, at) = (chain.current, chain.filled as usize);
+        if len > END - at {
+            return None;
+        }
+        chain.filled += len as u32;
+        chain.len += len as u32;
+        Some(self.piece_mut(current, at, len))
+    }
+
+    /// Bytes of a page of this chain that end before its link.
+    #[inline(always)]
+    fn piece_mut(&mut self, number: u32, at: usize, len: usize) -> &mut [u8] {
+        debug_assert!(at >= self.begin(number) && at + len <= END);
+        // SAFETY: the numbers kept in a body are those of pages that it claimed from this slab.
+        let start = unsafe { self.pages.start(number) };
+        // SAFETY: the piece ends before the link at the end of the page.
+        let first = unsafe { start.add(at) };
+        // SAFETY: the bytes are initialised, and the page is the body's, which is borrowed mutably by `self`, as is
+        // the result; what stands before `begin` is not among them.
+        unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) }
+    }
+
+    /// Bytes of a page of this chain that end before its link.
+    #[inline(always)]
+    fn piece(&self, number: u32, at: usize, len: usize) -> &[u8] {
+        debug_assert!(at >= self.begin(number) && at + len <= END);
+        // SAFETY: the numbers kept in a body are those of pages that it claimed from this slab.
+        let start = unsafe { self.pages.start(number) };
+        // SAFETY: the piece ends before the link at the end of the page.
+        let first = unsafe { start.add(at) };
+        // SAFETY: the bytes are initialised, and the page is the body's, which is borrowed by `self`, as is the result.
+        unsafe { core::slice::from_raw_parts(first.as_ptr(), len) }
+    }
+
+    /// Takes reserved bytes across pages.
+    #[inline]
+    pub(crate) fn writer(&mut self) -> BodyWriter<'_, N> {
+        BodyWriter {
+            body: Told {
+                first: self.first,
+                number: self.number,
+                pages: self.pages,
+                _body: PhantomData,
+            },
+        }
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let chain = &self.first().chain;
+            let mut left = END - chain.filled as usize;
+            if left == 0 {
+                let next = self.next(chain.current);
+                if next == NONE {
+                    return;
+                }
+                let chain = &mut self.first_mut().chain;
+                chain.current = next;
+                chain.filled = 0;
+                left = END;
+            }
+            let (now, rest) = bytes.split_at(bytes.len().min(left));
+            if let Some(piece) = self.take_piece(now.len()) {
+                piece.copy_from_slice(now);
+            }
+            bytes = rest;
+        }
+    }
+
+    /// The place where the next byte goes.
+    #[inline]
+    pub(crate) fn mark(&self) -> Mark {
+        let chain = &self.first().chain;
+        Mark {
+            current: chain.current,
+            filled: chain.filled,
+            len: chain.len,
+        }
+    }
+
+    /// Goes to a mark of this body; what was written behind it is gone.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        let chain = &mut self.first_mut().chain;
+        chain.current = mark.current;
+        chain.filled = mark.filled;
+        chain.len = mark.len;
+    }
+
+    /// Goes to this offset, at most the end: what is written next stands there. Returns the place it was at.
+    pub(crate) fn seek(&mut self, at: usize) -> Mark {
+        let before = self.mark();
+        let at = at.min(self.len());
+        let (mut number, mut left) = (self.number, at);
+        while left > END - self.begin(number) {
+            left -= END - self.begin(number);
+            number = self.next(number);
+        }
+        let filled = self.begin(number) + left;
+        let chain = &mut self.first_mut().chain;
+        chain.current = number;
+        chain.filled = filled as u32;
+        chain.len = at as u32;
+        before
+    }
+
+    /// Calls `each` with the bytes, piece by piece, in order.
+    #[inline(always)]
+    pub(crate) fn for_each_piece(&self, mut each: impl FnMut(&[u8])) {
+        let (mut number, mut left) = (self.number, self.len());
+        loop {
+            let begin = self.begin(number);
+            let now = left.min(END - begin);
+            each(self.piece(number, begin, now));
+            left -= now;
+            if left == 0 {
+                return;
+            }
+            number = self.next(number);
+        }
+    }
+
+    /// The byte at this offset, or `None` past the end.
+    pub(crate) fn byte(&self, at: usize) -> Option<u8> {
+        let (number, at) = self.find(at)?;
+        self.piece(number, at, 1).first().copied()
+    }
+
+    /// Replaces the byte at this offset; past the end, nothing.
+    pub(crate) fn set_byte(&mut self, at: usize, byte: u8) {
+        if let Some((number, at)) = self.find(at) {
+            self.piece_mut(number, at, 1).fill(byte);
+        }
+    }
+
+    /// The page and the place in it of the byte at this offset.
+    fn find(&self, mut at: usize) -> Option<(u32, usize)> {
+        if at >= self.len() {
+            return None;
+        }
+        let mut number = self.number;
+        while at >= END - self.begin(number) {
+            at -= END - self.begin(number);
+            number = self.next(number);
+        }
+        Some((number, self.begin(number) + at))
+    }
 }
 
-#[inline]
-fn set_next(page: &mut [u8], next: u32) {
-    if let Some(link) = page.last_chunk_mut() {
-        *link = next.to_ne_bytes();
+/// Takes the bytes that were reserved.
+pub(crate) struct BodyWriter<'b, N> {
+    body: Told<'b, N>,
+}
+
+impl<N> Put for BodyWriter<'_, N> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.body.put(bytes);
     }
 }

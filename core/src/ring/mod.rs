@@ -39,8 +39,9 @@ use crate::clock::Moment;
 use crate::sync::Ordering;
 
 pub use self::block::Sealed;
-pub(crate) use self::body::{Body, BodyWriter};
+pub(crate) use self::body::{Body, BodyWriter, Told};
 pub(crate) use self::pages::Pages;
+use self::arena::Byte;
 use self::shard::{Guard, Open, Shard};
 #[cfg(feature = "alloc")]
 pub(crate) use self::storage::Layout;
@@ -121,13 +122,33 @@ pub(crate) enum Which {
 }
 
 impl Ring {
-    /// Appends one record of `len` bytes, written by `write`, to a block of the shard `home`, or of another.
-    ///
-    /// `write` gets exactly `len` bytes. When it panics, nothing was appended.
+    /// Holds `len` bytes in a block of the shard `home`, or of another, for one record.
     ///
     /// # Errors
-    /// See [`Refused`]; `write` was not called.
-    #[inline]
+    /// See [`Refused`].
+    #[inline(always)]
+    pub(crate) fn reserve(
+        &self,
+        home: usize,
+        scope: ScopeRef<'_>,
+        now: Moment,
+        len: usize,
+    ) -> Result<Slot<'_>, Refused> {
+        let view = self.view();
+        let arena = view.arena;
+        match view.enter(home, scope.number, len) {
+            Some(guard) => Ok(Slot {
+                guard,
+                arena,
+                len,
+                appended: Appended::default(),
+            }),
+            None => self.reserve_elsewhere(home, scope, now, len),
+        }
+    }
+
+    /// Appends one record of `len` bytes, written by `write`.
+    #[cfg(test)]
     pub(crate) fn append(
         &self,
         home: usize,
@@ -136,29 +157,31 @@ impl Ring {
         len: usize,
         write: impl FnOnce(&mut [u8]),
     ) -> Result<Appended, Refused> {
-        let view = self.view();
-        let mut appended = Appended::default();
-        let mut guard = match view.enter(home, scope.number, len) {
-            Some(guard) => guard,
-            None => self.enter_elsewhere(home, scope, now, len, &mut appended)?,
-        };
-        guard.write(view.arena, len, write);
-        Ok(appended)
+        let mut slot = self.reserve(home, scope, now, len)?;
+        write(slot.bytes());
+        Ok(slot.commit())
     }
 
     /// Finds a shard with room, and holds it. Takes no view, so that its caller need not make one whole.
     #[cold]
     #[inline(never)]
-    fn enter_elsewhere(
+    fn reserve_elsewhere(
         &self,
         home: usize,
         scope: ScopeRef<'_>,
         now: Moment,
         len: usize,
-        appended: &mut Appended,
-    ) -> Result<Guard<'_>, Refused> {
+    ) -> Result<Slot<'_>, Refused> {
         let view = self.view();
-        view.enter_elsewhere(view.home(home), scope, now, len, appended)
+        let mut appended = Appended::default();
+        let home = view.home(home);
+        let guard = view.enter_elsewhere(home, scope, now, len, &mut appended)?;
+        Ok(Slot {
+            guard,
+            arena: view.arena,
+            len,
+            appended,
+        })
     }
 
     /// Takes the block that was sealed first, in the order of sealing.
@@ -304,6 +327,30 @@ impl Ring {
     }
 }
 
+/// Bytes of a block that are held for one record. Nothing was appended before [`commit`](Self::commit).
+#[must_use = "what is not committed is not appended"]
+pub(crate) struct Slot<'r> {
+    guard: Guard<'r>,
+    arena: &'r [Byte],
+    len: usize,
+    appended: Appended,
+}
+
+impl Slot<'_> {
+    /// The bytes, to be written.
+    #[inline(always)]
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.guard.bytes(self.arena, self.len)
+    }
+
+    /// Appends the record.
+    #[inline(always)]
+    pub(crate) fn commit(mut self) -> Appended {
+        self.guard.advance(self.len);
+        self.appended
+    }
+}
+
 impl fmt::Debug for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
@@ -336,9 +383,7 @@ impl<'r> View<'r> {
     #[inline(always)]
     fn enter(&self, home: usize, scope: usize, len: usize) -> Option<Guard<'r>> {
         let mut guard = self.shards.get(self.home(home))?.try_lock()?;
-        guard
-            .fits(scope, len, self.block_bytes, self.spans)
-            .then_some(guard)
+        guard.fits(scope, len).then_some(guard)
     }
 
     fn enter_elsewhere(
@@ -436,20 +481,21 @@ impl<'r> View<'r> {
         if guard.is_closed() || self.common.closed.load(Ordering::Acquire) {
             return Err(Refused::Closed);
         }
-        if guard.fits(scope.number, len, self.block_bytes, self.spans) {
+        if guard.fits(scope.number, len) {
             return Ok(());
         }
         let framed = len.saturating_add(SCOPE_PREFIX + scope.fields.len());
         if framed > self.block_bytes {
             return Err(Refused::TooLarge);
         }
-        if !guard.has_room(framed, self.block_bytes, self.spans) {
+        if !guard.has_room(framed) {
             let block = self.claim().ok_or(Refused::Full)?;
             if let Some(full) = guard.take_open() {
                 self.seal(full);
                 appended.sealed = true;
             }
-            guard.set_open(Open::new(block, now, self.block_bytes));
+            let open = Open::new(block, now, self.block_bytes, self.spans);
+            guard.set_open(open, self.block_bytes);
             appended.opened = true;
         }
         guard.begin_scope(self.arena, scope);

@@ -4,10 +4,10 @@
 //! [`Seat`] keeps a few free pages for itself, so that the next span costs no atomic operation; the rest are in a set
 //! that all threads share, so a span may end on another thread than it started on.
 
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::arena::{self, Byte};
 use crate::bitmap::Bitmap;
 use crate::sync::AtomicUsize;
 use crate::thread::Seat;
@@ -15,13 +15,26 @@ use crate::thread::Seat;
 /// The size of a page in bytes.
 pub(crate) const PAGE: usize = 512;
 
-/// The bytes of a page that hold content; the others hold the number of the next page.
-pub(super) const PAYLOAD: usize = PAGE - size_of::<u32>();
+/// The memory of one page. Words, so that numbers may be kept in it in their own form.
+#[repr(transparent)]
+pub(super) struct Cell(UnsafeCell<[u64; PAGE / size_of::<u64>()]>);
+
+// SAFETY: the functions that reach into a page are unsafe, and demand that nobody else is there.
+unsafe impl Sync for Cell {}
+
+impl Cell {
+    /// A page of zeros.
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "it is copied into arrays, never referred to"
+    )]
+    pub(super) const ZERO: Self = Self(UnsafeCell::new([0; PAGE / size_of::<u64>()]));
+}
 
 /// The memory of live spans.
 pub(crate) struct Pages {
-    /// The bytes, wherever they live: read on every write to a page, so without a look at `place`.
-    bytes: NonNull<[Byte]>,
+    /// The pages, wherever they live: read on every write to a page, so without a look at `place`.
+    cells: NonNull<[Cell]>,
     place: Place,
 }
 
@@ -33,7 +46,7 @@ enum Place {
     Heap(heap::Slab),
 }
 
-// SAFETY: `bytes` is a shared reference to bytes that may be shared; it is a pointer only because those on the heap
+// SAFETY: `cells` is a shared reference to pages that may be shared; it is a pointer only because those on the heap
 // are freed through it at the end.
 unsafe impl Send for Pages {}
 
@@ -62,12 +75,6 @@ impl Page {
 
 impl Pages {
     #[inline]
-    fn bytes(&self) -> &[Byte] {
-        // SAFETY: the bytes live in a `static`, or on the heap until `self` is dropped.
-        unsafe { self.bytes.as_ref() }
-    }
-
-    #[inline]
     fn free(&self) -> Bitmap<'_> {
         match &self.place {
             Place::Static { free } => Bitmap(free),
@@ -76,29 +83,21 @@ impl Pages {
         }
     }
 
-    /// What tells this slab from others.
-    #[inline]
+    /// What tells this slab from others. Never zero.
+    #[inline(always)]
     pub(super) fn address(&self) -> usize {
-        self.bytes.addr().get()
+        self.cells.addr().get()
     }
 
-    /// `len` bytes of page `number`, from `at` on, for writing.
+    /// The first byte of page `number`.
     ///
     /// # Safety
-    /// - The page was claimed from this slab, and the caller owns it.
-    /// - `at + len` is at most [`PAGE`].
-    /// - For as long as the result lives, nobody else reads or writes the page.
-    #[inline]
-    #[allow(
-        clippy::mut_from_ref,
-        reason = "that nobody else is there is the caller's duty"
-    )]
-    pub(super) unsafe fn piece_mut(&self, number: u32, at: usize, len: usize) -> &mut [u8] {
-        debug_assert!(at + len <= PAGE && (number as usize + 1) * PAGE <= self.bytes.len());
-        // SAFETY: by the first condition the page lies inside the slab, by the second the piece inside the page.
-        let first = unsafe { self.bytes.cast::<u8>().add(number as usize * PAGE + at) };
-        // SAFETY: the bytes are initialised and in `UnsafeCell`s, and by the third condition nobody else is there.
-        unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) }
+    /// The page was claimed from this slab.
+    #[inline(always)]
+    pub(super) unsafe fn start(&self, number: u32) -> NonNull<u8> {
+        debug_assert!((number as usize) < self.cells.len());
+        // SAFETY: a page that was claimed lies inside the slab.
+        unsafe { self.cells.cast::<Cell>().add(number as usize) }.cast()
     }
 
     /// Claims a page. `None` when none is free.
@@ -130,31 +129,6 @@ impl Pages {
         self.free().insert(page.number as usize);
     }
 
-    /// The bytes of a page of this slab.
-    ///
-    /// # Safety
-    /// The page was claimed from this slab.
-    #[inline]
-    pub(super) unsafe fn read<'p>(&'p self, page: &'p Page) -> &'p [u8] {
-        // SAFETY: a claimed page belongs to the holder of its `Page`, which is borrowed for as long as the result.
-        unsafe { arena::read(self.bytes(), page.number as usize * PAGE, PAGE) }
-    }
-
-    /// The bytes of a page of this slab, for writing.
-    ///
-    /// # Safety
-    /// The page was claimed from this slab.
-    #[inline]
-    #[allow(
-        clippy::mut_from_ref,
-        reason = "the mutable borrow of the page stands for its bytes"
-    )]
-    pub(super) unsafe fn write<'p>(&'p self, page: &'p mut Page) -> &'p mut [u8] {
-        // SAFETY: a claimed page belongs to the holder of its `Page`, which is borrowed mutably for as long as the
-        // result.
-        unsafe { arena::write(self.bytes(), page.number as usize * PAGE, PAGE) }
-    }
-
     /// Pages that spans hold. Threads must be at rest.
     #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
@@ -163,7 +137,7 @@ impl Pages {
             #[cfg(feature = "alloc")]
             Place::Heap(slab) => slab.kept_pages(),
         };
-        self.bytes().len() / PAGE - self.free().count() - kept
+        self.cells.len() - self.free().count() - kept
     }
 
     /// Pages that no span holds and no thread keeps.
@@ -184,9 +158,8 @@ impl Pages {
     >(
         storage: &'static super::Storage<BLOCKS, BLOCK_BYTES, SHARDS, PAGES>,
     ) -> Self {
-        let bytes = NonNull::from_ref(storage.pages.as_flattened());
         Self {
-            bytes,
+            cells: NonNull::from_ref(storage.pages.as_slice()),
             place: Place::Static {
                 free: &storage.free_pages,
             },
@@ -197,7 +170,7 @@ impl Pages {
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages")
-            .field("bytes", &self.bytes().len())
+            .field("pages", &self.cells.len())
             .finish_non_exhaustive()
     }
 }
@@ -208,8 +181,7 @@ mod heap {
 
     use core::ptr::NonNull;
 
-    use super::super::arena;
-    use super::{PAGE, Pages, Place};
+    use super::{Cell, PAGE, Pages, Place};
     use crate::bitmap;
     use crate::sync::{AtomicUsize, OwnLine, UnsafeCell};
     use crate::thread::{SEATS, Seat};
@@ -241,8 +213,8 @@ mod heap {
     impl Drop for Pages {
         fn drop(&mut self) {
             if let Place::Heap(_) = self.place {
-                // SAFETY: the bytes were leaked from a box by `on_heap`, and nobody has them any more.
-                drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
+                // SAFETY: the pages were leaked from a box by `on_heap`, and nobody has them any more.
+                drop(unsafe { Box::from_raw(self.cells.as_ptr()) });
             }
         }
     }
@@ -303,20 +275,24 @@ mod heap {
                     pages: [0; KEEP],
                 })))
             };
-            let bytes = NonNull::from(Box::leak(arena::zeroed(pages * PAGE)));
+            let words = alloc::vec![[0_u64; PAGE / size_of::<u64>()]; pages].into_boxed_slice();
+            // SAFETY: `Cell` is a transparent wrapper around an `UnsafeCell` of the words, which has their layout, and
+            // the pointer comes from `Box::into_raw`.
+            let cells = unsafe { Box::from_raw(Box::into_raw(words) as *mut [Cell]) };
+            let cells = NonNull::from(Box::leak(cells));
             let place = Place::Heap(Slab {
                 free: bitmap::words(pages, true),
                 kept: (0..SEATS).map(|_| empty()).collect(),
                 keep: (pages / 64).min(KEEP),
             });
-            Self { bytes, place }
+            Self { cells, place }
         }
 
         /// The bytes it holds on the heap.
         pub(crate) fn heap_bytes(&self) -> usize {
             match &self.place {
                 Place::Static { .. } => 0,
-                Place::Heap(_) => Self::bytes_of(self.bytes.len() / PAGE),
+                Place::Heap(_) => Self::bytes_of(self.cells.len()),
             }
         }
 

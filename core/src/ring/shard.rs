@@ -28,8 +28,21 @@ unsafe impl Sync for Shard {}
 
 #[derive(Debug)]
 struct State {
+    /// The scope of the record at the end of the open block, and the bytes that this block still takes: all that an
+    /// append need look at. No room where no block is open, its spans are all it may have, or the shard is closed.
+    scope: usize,
+    room: usize,
     open: Option<Open>,
     closed: bool,
+}
+
+impl State {
+    const NEW: Self = Self {
+        scope: usize::MAX,
+        room: 0,
+        open: None,
+        closed: false,
+    };
 }
 
 /// A block that is being appended to.
@@ -43,8 +56,9 @@ pub(super) struct Open {
     /// The bytes written.
     at: usize,
     spans: usize,
-    /// The scope of the record at the end, and where its fields begin. No scope has the number `usize::MAX`.
-    scope: usize,
+    /// The most spans that it may take.
+    most_spans: usize,
+    /// Where the fields of the record at the end begin. 0 where there is none.
     scope_at: usize,
 }
 
@@ -54,10 +68,7 @@ impl Shard {
         Self {
             locked: AtomicBool::new(false),
             admitted: AtomicUsize::new(0),
-            state: UnsafeCell::new(State {
-                open: None,
-                closed: false,
-            }),
+            state: UnsafeCell::new(State::NEW),
         }
     }
 
@@ -66,10 +77,7 @@ impl Shard {
         Self {
             locked: AtomicBool::new(false),
             admitted: AtomicUsize::new(0),
-            state: UnsafeCell::new(State {
-                open: None,
-                closed: false,
-            }),
+            state: UnsafeCell::new(State::NEW),
         }
     }
 
@@ -117,42 +125,38 @@ impl Guard<'_> {
     }
 
     pub(super) fn close(&mut self) {
-        self.with(|state| state.closed = true);
+        self.with(|state| {
+            state.closed = true;
+            state.room = 0;
+        });
     }
 
     pub(super) fn take_open(&mut self) -> Option<Open> {
-        self.with(|state| state.open.take())
+        self.with(|state| {
+            state.room = 0;
+            state.open.take()
+        })
     }
 
-    pub(super) fn set_open(&mut self, open: Open) {
-        self.with(|state| state.open = Some(open));
+    /// Opens a block, for its first record. The shard is not closed.
+    pub(super) fn set_open(&mut self, open: Open, block_bytes: usize) {
+        self.with(|state| {
+            // No scope has this number: nothing is appended before a record was begun.
+            state.scope = usize::MAX;
+            state.room = if open.most_spans > 0 { block_bytes } else { 0 };
+            state.open = Some(open);
+        });
     }
 
     /// Whether the record at the end of the open block is of this scope and has room for `len` more bytes.
     #[inline]
-    pub(super) fn fits(
-        &mut self,
-        scope: usize,
-        len: usize,
-        block_bytes: usize,
-        spans: usize,
-    ) -> bool {
-        self.with(|state| match &state.open {
-            Some(open) if !state.closed => {
-                open.scope == scope && len <= block_bytes - open.at && open.spans < spans
-            }
-            _ => false,
-        })
+    pub(super) fn fits(&mut self, scope: usize, len: usize) -> bool {
+        self.with(|state| state.scope == scope && len <= state.room)
     }
 
     /// Whether the open block has room for `len` more bytes.
-    pub(super) fn has_room(&mut self, len: usize, block_bytes: usize, spans: usize) -> bool {
-        self.with(|state| {
-            state
-                .open
-                .as_ref()
-                .is_some_and(|open| len <= block_bytes - open.at && open.spans < spans)
-        })
+    pub(super) fn has_room(&mut self, len: usize) -> bool {
+        self.with(|state| len <= state.room)
     }
 
     /// Begins a `ScopeSpans` record. The open block has room for it.
@@ -174,23 +178,35 @@ impl Guard<'_> {
             {
                 *head = prefix;
                 fields.copy_from_slice(scope.fields);
+                let framed = SCOPE_PREFIX + scope.fields.len();
                 open.scope_at = open.at + SCOPE_PREFIX;
-                open.at += SCOPE_PREFIX + scope.fields.len();
-                open.scope = scope.number;
+                open.at += framed;
+                state.room = state.room.saturating_sub(framed);
+                state.scope = scope.number;
             }
         });
     }
 
-    /// Appends one record of `len` bytes to the `ScopeSpans` record at the end. The open block has room for it.
-    #[inline]
-    pub(super) fn write(&mut self, arena: &[Byte], len: usize, write: impl FnOnce(&mut [u8])) {
+    /// The next `len` bytes of the record at the end of the open block, which has room for them; else fewer.
+    #[inline(always)]
+    pub(super) fn bytes<'g>(&'g mut self, arena: &'g [Byte], len: usize) -> &'g mut [u8] {
+        let at = self.with(|state| state.open.as_ref().map_or(usize::MAX, |open| open.start + open.at));
+        // SAFETY: the bytes of an open block belong to the holder of its shard, which is borrowed mutably.
+        unsafe { arena::write(arena, at, len) }
+    }
+
+    /// Makes the next `len` bytes part of the record at the end of the open block, which has room for them.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, len: usize) {
         self.with(|state| {
             let Some(open) = &mut state.open else { return };
-            // SAFETY: the bytes of an open block belong to the holder of its shard.
-            let out = unsafe { arena::write(arena, open.start + open.at, len) };
-            write(out);
             open.at += len;
             open.spans += 1;
+            state.room = if open.spans < open.most_spans {
+                state.room.wrapping_sub(len)
+            } else {
+                0
+            };
         });
         let admitted = self.shard.admitted.load(Ordering::Relaxed);
         self.shard
@@ -200,14 +216,14 @@ impl Guard<'_> {
 }
 
 impl Open {
-    pub(super) fn new(block: usize, first: Moment, block_bytes: usize) -> Self {
+    pub(super) fn new(block: usize, first: Moment, block_bytes: usize, spans: usize) -> Self {
         Self {
             block,
             first,
             start: block * block_bytes,
             at: 0,
             spans: 0,
-            scope: usize::MAX,
+            most_spans: spans,
             scope_at: 0,
         }
     }

@@ -122,7 +122,7 @@ pub struct Storage<
     arena: [[Byte; BLOCK_BYTES]; BLOCKS],
     common: Common,
     pub(super) free_pages: [AtomicUsize; PAGES],
-    pub(super) pages: [[Byte; super::pages::PAGE]; PAGES],
+    pub(super) pages: [super::pages::Cell; PAGES],
 }
 
 #[cfg(not(spanwire_loom))]
@@ -149,7 +149,7 @@ impl<const BLOCKS: usize, const BLOCK_BYTES: usize, const SHARDS: usize, const P
             arena: [const { [Byte::ZERO; BLOCK_BYTES] }; BLOCKS],
             common: Common::new(SHARDS),
             free_pages: full_words(PAGES),
-            pages: [const { [Byte::ZERO; super::pages::PAGE] }; PAGES],
+            pages: [const { super::pages::Cell::ZERO }; PAGES],
         }
     }
 }

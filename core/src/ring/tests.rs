@@ -8,7 +8,7 @@ use std::vec::Vec;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
 
-use super::pages::{PAGE, PAYLOAD};
+use super::pages::PAGE;
 use super::storage::Layout;
 use super::*;
 use crate::thread;
@@ -333,51 +333,66 @@ fn a_taken_block_outlives_the_loan() {
     append(&ring, 0, SCOPE, 8).unwrap();
 }
 
+/// A body with its first page, and a note in it.
+fn body(pages: &Pages) -> Body<u64> {
+    let mut body = Body::EMPTY;
+    assert!(body.open(pages).is_none());
+    assert!(body.take_first(pages, None, 7));
+    body
+}
+
+fn read(told: &Told<'_, u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    told.for_each_piece(|piece| bytes.extend_from_slice(piece));
+    bytes
+}
+
 #[test]
 fn a_body_spans_pages_and_rewinds() {
+    const FIRST: usize = Told::<'static, u64>::FIRST;
+    const REST: usize = PAGE - size_of::<u32>();
     let pages = Pages::on_heap(4);
-    let text: Vec<u8> = (0..4 * PAYLOAD).map(|at| at as u8).collect();
-    for len in [0, 1, PAYLOAD - 1, PAYLOAD, PAYLOAD + 1, 4 * PAYLOAD] {
-        let mut body = Body::EMPTY;
-        assert!(body.reserve(&pages, len));
-        let mut writer = body.writer(&pages);
+    let text: Vec<u8> = (0..FIRST + 3 * REST).map(|at| at as u8).collect();
+    for len in [0, 1, FIRST - 1, FIRST, FIRST + 1, FIRST + 3 * REST] {
+        let mut body = body(&pages);
+        let mut told = body.open(&pages).unwrap();
+        assert!(told.reserve(len));
+        let mut writer = told.writer();
         for piece in text[..len].chunks(100) {
             writer.put(piece);
         }
-        let mut read = Vec::new();
-        body.for_each_piece(&pages, |piece| read.extend_from_slice(piece));
-        assert_eq!(read, &text[..len]);
-        assert_eq!(body.byte(&pages, len), None);
+        assert_eq!(read(&told), &text[..len]);
+        assert_eq!(told.byte(len), None);
         if len > 0 {
-            assert_eq!(body.byte(&pages, len - 1), Some(text[len - 1]));
-            body.set_byte(&pages, len - 1, 0);
-            assert_eq!(body.byte(&pages, len - 1), Some(0));
+            assert_eq!(told.byte(len - 1), Some(text[len - 1]));
+            told.set_byte(len - 1, 0);
+            assert_eq!(told.byte(len - 1), Some(0));
         }
+        assert_eq!(*told.notes(), 7, "the notes are not among the bytes");
         body.release(&pages, None);
         assert_eq!(pages.shared_free(), 4);
     }
-    let mut body = Body::EMPTY;
-    let start = body.mark();
-    assert!(body.reserve(&pages, PAYLOAD + 3));
-    body.writer(&pages).put(&text[..PAYLOAD + 1]);
-    let mark = body.mark();
-    body.writer(&pages).put(b"xy");
-    body.rewind(mark);
-    assert_eq!(body.len(), PAYLOAD + 1);
-    body.rewind(start);
-    body.writer(&pages).put(&text[..PAYLOAD + 3]);
-    let mut read = Vec::new();
-    body.for_each_piece(&pages, |piece| read.extend_from_slice(piece));
-    assert_eq!(read, &text[..PAYLOAD + 3]);
-    assert!(
-        !body.reserve(&pages, 3 * PAYLOAD),
-        "there are only four pages"
-    );
-    assert!(body.reserve(&pages, 3 * PAYLOAD - 3));
-    assert!(
-        !body.write_piece(&Pages::on_heap(1), 1, |_| unreachable!()),
-        "another slab"
-    );
+    let mut body = body(&pages);
+    assert!(!body.take_first(&pages, None, 8), "it has a first page");
+    let mut told = body.open(&pages).unwrap();
+    let start = told.mark();
+    assert!(told.reserve(FIRST + 3));
+    told.writer().put(&text[..FIRST + 1]);
+    let mark = told.mark();
+    told.writer().put(b"xy");
+    told.rewind(mark);
+    assert_eq!(told.len(), FIRST + 1);
+    told.rewind(start);
+    told.writer().put(&text[..FIRST + 3]);
+    assert_eq!(read(&told), &text[..FIRST + 3]);
+    let end = told.seek(FIRST - 1);
+    told.writer().put(b"abc");
+    told.rewind(end);
+    assert_eq!(read(&told)[FIRST - 1..], [b'a', b'b', b'c', text[FIRST + 2]]);
+    assert!(!told.reserve(3 * REST), "there are only four pages");
+    assert!(told.reserve(3 * REST - 3));
+    assert!(body.open(&Pages::on_heap(1)).is_none(), "another slab");
+    body.release(&Pages::on_heap(1), None);
     body.release(&pages, None);
     assert_eq!(pages.shared_free(), 4);
 }
@@ -393,8 +408,9 @@ fn a_thread_keeps_a_few_pages() {
     });
     // 128 pages allow two to be kept by each thread.
     assert_eq!(pages.shared_free(), 126);
-    let mut body = Body::EMPTY;
-    assert!(body.reserve(&pages, PAGE));
-    assert_eq!(pages.shared_free(), 126);
+    let mut body = body(&pages);
+    let mut told = body.open(&pages).unwrap();
+    assert!(told.reserve(PAGE));
+    assert_eq!(pages.shared_free(), 125);
     thread::with(|seat| body.release(&pages, seat));
 }

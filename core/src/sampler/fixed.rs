@@ -53,7 +53,7 @@ impl Sampler for AlwaysOn {
     }
 
     fn foresee(&self, _: Case) -> Foresight {
-        Foresight::Keep
+        Foresight::KEEP
     }
 }
 
@@ -68,7 +68,7 @@ impl Sampler for AlwaysOff {
     }
 
     fn foresee(&self, _: Case) -> Foresight {
-        Foresight::Drop
+        Foresight::DROP
     }
 }
 

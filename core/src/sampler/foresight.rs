@@ -1,6 +1,6 @@
 //! Answers that are known before the question.
 
-use crate::context::SpanContext;
+use crate::context::Names;
 
 /// Which spans a question is about.
 #[allow(
@@ -25,10 +25,13 @@ impl Case {
         Self::LocalSampled,
     ];
 
-    /// The case of a child of this parent, which is valid.
-    #[inline]
-    pub(crate) const fn child(parent: &SpanContext) -> Self {
-        match (parent.is_remote(), parent.is_sampled()) {
+    /// The case of a child of this parent; of a root, if it is none.
+    #[inline(always)]
+    pub(crate) const fn of(parent: &Names) -> Self {
+        if !parent.is_valid() {
+            return Self::Root;
+        }
+        match (parent.is_remote, parent.flags.is_sampled()) {
             (true, false) => Self::RemoteNotSampled,
             (true, true) => Self::RemoteSampled,
             (false, false) => Self::LocalNotSampled,
@@ -44,12 +47,19 @@ impl Case {
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foresight {
-    /// All spans are sampled; nothing is added, and the trace state stays.
-    Keep,
-    /// No span is; the trace state stays.
-    Drop,
+    /// Sampled are the traces of which bytes 8 to 15 of the id, as a big-endian number without its lowest bit, are
+    /// below this bound. Nothing is added, and the trace state stays.
+    Below(u64),
     /// It depends, and is told by code of this crate alone, which does not panic.
     AskCalmly,
     /// It depends.
     Ask,
+}
+
+impl Foresight {
+    /// All spans are sampled: no 63-bit number reaches the bound.
+    pub(crate) const KEEP: Self = Self::Below(1 << 63);
+
+    /// No span is.
+    pub(crate) const DROP: Self = Self::Below(0);
 }

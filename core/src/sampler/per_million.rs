@@ -137,11 +137,7 @@ impl Sampler for PerMillion {
     }
 
     fn foresee(&self, _: Case) -> Foresight {
-        match self.rate {
-            0 => Foresight::Drop,
-            MILLION => Foresight::Keep,
-            _ => Foresight::AskCalmly,
-        }
+        Foresight::Below(self.bound)
     }
 }
 

@@ -1,58 +1,93 @@
-//! What a live span was told, encoded: attributes, events, links, a status message, a name.
-//!
-//! The body is a sequence of fields of the `Span` message. A field that is replaced is not moved: its tag becomes
-//! [`GONE`], which is no tag, and the end of the span leaves it out.
+//! What a live span was told, as long as it lives: a body that begins with the first word, and a count of what is lost.
 
 use super::chosen::Chosen;
-use super::gaps::{GONE, Skip};
-use super::keys::{Index, Keys};
-use super::room::AnyPut;
-use super::short;
-use crate::attribute::KeyValue;
+use super::gaps::Skip;
+use super::told::{Notes, count_len, cut, write_count};
+use crate::attribute::{KeyValue, Value};
 use crate::clock::Timestamp;
-use crate::context::{Link, SpanContext};
+use crate::context::Link;
 use crate::recorder::SpanLimits;
-use crate::ring::{Body, Pages};
-use crate::thread::Seat;
-use crate::wire::encode::{self, Coder, Inconsistent, Memo, Put, Texts, Writer};
-use crate::wire::field::{self, WireType};
-use crate::wire::{StatusCode, varint};
+use crate::ring::{Body, Pages, Told};
+use crate::thread::{self, Seat};
+use crate::wire::encode::Writer;
+use crate::wire::field;
 
-/// OTLP flags: bit 8 says that bit 9 is known, bit 9 that the context is remote.
-pub(super) const HAS_IS_REMOTE: u32 = 0x100;
-pub(super) const IS_REMOTE: u32 = 0x200;
-
-/// What a live span was told.
+/// What a live span was told. Small as long as that is nothing.
 #[derive(Debug)]
 pub(crate) struct Content {
-    body: Body,
-    /// Bytes of the body that were replaced.
-    gone: usize,
-    keys: Keys,
+    body: Body<Notes>,
+    dropped: Dropped,
+}
+
+/// What had no room, or was too much.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    attributes: u32,
     events: u32,
     links: u32,
-    dropped_attributes: u32,
-    dropped_events: u32,
-    dropped_links: u32,
-    /// Where the name and the status stand in the body, plus one; 0 when they are not there.
-    name_at: u32,
-    status_at: u32,
 }
 
 impl Content {
     /// Nothing was said.
     pub(crate) const EMPTY: Self = Self {
         body: Body::EMPTY,
-        gone: 0,
-        keys: Keys::EMPTY,
-        events: 0,
-        links: 0,
-        dropped_attributes: 0,
-        dropped_events: 0,
-        dropped_links: 0,
-        name_at: 0,
-        status_at: 0,
+        dropped: Dropped {
+            attributes: 0,
+            events: 0,
+            links: 0,
+        },
     };
+
+    /// Whether there is anything to be released.
+    #[inline(always)]
+    pub(crate) fn has_pages(&self) -> bool {
+        self.body.has_pages()
+    }
+
+    /// The body, with a page to begin with. `None` when there are no pages.
+    #[inline(always)]
+    fn told<'p>(
+        &'p mut self,
+        pages: &'p Pages,
+        limits: &SpanLimits,
+    ) -> Option<(Told<'p, Notes>, &'p mut Dropped)> {
+        if !self.body.is_open(pages) {
+            self.begin(pages, limits);
+        }
+        Some((self.body.open(pages)?, &mut self.dropped))
+    }
+
+    #[inline(never)]
+    fn begin(&mut self, pages: &Pages, limits: &SpanLimits) {
+        thread::with(|seat| self.body.take_first(pages, seat, Notes::new(limits)));
+    }
+
+    /// Sets attributes, in order.
+    #[inline(never)]
+    pub(crate) fn set_attributes(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        attributes: &[KeyValue<'_>],
+    ) {
+        if let Some((mut told, dropped)) = self.told(pages, limits) {
+            for attribute in attributes {
+                let short = match attribute.value {
+                    Value::Str(text) => told.set_text(attribute.key, text),
+                    Value::Int(integer) => told.set_integer(attribute.key, integer),
+                    Value::Bool(truth) => told.set_truth(attribute.key, truth),
+                    Value::Double(double) => told.set_double(attribute.key, double),
+                    _ => false,
+                };
+                if !short && !told.set_any(limits, attribute) {
+                    dropped.attributes = dropped.attributes.saturating_add(1);
+                }
+            }
+        } else {
+            let lost = u32::try_from(attributes.len()).unwrap_or(u32::MAX);
+            self.dropped.attributes = self.dropped.attributes.saturating_add(lost);
+        }
+    }
 
     #[inline(never)]
     pub(crate) fn set_attribute(
@@ -61,116 +96,22 @@ impl Content {
         limits: &SpanLimits,
         attribute: &KeyValue<'_>,
     ) {
-        if !self.try_set_attribute(pages, limits, attribute) {
-            self.dropped_attributes = self.dropped_attributes.saturating_add(1);
+        let told = self.told(pages, limits);
+        if !told.is_some_and(|(mut told, _)| told.set_any(limits, attribute)) {
+            self.dropped.attributes = self.dropped.attributes.saturating_add(1);
         }
     }
 
-    /// Room for a new key, of `len` bytes with its value, which the caller has to fill. `None` when it is another
-    /// case, or there is no room: nothing was done then.
+    /// Sets an attribute the short way, if it is one for that: `false` when it is not, and nothing was done.
     #[inline(always)]
-    pub(super) fn short_room<'c>(
-        &'c mut self,
-        pages: &'c Pages,
-        limits: &SpanLimits,
-        key: &str,
-        len: usize,
-    ) -> Option<&'c mut [u8]> {
-        let fingerprint = Keys::fingerprint(key.as_bytes());
-        let at = self.body.len();
-        if key.is_empty()
-            || self.keys.may_have(pages, fingerprint)
-            || self.keys.len() >= limits.attributes
-            || at + len > limits.bytes
-            || !(self.keys.fits() && self.body.fits(len) || self.reserve_short(pages, len))
-        {
-            return None;
-        }
-        let room = self.body.take_piece(pages, len)?;
-        self.keys.push(pages, fingerprint, at as u16);
-        Some(room)
-    }
-
-    #[inline(never)]
-    fn reserve_short(&mut self, pages: &Pages, len: usize) -> bool {
-        self.keys.reserve(pages) && self.body.reserve(pages, len)
-    }
-
-    #[inline]
-    fn try_set_attribute(
+    pub(super) fn set_short(
         &mut self,
         pages: &Pages,
         limits: &SpanLimits,
-        attribute: &KeyValue<'_>,
+        set: impl FnOnce(&mut Told<'_, Notes>) -> bool,
     ) -> bool {
-        if encode::is_displayed(&attribute.value) {
-            let memo = Memo::default();
-            self.encode_attribute(pages, limits, attribute, Coder::new(limits.value, &memo))
-        } else {
-            self.encode_attribute(pages, limits, attribute, Coder::fresh(limits.value))
-        }
-    }
-
-    #[inline]
-    fn encode_attribute<'t, T: Texts<'t>>(
-        &mut self,
-        pages: &Pages,
-        limits: &SpanLimits,
-        attribute: &KeyValue<'t>,
-        coder: Coder<'_, T>,
-    ) -> bool {
-        if attribute.key.is_empty() {
-            return false;
-        }
-        let fingerprint = Keys::fingerprint(attribute.key.as_bytes());
-        let known = self.keys.find(pages, fingerprint, |at| {
-            self.has_key_at(pages, at, attribute.key)
-        });
-        let payload = coder.key_value_len(attribute);
-        let write = |out: &mut AnyPut<'_, '_>| coder.write_key_value(out, attribute);
-        if let Some(index) = known {
-            return self.replace_attribute(pages, limits, index, payload, T::MAY_FAIL, write);
-        }
-        if self.keys.len() >= limits.attributes || !self.keys.reserve(pages) {
-            return false;
-        }
-        let Some(at) =
-            self.write_field(pages, limits.bytes, field::span::ATTRIBUTES, payload, write)
-        else {
-            return false;
-        };
-        self.keys.push(pages, fingerprint, at);
-        true
-    }
-
-    /// Writes an attribute in the place of another, if they are of one length, else at the end.
-    #[inline(never)]
-    fn replace_attribute(
-        &mut self,
-        pages: &Pages,
-        limits: &SpanLimits,
-        index: Index,
-        payload: usize,
-        may_fail: bool,
-        write: impl Fn(&mut AnyPut<'_, '_>) -> Result<(), Inconsistent>,
-    ) -> bool {
-        let mut at = self.keys.at(pages, index) + 1;
-        if self.read_varint(pages, &mut at) == Some(payload) && !may_fail {
-            let end = self.body.seek(pages, at);
-            let written = self.write_measured(pages, payload, &write);
-            self.body.rewind(end);
-            return written;
-        }
-        let Some(at) =
-            self.write_field(pages, limits.bytes, field::span::ATTRIBUTES, payload, write)
-        else {
-            return false;
-        };
-        // Read anew: making room may have moved it.
-        let old = self.keys.at(pages, index);
-        self.keys.move_to(pages, index, at);
-        self.remove(pages, old);
-        true
+        let told = self.told(pages, limits);
+        told.is_some_and(|(mut told, _)| set(&mut told))
     }
 
     #[inline]
@@ -183,173 +124,31 @@ impl Content {
         made: &[KeyValue<'_>],
         attributes: &[KeyValue<'_>],
     ) {
-        if attributes.is_empty()
-            && made.is_empty()
-            && self.add_bare_event(pages, limits, time, name)
-        {
-            return;
-        }
         let chosen = Chosen {
             first: attributes,
             then: made,
             most: limits.event_attributes,
         };
-        if (self.events as usize) < limits.events
-            && self.write_event(pages, limits, time, name, chosen)
-        {
-            self.events += 1;
-        } else {
-            self.dropped_events = self.dropped_events.saturating_add(1);
-        }
-    }
-
-    /// Adds an event with a short name and nothing else. `false` when there is no room: nothing was done then.
-    #[inline]
-    fn add_bare_event(
-        &mut self,
-        pages: &Pages,
-        limits: &SpanLimits,
-        time: Timestamp,
-        name: &str,
-    ) -> bool {
-        use field::event;
-        const PREFIX: usize = 13;
-        let len = PREFIX + name.len();
-        if name.len() > 100
-            || self.events as usize >= limits.events
-            || self.body.len() + len > limits.bytes
-        {
-            return false;
-        }
-        let [a, b, c, d, e, f, g, h] = time.as_unix_nanos().to_le_bytes();
-        let prefix: [u8; PREFIX] = [
-            field::tag(field::span::EVENTS, WireType::Len) as u8,
-            (len - 2) as u8,
-            field::tag(event::TIME_UNIX_NANO, WireType::Fixed64) as u8,
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            h,
-            field::tag(event::NAME, WireType::Len) as u8,
-            name.len() as u8,
-        ];
-        if !self.body.fits(len) && !self.body.reserve(pages, len) {
-            return false;
-        }
-        let Some(room) = self.body.take_piece(pages, len) else {
-            return false;
-        };
-        if let Some((head, rest)) = room.split_first_chunk_mut::<PREFIX>() {
-            *head = prefix;
-            short::copy(rest, name.as_bytes());
-        }
-        self.events += 1;
-        true
-    }
-
-    #[inline(never)]
-    fn write_event(
-        &mut self,
-        pages: &Pages,
-        limits: &SpanLimits,
-        time: Timestamp,
-        name: &str,
-        attributes: Chosen<'_, '_>,
-    ) -> bool {
-        if attributes.is_displayed() {
-            let memo = Memo::default();
-            self.encode_event(
-                pages,
-                limits,
-                time,
-                name,
-                attributes,
-                Coder::new(limits.value, &memo),
-            )
-        } else {
-            self.encode_event(
-                pages,
-                limits,
-                time,
-                name,
-                attributes,
-                Coder::fresh(limits.value),
-            )
-        }
-    }
-
-    #[inline]
-    fn encode_event<'t, T: Texts<'t>>(
-        &mut self,
-        pages: &Pages,
-        limits: &SpanLimits,
-        time: Timestamp,
-        name: &str,
-        attributes: Chosen<'_, 't>,
-        coder: Coder<'_, T>,
-    ) -> bool {
-        use field::event;
-        let (dropped, bytes) = attributes.measure(event::ATTRIBUTES, coder);
-        let payload = 9
-            + encode::len_field_len(event::NAME, name.len())
-            + bytes
-            + count_len(event::DROPPED_ATTRIBUTES_COUNT, dropped);
-        let written = self.write_field(pages, limits.bytes, field::span::EVENTS, payload, |out| {
-            encode::write_fixed64_field(out, event::TIME_UNIX_NANO, time.as_unix_nanos());
-            encode::write_len_field(out, event::NAME, name.as_bytes());
-            attributes.write(out, event::ATTRIBUTES, coder)?;
-            write_count(out, event::DROPPED_ATTRIBUTES_COUNT, dropped);
-            Ok(())
+        let added = self.told(pages, limits).is_some_and(|(mut told, _)| {
+            let bare = attributes.is_empty() && made.is_empty();
+            bare && told.add_bare_event(time, name) || told.add_event(limits, time, name, chosen)
         });
-        written.is_some()
+        if !added {
+            self.dropped.events = self.dropped.events.saturating_add(1);
+        }
     }
 
     pub(crate) fn add_link(&mut self, pages: &Pages, limits: &SpanLimits, link: &Link<'_>) {
         let says_something = link.context.is_valid()
             || !link.attributes.is_empty()
             || !link.context.trace_state().is_empty();
-        if says_something
-            && (self.links as usize) < limits.links
-            && self.write_link(pages, limits, link)
-        {
-            self.links += 1;
-        } else {
-            self.dropped_links = self.dropped_links.saturating_add(1);
-        }
-    }
-
-    fn write_link(&mut self, pages: &Pages, limits: &SpanLimits, link: &Link<'_>) -> bool {
-        use field::link as fields;
-        let context = link.context;
-        let state = context.trace_state().as_str();
-        let attributes = Chosen {
-            first: link.attributes,
-            then: &[],
-            most: limits.link_attributes,
+        let mut add = || {
+            let (mut told, _) = self.told(pages, limits)?;
+            told.add_link(limits, link).then_some(())
         };
-        let memo = Memo::default();
-        let coder = Coder::new(limits.value, &memo);
-        let (dropped, bytes) = attributes.measure(fields::ATTRIBUTES, coder);
-        let payload = 18
-            + 10
-            + text_len(fields::TRACE_STATE, state)
-            + bytes
-            + count_len(fields::DROPPED_ATTRIBUTES_COUNT, dropped)
-            + 5;
-        let written = self.write_field(pages, limits.bytes, field::span::LINKS, payload, |out| {
-            encode::write_len_field(out, fields::TRACE_ID, context.trace_id().as_bytes());
-            encode::write_len_field(out, fields::SPAN_ID, context.span_id().as_bytes());
-            write_text(out, fields::TRACE_STATE, state);
-            attributes.write(out, fields::ATTRIBUTES, coder)?;
-            write_count(out, fields::DROPPED_ATTRIBUTES_COUNT, dropped);
-            encode::write_fixed32_field(out, fields::FLAGS, flags(context, context.is_remote()));
-            Ok(())
-        });
-        written.is_some()
+        if !says_something || add().is_none() {
+            self.dropped.links = self.dropped.links.saturating_add(1);
+        }
     }
 
     /// Keeps the status of an error with a message, or no message.
@@ -359,43 +158,18 @@ impl Content {
         limits: &SpanLimits,
         message: Option<&str>,
     ) {
-        if let Some(at) = self.status_at.checked_sub(1) {
-            self.remove(pages, at as usize);
-            self.status_at = 0;
-        }
-        let Some(message) = message.map(|message| cut(message, limits.text)) else {
+        if message.is_none() && !self.body.is_open(pages) {
             return;
-        };
-        let payload = encode::len_field_len(field::status::MESSAGE, message.len()) + 2;
-        // Not bounded by the limit of what a span is told: why it failed is worth more than one attribute.
-        let written = self.write_field(pages, FIELD_BYTES, field::span::STATUS, payload, |out| {
-            encode::write_len_field(out, field::status::MESSAGE, message.as_bytes());
-            encode::write_varint_field(out, field::status::CODE, StatusCode::Error as u64);
-            Ok(())
-        });
-        if let Some(at) = written {
-            self.status_at = u32::from(at) + 1;
         }
-    }
-
-    /// Whether the status stands in the body.
-    pub(super) fn has_status(&self) -> bool {
-        self.status_at != 0
+        if let Some((mut told, _)) = self.told(pages, limits) {
+            told.set_status_message(limits, message);
+        }
     }
 
     /// Keeps the name in the body. `false` when there is no room, and the old name stays.
     pub(super) fn set_name(&mut self, pages: &Pages, limits: &SpanLimits, name: &str) -> bool {
-        let name = cut(name, limits.text);
-        let written = self.write_field(pages, FIELD_BYTES, field::span::NAME, name.len(), |out| {
-            out.put(name.as_bytes());
-            Ok(())
-        });
-        let Some(at) = written else { return false };
-        if let Some(old) = self.name_at.checked_sub(1) {
-            self.remove(pages, old as usize);
-        }
-        self.name_at = u32::from(at) + 1;
-        true
+        let told = self.told(pages, limits);
+        told.is_some_and(|(mut told, _)| told.set_name(limits, name))
     }
 
     /// Keeps as much of the name as there is room for.
@@ -407,255 +181,97 @@ impl Content {
         }
     }
 
-    /// Writes one field of the span, whole or not at all. Where it stands, or `None`.
-    #[inline]
-    fn write_field(
-        &mut self,
-        pages: &Pages,
-        most: usize,
-        number: u32,
-        payload: usize,
-        write: impl Fn(&mut AnyPut<'_, '_>) -> Result<(), Inconsistent>,
-    ) -> Option<u16> {
-        let len = 1 + varint::len(payload as u64) + payload;
-        if self.body.len().saturating_add(len) > most && !self.make_room(pages, most, len) {
-            return None;
-        }
-        if !self.body.reserve(pages, len) {
-            return None;
-        }
-        let at = u16::try_from(self.body.len()).ok()?;
-        let mark = self.body.mark();
-        let written = self.write_measured(pages, len, &|out: &mut AnyPut<'_, '_>| {
-            encode::write_len_prefix(out, number, payload);
-            write(out)
-        });
-        if !written {
-            self.body.rewind(mark);
-        }
-        written.then_some(at)
-    }
-
-    /// Writes exactly `len` reserved bytes. `false` when `write` came to another length.
-    #[inline]
-    fn write_measured(
-        &mut self,
-        pages: &Pages,
-        len: usize,
-        write: &impl Fn(&mut AnyPut<'_, '_>) -> Result<(), Inconsistent>,
-    ) -> bool {
-        let start = self.body.len();
-        let mut whole = false;
-        let in_one_piece = self.body.write_piece(pages, len, |out| {
-            let mut out = AnyPut::Piece(Writer::new(out));
-            let done = write(&mut out);
-            whole = done.is_ok() && out.finish() == Some(len);
-        });
-        if in_one_piece {
-            return whole;
-        }
-        write(&mut AnyPut::Pages(&mut self.body.writer(pages))).is_ok()
-            && self.body.len() == start + len
-    }
-
-    /// Closes the gaps that replaced fields left, if that makes room for `len` bytes, and they are worth the work.
-    #[cold]
-    fn make_room(&mut self, pages: &Pages, most: usize, len: usize) -> bool {
-        if self.gone < most / 4 || (self.body.len() - self.gone).saturating_add(len) > most {
-            return false;
-        }
-        let (mut from, mut to) = (0, 0);
-        while let Some(tag) = self.body.byte(pages, from) {
-            let mut at_payload = from + 1;
-            let Some(payload) = self.read_varint(pages, &mut at_payload) else {
-                break;
-            };
-            let next = at_payload + payload;
-            if tag != GONE {
-                for at in from..next {
-                    let byte = self.body.byte(pages, at).unwrap_or_default();
-                    self.body.set_byte(pages, to + (at - from), byte);
-                }
-                self.moved(pages, from, to);
-                to += next - from;
-            }
-            from = next;
-        }
-        self.body.seek(pages, to);
-        self.gone = 0;
-        true
-    }
-
-    fn moved(&mut self, pages: &Pages, from: usize, to: usize) {
-        for at in [&mut self.name_at, &mut self.status_at] {
-            if *at as usize == from + 1 {
-                *at = to as u32 + 1;
-                return;
-            }
-        }
-        if let (Some(index), Ok(to)) = (self.keys.find_at(pages, from), u16::try_from(to)) {
-            self.keys.move_to(pages, index, to);
+    /// All that was said, to be written.
+    #[inline(always)]
+    pub(super) fn whole<'p>(&'p mut self, pages: &'p Pages) -> Whole<'p> {
+        Whole {
+            told: self.body.open(pages),
+            dropped: self.dropped,
         }
     }
 
-    /// Leaves out the field that stands here.
-    fn remove(&mut self, pages: &Pages, at: usize) {
-        let mut at_length = at + 1;
-        if let Some(payload) = self.read_varint(pages, &mut at_length) {
-            self.gone += at_length - at + payload;
-            self.body.set_byte(pages, at, GONE);
+    #[inline(always)]
+    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
+        if let Some(mut told) = self.body.open(pages) {
+            told.notes_mut().release(pages, seat);
+            self.body.release(pages, seat);
         }
     }
+}
 
-    #[cold]
-    fn has_key_at(&self, pages: &Pages, at: usize, key: &str) -> bool {
-        // Tag and length of the attribute, tag and length of its key, key.
-        let mut at = at + 1;
-        if self.read_varint(pages, &mut at).is_none() {
-            return false;
-        }
-        at += 1;
-        let Some(len) = self.read_varint(pages, &mut at) else {
-            return false;
-        };
-        len == key.len()
-            && key
-                .bytes()
-                .enumerate()
-                .all(|(n, byte)| self.body.byte(pages, at + n) == Some(byte))
-    }
+/// All that a span was told, to be written at its end.
+pub(super) struct Whole<'p> {
+    told: Option<Told<'p, Notes>>,
+    dropped: Dropped,
+}
 
-    fn read_varint(&self, pages: &Pages, at: &mut usize) -> Option<usize> {
-        let mut bytes = [0; 5];
-        for (n, byte) in bytes.iter_mut().enumerate() {
-            *byte = self.body.byte(pages, *at + n)?;
-            if *byte < 0x80 {
-                break;
-            }
-        }
-        let (value, len) = varint::read(&bytes)?;
-        *at += len;
-        usize::try_from(value).ok()
-    }
-
+impl Whole<'_> {
     /// The bytes of all fields, counts included.
-    #[inline]
+    #[inline(always)]
     pub(super) fn len(&self) -> usize {
-        let len = self.body.len() - self.gone;
-        if self.dropped() == 0 {
+        let len = self.told.as_ref().map_or(0, Told::kept);
+        if self.dropped.is_nothing() {
             len
         } else {
-            len + self.counts_len()
+            len + self.dropped.len()
         }
     }
 
-    #[cold]
-    fn counts_len(&self) -> usize {
-        use field::span;
-        count_len(span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes)
-            + count_len(span::DROPPED_EVENTS_COUNT, self.dropped_events)
-            + count_len(span::DROPPED_LINKS_COUNT, self.dropped_links)
+    /// Whether the status is among them.
+    #[inline(always)]
+    pub(super) fn has_status(&self) -> bool {
+        self.told.as_ref().is_some_and(Told::has_status)
     }
 
     /// Writes all fields: as many bytes as [`len`](Self::len) says.
-    #[inline]
-    pub(super) fn write(&self, pages: &Pages, out: &mut [u8]) {
-        if self.gone > 0 || self.dropped() > 0 {
-            self.write_what_stays(pages, Writer::new(out));
-            return;
-        }
-        let mut rest = out;
-        self.body.for_each_piece(pages, |piece| {
-            if let Some((room, later)) =
-                core::mem::take(&mut rest).split_at_mut_checked(piece.len())
-            {
-                room.copy_from_slice(piece);
-                rest = later;
+    #[inline(always)]
+    pub(super) fn write(&self, out: &mut [u8]) {
+        match &self.told {
+            None if self.dropped.is_nothing() => {}
+            Some(told) if told.kept() == told.len() && self.dropped.is_nothing() => {
+                let mut rest = out;
+                told.for_each_piece(|piece| {
+                    if let Some((room, later)) =
+                        core::mem::take(&mut rest).split_at_mut_checked(piece.len())
+                    {
+                        room.copy_from_slice(piece);
+                        rest = later;
+                    }
+                });
             }
-        });
+            _ => self.write_what_stays(Writer::new(out)),
+        }
     }
 
     #[cold]
-    fn write_what_stays(&self, pages: &Pages, mut out: Writer<'_>) {
+    fn write_what_stays(&self, mut out: Writer<'_>) {
+        if let Some(told) = &self.told {
+            let mut skip = Skip::default();
+            told.for_each_piece(|piece| skip.copy(piece, &mut out));
+        }
+        self.dropped.write(&mut out);
+    }
+}
+
+impl Dropped {
+    #[inline(always)]
+    fn is_nothing(&self) -> bool {
+        self.attributes | self.events | self.links == 0
+    }
+
+    /// The bytes of the counts.
+    #[cold]
+    fn len(&self) -> usize {
         use field::span;
-        let mut skip = Skip::default();
-        self.body
-            .for_each_piece(pages, |piece| skip.copy(piece, &mut out));
-        let out = &mut out;
-        write_count(out, span::DROPPED_ATTRIBUTES_COUNT, self.dropped_attributes);
-        write_count(out, span::DROPPED_EVENTS_COUNT, self.dropped_events);
-        write_count(out, span::DROPPED_LINKS_COUNT, self.dropped_links);
+        count_len(span::DROPPED_ATTRIBUTES_COUNT, self.attributes)
+            + count_len(span::DROPPED_EVENTS_COUNT, self.events)
+            + count_len(span::DROPPED_LINKS_COUNT, self.links)
     }
 
-    /// Zero when nothing was dropped.
-    #[inline]
-    fn dropped(&self) -> u32 {
-        self.dropped_attributes | self.dropped_events | self.dropped_links
-    }
-
-    #[inline]
-    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
-        self.body.release(pages, seat);
-        self.keys.release(pages, seat);
+    fn write(&self, out: &mut Writer<'_>) {
+        use field::span;
+        write_count(out, span::DROPPED_ATTRIBUTES_COUNT, self.attributes);
+        write_count(out, span::DROPPED_EVENTS_COUNT, self.events);
+        write_count(out, span::DROPPED_LINKS_COUNT, self.links);
     }
 }
-
-/// The most bytes of a body: places in it are kept as 16-bit numbers.
-const FIELD_BYTES: usize = u16::MAX as usize;
-
-/// The start of a text: at most this many bytes, whole characters.
-#[inline]
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default()
-}
-
-/// The OTLP flags of a context: its W3C flags, and whether it, or the parent, is remote.
-#[inline]
-pub(super) fn flags(context: &SpanContext, remote: bool) -> u32 {
-    u32::from(context.flags().bits()) | HAS_IS_REMOTE | if remote { IS_REMOTE } else { 0 }
-}
-
-#[inline]
-pub(super) fn text_len(number: u32, text: &str) -> usize {
-    if text.is_empty() {
-        0
-    } else {
-        encode::len_field_len(number, text.len())
-    }
-}
-
-#[inline]
-pub(super) fn write_text(out: &mut impl Put, number: u32, text: &str) {
-    if !text.is_empty() {
-        encode::write_len_field(out, number, text.as_bytes());
-    }
-}
-
-#[inline]
-fn count_len(number: u32, count: u32) -> usize {
-    if count == 0 {
-        0
-    } else {
-        encode::varint_field_len(number, count.into())
-    }
-}
-
-#[inline]
-fn write_count(out: &mut impl Put, number: u32, count: u32) {
-    if count != 0 {
-        encode::write_varint_field(out, number, count.into());
-    }
-}
-
-const _: () = assert!(
-    field::tag(field::span::NAME, WireType::Len) < 0x80,
-    "fields of a body have one-byte tags"
-);
-const _: () = assert!(
-    field::tag(field::span::STATUS, WireType::Len) < 0x80,
-    "fields of a body have one-byte tags"
-);

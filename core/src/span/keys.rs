@@ -1,11 +1,11 @@
-//! Which keys a span has, for finding one that is set again.
+//! Which keys a span has, so that a key that is set again replaces its attribute.
 
 use crate::ring::{Body, Pages};
 use crate::thread::Seat;
 use crate::wire::encode::Put;
 
-/// Keys that are noted in the span itself; the others are noted in pages.
-const INLINE: usize = 16;
+/// Keys that are noted beside the attributes; the others are noted in pages of their own.
+pub(super) const INLINE: usize = 16;
 
 /// One note: the upper half is a fingerprint of the key, the lower half where its attribute stands in the body.
 #[derive(Clone, Copy)]
@@ -28,29 +28,45 @@ impl Note {
 /// Notes on the attributes of one span, in the order in which their keys were first set.
 #[derive(Debug)]
 pub(super) struct Keys {
+    /// One bit for each of the keys, by its fingerprint: most new keys find theirs unset. A word is read as it was
+    /// written, which costs nothing right after the writing; reading many notes at once then would wait for it.
+    filter: [u64; 2],
     count: usize,
-    inline: [u32; INLINE],
-    more: Body,
+    /// The two halves of the first notes.
+    fingerprints: [u16; INLINE],
+    places: [u16; INLINE],
+    more: Body<()>,
 }
 
 /// Which note it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Index(usize);
+
+impl Index {
+    pub(super) const FIRST: Self = Self(0);
+
+    pub(super) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 impl Keys {
     pub(super) const EMPTY: Self = Self {
+        filter: [0; 2],
         count: 0,
-        inline: [0; INLINE],
+        fingerprints: [0; INLINE],
+        places: [0; INLINE],
         more: Body::EMPTY,
     };
 
+    #[inline(always)]
     pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    /// Sixteen bits that differ for most keys.
-    #[inline]
-    pub(super) fn fingerprint(key: &[u8]) -> u16 {
+    /// Sixteen bits that differ for most keys. `None` for the empty key.
+    #[inline(always)]
+    pub(super) fn fingerprint(key: &[u8]) -> Option<u16> {
         let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk())
         {
             (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
@@ -60,67 +76,58 @@ impl Keys {
                 u32::from_le_bytes(*last).into(),
             )
         } else {
-            let byte = |at| key.get(at).copied().map_or(0, u64::from);
-            (byte(0), byte(1) | byte(2) << 8)
+            let (first, last) = (key.first()?, key.last()?);
+            let middle = key.get(1).copied().unwrap_or_default();
+            ((*first).into(), u64::from(*last) << 8 | u64::from(middle))
         };
-        // Odd constants without structure: the fractional bits of two square roots.
-        let mixed = (first ^ (key.len() as u64)).wrapping_mul(0x6a09_e667_f3bc_c909)
-            ^ last.wrapping_mul(0xbb67_ae85_84ca_a73b);
-        (mixed.wrapping_mul(0x3c6e_f372_fe94_f82b) >> 48) as u16
+        // An odd constant without structure: the fractional bits of a square root.
+        let mixed = first ^ last.rotate_left(29) ^ (key.len() as u64) << 57;
+        Some((mixed.wrapping_mul(0x6a09_e667_f3bc_c909) >> 48) as u16)
     }
 
     /// Whether a key with this fingerprint may have been noted.
     #[inline(always)]
-    pub(super) fn may_have(&self, pages: &Pages, fingerprint: u16) -> bool {
-        // Eight places in the span are compared at once; those that are empty count as well, and seldom say yes.
-        let (eights, _) = self.inline.as_chunks::<8>();
-        eights.first().is_some_and(|notes| any(notes, fingerprint))
-            || (self.count > 8 && eights.get(1).is_some_and(|notes| any(notes, fingerprint)))
-            || (self.count > INLINE && self.may_have_in_pages(pages, fingerprint))
+    pub(super) fn may_have(&self, fingerprint: u16) -> bool {
+        self.filter[word(fingerprint)] & bit(fingerprint) != 0 && self.may_have_noted(fingerprint)
     }
 
     #[inline(never)]
-    fn may_have_in_pages(&self, pages: &Pages, fingerprint: u16) -> bool {
-        self.find_in_pages(pages, fingerprint, &mut |_| true)
-            .is_some()
+    fn may_have_noted(&self, fingerprint: u16) -> bool {
+        self.count > INLINE || self.fingerprints.contains(&fingerprint)
     }
 
-    /// The first note with this fingerprint for which `is_it` says yes to the place of its attribute.
-    #[inline]
+    /// The next note, from this one on, with this fingerprint, and the place of its attribute.
     pub(super) fn find(
-        &self,
+        &mut self,
         pages: &Pages,
         fingerprint: u16,
-        mut is_it: impl FnMut(usize) -> bool,
-    ) -> Option<Index> {
-        let inline = self
-            .inline
-            .get(..self.count.min(INLINE))
-            .unwrap_or_default();
-        for (index, note) in inline.iter().enumerate() {
-            if Note(*note).fingerprint() == fingerprint && is_it(Note(*note).at()) {
-                return Some(Index(index));
-            }
+        Index(from): Index,
+    ) -> Option<(Index, usize)> {
+        let count = self.count.min(INLINE);
+        let inline = self.fingerprints.iter().zip(&self.places).take(count);
+        let found = inline
+            .enumerate()
+            .skip(from)
+            .find(|(_, (other, _))| **other == fingerprint);
+        if let Some((index, (_, at))) = found {
+            return Some((Index(index), usize::from(*at)));
         }
         if self.count <= INLINE {
             return None;
         }
-        self.find_in_pages(pages, fingerprint, &mut is_it)
+        self.find_in_pages(pages, fingerprint, from)
     }
 
     #[inline(never)]
     fn find_in_pages(
-        &self,
+        &mut self,
         pages: &Pages,
         fingerprint: u16,
-        is_it: &mut dyn FnMut(usize) -> bool,
-    ) -> Option<Index> {
-        if self.count <= INLINE {
-            return None;
-        }
+        from: usize,
+    ) -> Option<(Index, usize)> {
         let mut index = INLINE;
         let mut found = None;
-        self.more.for_each_piece(pages, |piece| {
+        self.more.open(pages)?.for_each_piece(|piece| {
             if found.is_some() {
                 return;
             }
@@ -130,62 +137,84 @@ impl Keys {
                 hit | (Note(u32::from_ne_bytes(*note)).fingerprint() == fingerprint)
             });
             if hits {
-                found = notes.iter().enumerate().find_map(|(at, note)| {
-                    let note = Note(u32::from_ne_bytes(*note));
-                    (note.fingerprint() == fingerprint && is_it(note.at()))
-                        .then_some(Index(index + at))
-                });
+                let skipped = from.saturating_sub(index);
+                found = notes
+                    .iter()
+                    .enumerate()
+                    .skip(skipped)
+                    .find_map(|(at, note)| {
+                        let note = Note(u32::from_ne_bytes(*note));
+                        (note.fingerprint() == fingerprint).then_some((Index(index + at), note.at()))
+                    });
             }
             index += notes.len();
         });
         found
     }
 
-    /// Whether one more key can be noted in the span itself.
-    #[inline(always)]
-    pub(super) fn fits(&self) -> bool {
-        self.count < INLINE
-    }
-
     /// Makes sure that one more key can be noted. `false` when there are no pages for it.
     #[inline]
     pub(super) fn reserve(&mut self, pages: &Pages) -> bool {
-        self.count < INLINE || self.more.reserve(pages, size_of::<u32>())
+        if self.count < INLINE {
+            return true;
+        }
+        self.reserve_in_pages(pages)
+    }
+
+    #[inline(never)]
+    fn reserve_in_pages(&mut self, pages: &Pages) -> bool {
+        if !self.more.is_open(pages) {
+            crate::thread::with(|seat| self.more.take_first(pages, seat, ()));
+        }
+        let more = self.more.open(pages);
+        more.is_some_and(|mut more| more.reserve(size_of::<u32>()))
     }
 
     /// Notes a key, for which room is reserved.
     #[inline(always)]
     pub(super) fn push(&mut self, pages: &Pages, fingerprint: u16, at: u16) {
-        let note = Note::new(fingerprint, at);
-        match self.inline.get_mut(self.count) {
-            Some(slot) => *slot = note.0,
-            None => self.push_to_pages(pages, note),
+        self.filter[word(fingerprint)] |= bit(fingerprint);
+        match (
+            self.fingerprints.get_mut(self.count),
+            self.places.get_mut(self.count),
+        ) {
+            (Some(slot), Some(place)) => {
+                *slot = fingerprint;
+                *place = at;
+            }
+            _ => self.push_to_pages(pages, Note::new(fingerprint, at)),
         }
         self.count += 1;
     }
 
     #[inline(never)]
     fn push_to_pages(&mut self, pages: &Pages, note: Note) {
-        self.more.writer(pages).put(&note.0.to_ne_bytes());
+        if let Some(mut more) = self.more.open(pages) {
+            more.writer().put(&note.0.to_ne_bytes());
+        }
     }
 
     /// Where the attribute of a note stands.
-    pub(super) fn at(&self, pages: &Pages, index: Index) -> usize {
+    pub(super) fn at(&mut self, pages: &Pages, index: Index) -> usize {
         self.note(pages, index).at()
     }
 
-    fn note(&self, pages: &Pages, Index(index): Index) -> Note {
-        if let Some(note) = self.inline.get(index) {
-            return Note(*note);
+    fn note(&mut self, pages: &Pages, Index(index): Index) -> Note {
+        if let (Some(fingerprint), Some(at)) = (self.fingerprints.get(index), self.places.get(index))
+        {
+            return Note::new(*fingerprint, *at);
         }
-        let at = (index - INLINE) * size_of::<u32>();
+        let first = (index - INLINE) * size_of::<u32>();
+        let more = self.more.open(pages);
         Note(u32::from_ne_bytes(core::array::from_fn(|n| {
-            self.more.byte(pages, at + n).unwrap_or_default()
+            more.as_ref()
+                .and_then(|more| more.byte(first + n))
+                .unwrap_or_default()
         })))
     }
 
     /// The note of the attribute that stands here.
-    pub(super) fn find_at(&self, pages: &Pages, at: usize) -> Option<Index> {
+    pub(super) fn find_at(&mut self, pages: &Pages, at: usize) -> Option<Index> {
         (0..self.count)
             .map(Index)
             .find(|index| self.note(pages, *index).at() == at)
@@ -193,29 +222,36 @@ impl Keys {
 
     /// Notes that a key's attribute stands elsewhere now.
     pub(super) fn move_to(&mut self, pages: &Pages, Index(index): Index, at: u16) {
-        let note = Note::new(self.note(pages, Index(index)).fingerprint(), at).0;
-        if let Some(slot) = self.inline.get_mut(index) {
-            *slot = note;
+        if let Some(place) = self.places.get_mut(index) {
+            *place = at;
             return;
         }
+        let note = Note::new(self.note(pages, Index(index)).fingerprint(), at).0;
+        let Some(mut more) = self.more.open(pages) else {
+            return;
+        };
         for (offset, byte) in note.to_ne_bytes().into_iter().enumerate() {
-            self.more
-                .set_byte(pages, (index - INLINE) * size_of::<u32>() + offset, byte);
+            more.set_byte((index - INLINE) * size_of::<u32>() + offset, byte);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
-        self.more.release(pages, seat);
+        if self.count >= INLINE {
+            self.more.release(pages, seat);
+        }
     }
 }
 
-/// Whether one of eight notes has this fingerprint.
+/// Which word of the filter a fingerprint has its bit in.
 #[inline(always)]
-fn any(notes: &[u32; 8], fingerprint: u16) -> bool {
-    notes.iter().fold(false, |any, note| {
-        any | (Note(*note).fingerprint() == fingerprint)
-    })
+fn word(fingerprint: u16) -> usize {
+    usize::from(fingerprint >> 6 & 1)
+}
+
+#[inline(always)]
+fn bit(fingerprint: u16) -> u64 {
+    1 << (fingerprint & 63)
 }
 
 #[cfg(all(test, feature = "alloc"))]
@@ -231,17 +267,24 @@ mod tests {
             keys.push(&pages, n / 2, n);
         }
         for n in 0..300_u16 {
-            let index = keys.find(&pages, n / 2, |at| at == usize::from(n)).unwrap();
+            let find = |keys: &mut Keys, wanted: usize| {
+                let mut from = Index::FIRST;
+                loop {
+                    let (index, at) = keys.find(&pages, n / 2, from)?;
+                    if at == wanted {
+                        return Some(index);
+                    }
+                    from = index.next();
+                }
+            };
+            let index = find(&mut keys, usize::from(n)).unwrap();
             assert_eq!(keys.at(&pages, index), usize::from(n));
             keys.move_to(&pages, index, 9999);
-            assert_eq!(
-                keys.find(&pages, n / 2, |at| at == 9999).unwrap().0,
-                index.0
-            );
-            assert_eq!(keys.find_at(&pages, 9999).unwrap().0, index.0);
+            assert_eq!(find(&mut keys, 9999), Some(index));
+            assert_eq!(keys.find_at(&pages, 9999), Some(index));
             keys.move_to(&pages, index, n);
         }
-        assert!(keys.find(&pages, 150, |_| true).is_none());
+        assert!(keys.find(&pages, 150, Index::FIRST).is_none());
         keys.release(&pages, None);
         assert_eq!(pages.shared_free(), 8);
     }

@@ -11,8 +11,8 @@ use crate::clock::{Stopwatch, Timestamp};
 use crate::context::{Link, SpanContext};
 use crate::id::SpanId;
 use crate::recorder::{Appended, Origin, Recorder, Refused};
+use crate::ring::Told;
 use crate::thread;
-use crate::wire::field::{self, WireType};
 use crate::wire::{SpanKind, StatusCode};
 
 mod chosen;
@@ -22,13 +22,14 @@ mod keys;
 mod record;
 mod room;
 mod short;
+mod told;
 
 #[cfg(all(test, feature = "std", not(spanwire_loom)))]
 mod tests;
 
 pub(crate) use self::content::Content;
-use self::record::Header;
-use self::short::Number;
+use self::record::{Ended, Facts};
+use self::told::Notes;
 
 /// A span that has started and not ended.
 ///
@@ -73,13 +74,7 @@ pub type OwnedSpan = Span<'static>;
 /// What a recorded span knows beside its context.
 struct Live<'a> {
     origin: OriginRef<'a>,
-    /// `None` when the name is among the content.
-    name: Option<&'a str>,
-    kind: SpanKind,
-    status: StatusCode,
-    parent_is_remote: bool,
-    parent: SpanId,
-    started: Timestamp,
+    facts: Facts<'a>,
     watch: Stopwatch,
     content: Content,
 }
@@ -139,30 +134,29 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// A recorded span, of which nothing was said yet.
+    /// A recorded span.
     #[inline(always)]
-    pub(crate) fn recorded(context: SpanContext, origin: OriginRef<'a>, start: Start<'a>) -> Self {
+    pub(crate) fn recorded(
+        context: SpanContext,
+        origin: OriginRef<'a>,
+        start: Start<'a>,
+        content: Content,
+    ) -> Self {
         Self {
             context,
             live: Some(Live {
                 origin,
-                name: Some(start.name),
-                kind: start.kind,
-                status: StatusCode::Unset,
-                parent_is_remote: start.parent_is_remote,
-                parent: start.parent,
-                started: start.started.unwrap_or(start.watch.started()),
+                facts: Facts {
+                    name: Some(start.name),
+                    parent: start.parent,
+                    started: start.started.unwrap_or(start.watch.started()),
+                    kind: start.kind,
+                    status: StatusCode::Unset,
+                    parent_is_remote: start.parent_is_remote,
+                },
                 watch: start.watch,
-                content: Content::EMPTY,
+                content,
             }),
-        }
-    }
-
-    /// What the sampler said of this span before it was born.
-    #[cold]
-    pub(crate) fn inherit(&mut self, content: Content) {
-        if let Some(live) = &mut self.live {
-            live.content = content;
         }
     }
 
@@ -221,9 +215,7 @@ impl<'a> Span<'a> {
     #[inline]
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) -> &mut Self {
         if let Some(live) = &mut self.live {
-            for attribute in attributes {
-                live.set(attribute);
-            }
+            live.set_all(attributes);
         }
         self
     }
@@ -468,72 +460,34 @@ impl<'a> Live<'a> {
 
     #[inline(never)]
     fn set_text(&mut self, key: &str, text: &str) -> bool {
-        let Self {
-            origin, content, ..
-        } = self;
-        let recorder = origin.get().recorder();
-        let (pages, limits) = (recorder.pages(), recorder.limits());
-        if key.len() + text.len() > short::MOST || !limits.value.keeps(text.len()) {
-            return false;
-        }
-        let len = short::AROUND + 1 + key.len() + text.len();
-        match content.short_room(pages, limits, key, len) {
-            Some(room) => {
-                short::write_text(key.as_bytes(), text.as_bytes(), room);
-                true
-            }
-            None => false,
-        }
+        self.set_short(|told| told.set_text(key, text))
     }
 
     #[inline(never)]
     fn set_integer(&mut self, key: &str, integer: i64) -> bool {
-        self.set_number(
-            key,
-            Number::integer(integer),
-            field::any_value::INT_VALUE,
-            WireType::Varint,
-        )
+        self.set_short(|told| told.set_integer(key, integer))
     }
 
     #[inline(never)]
     fn set_truth(&mut self, key: &str, truth: bool) -> bool {
-        self.set_number(
-            key,
-            Number::truth(truth),
-            field::any_value::BOOL_VALUE,
-            WireType::Varint,
-        )
+        self.set_short(|told| told.set_truth(key, truth))
     }
 
     #[inline(never)]
     fn set_double(&mut self, key: &str, double: f64) -> bool {
-        self.set_number(
-            key,
-            Number::double(double),
-            field::any_value::DOUBLE_VALUE,
-            WireType::Fixed64,
-        )
+        self.set_short(|told| told.set_double(key, double))
     }
 
     #[inline(always)]
-    fn set_number(&mut self, key: &str, number: Number, field: u32, wire_type: WireType) -> bool {
-        let Self {
-            origin, content, ..
-        } = self;
-        let recorder = origin.get().recorder();
-        let (pages, limits) = (recorder.pages(), recorder.limits());
-        if key.len() > short::MOST - 10 {
-            return false;
-        }
-        let len = short::AROUND + key.len() + number.len();
-        match content.short_room(pages, limits, key, len) {
-            Some(room) => {
-                number.write(key.as_bytes(), field, wire_type, room);
-                true
-            }
-            None => false,
-        }
+    fn set_short(&mut self, set: impl FnOnce(&mut Told<'_, Notes>) -> bool) -> bool {
+        let recorder = self.origin.get().recorder();
+        self.content.set_short(recorder.pages(), recorder.limits(), set)
+    }
+
+    fn set_all(&mut self, attributes: &[KeyValue<'_>]) {
+        let recorder = self.origin.get().recorder();
+        self.content
+            .set_attributes(recorder.pages(), recorder.limits(), attributes);
     }
 
     #[inline(never)]
@@ -577,7 +531,7 @@ impl<'a> Live<'a> {
 
     fn set_status(&mut self, status: Status<'_>) {
         // Ok > Error > Unset: what is final stays.
-        if self.status == StatusCode::Ok {
+        if self.facts.status == StatusCode::Ok {
             return;
         }
         let Self {
@@ -589,11 +543,11 @@ impl<'a> Live<'a> {
         match status {
             Status::Ok => {
                 keep(None);
-                self.status = StatusCode::Ok;
+                self.facts.status = StatusCode::Ok;
             }
             Status::Error(reason) => {
                 keep(Some(reason).filter(|reason| !reason.is_empty()));
-                self.status = StatusCode::Error;
+                self.facts.status = StatusCode::Error;
             }
         }
     }
@@ -604,7 +558,7 @@ impl<'a> Live<'a> {
         } = self;
         let recorder = origin.get().recorder();
         if content.set_name(recorder.pages(), recorder.limits(), name) {
-            self.name = None;
+            self.facts.name = None;
         }
     }
 
@@ -618,20 +572,15 @@ impl<'a> Live<'a> {
             return Ok(Appended::default());
         }
         let moment = recorder.read(&self.watch);
-        let header = Header {
-            context,
-            parent: self.parent,
-            parent_is_remote: self.parent_is_remote,
-            name: self.name,
-            kind: self.kind,
-            status: self.status,
-            started: self.started,
-            ended: end.unwrap_or_else(|| self.watch.timestamp(moment)),
-        };
-        let content = &mut self.content;
         thread::with(|seat| {
-            let appended = header.append(recorder, seat, origin.scope(), moment, content);
-            content.release(recorder.pages(), seat);
+            let ended = Ended {
+                context,
+                facts: &self.facts,
+                content: self.content.whole(recorder.pages()),
+                time: end.unwrap_or_else(|| self.watch.timestamp(moment)),
+            };
+            let appended = ended.append(recorder, seat, origin.scope(), moment);
+            self.content.release(recorder.pages(), seat);
             appended
         })
     }
@@ -641,19 +590,17 @@ impl<'a> Live<'a> {
         let OriginRef::Shared(origin) = self.origin else {
             return None;
         };
-        if let Some(name) = self.name.take() {
+        if let Some(name) = self.facts.name.take() {
             let recorder = origin.recorder();
             self.content
                 .set_name_cut(recorder.pages(), recorder.limits(), name);
         }
         Some(Live {
             origin: OriginRef::Shared(origin),
-            name: None,
-            kind: self.kind,
-            status: self.status,
-            parent_is_remote: self.parent_is_remote,
-            parent: self.parent,
-            started: self.started,
+            facts: Facts {
+                name: None,
+                ..self.facts
+            },
             watch: self.watch,
             content: self.content,
         })

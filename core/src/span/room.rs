@@ -1,12 +1,13 @@
 //! Where a field of a live span is written: one piece of a page, or pages.
 
+use super::told::Notes;
 use crate::ring::BodyWriter;
 use crate::wire::encode::{Put, Writer};
 
 /// Either one piece of a page, or pages.
 pub(super) enum AnyPut<'w, 'b> {
     Piece(Writer<'w>),
-    Pages(&'w mut BodyWriter<'b>),
+    Pages(&'w mut BodyWriter<'b, Notes>),
 }
 
 impl AnyPut<'_, '_> {

@@ -60,7 +60,13 @@ impl Number {
     /// Writes the attribute with this value into [`AROUND`], the key's and this value's bytes.
     #[inline(always)]
     pub(super) fn write(&self, key: &[u8], number: u32, wire_type: WireType, out: &mut [u8]) {
-        let rest = write_key(key, self.len + 1, tag(number, wire_type) as u8, out);
+        let Some(rest) = write_key(key, out) else {
+            return;
+        };
+        let Some((head, rest)) = rest.split_first_chunk_mut::<3>() else {
+            return;
+        };
+        *head = [VALUE, (self.len + 1) as u8, tag(number, wire_type) as u8];
         if let [first] = rest {
             *first = self.bytes[0];
         } else if let Some(bytes) = self.bytes.get(..rest.len()) {
@@ -69,42 +75,42 @@ impl Number {
     }
 }
 
+const VALUE: u8 = tag(field::key_value::VALUE, WireType::Len) as u8;
+
 /// Writes the attribute with this text into [`AROUND`], one more, the key's and the text's bytes.
 #[inline(always)]
 pub(super) fn write_text(key: &[u8], text: &[u8], out: &mut [u8]) {
-    let string = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
-    if let Some((len, rest)) = write_key(key, text.len() + 2, string, out).split_first_mut() {
-        *len = text.len() as u8;
+    const STRING: u8 = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
+    let Some(rest) = write_key(key, out) else {
+        return;
+    };
+    if let Some((head, rest)) = rest.split_first_chunk_mut() {
+        *head = four(VALUE, text.len() + 2, STRING, text.len());
         copy(rest, text);
     }
 }
 
 /// Writes what precedes a value; returns the room that is left for it.
 #[inline(always)]
-fn write_key<'o>(key: &[u8], value_len: usize, value_tag: u8, out: &'o mut [u8]) -> &'o mut [u8] {
+fn write_key<'o>(key: &[u8], out: &'o mut [u8]) -> Option<&'o mut [u8]> {
+    const ATTRIBUTE: u8 = tag(field::span::ATTRIBUTES, WireType::Len) as u8;
+    const KEY: u8 = tag(field::key_value::KEY, WireType::Len) as u8;
     let len = out.len();
-    let Some((head, rest)) = out.split_first_chunk_mut::<4>() else {
-        return &mut [];
-    };
-    *head = [
-        tag(field::span::ATTRIBUTES, WireType::Len) as u8,
-        (len - 2) as u8,
-        tag(field::key_value::KEY, WireType::Len) as u8,
-        key.len() as u8,
-    ];
-    let Some((room, rest)) = rest.split_at_mut_checked(key.len()) else {
-        return &mut [];
-    };
+    let (head, rest) = out.split_first_chunk_mut()?;
+    *head = four(ATTRIBUTE, len - 2, KEY, key.len());
+    let (room, rest) = rest.split_at_mut_checked(key.len())?;
     copy(room, key);
-    let Some((value, rest)) = rest.split_first_chunk_mut::<3>() else {
-        return &mut [];
-    };
-    *value = [
-        tag(field::key_value::VALUE, WireType::Len) as u8,
-        value_len as u8,
-        value_tag,
-    ];
-    rest
+    Some(rest)
+}
+
+/// Two tags and two lengths below 128, as one word: it is written at once.
+#[inline(always)]
+fn four(tag: u8, len: usize, inner: u8, inner_len: usize) -> [u8; 4] {
+    let word = u32::from(tag)
+        | u32::from(inner) << 16
+        | (len as u32) << 8
+        | (inner_len as u32) << 24;
+    word.to_le_bytes()
 }
 
 /// Copies bytes to as many: few, so by overlapping words instead of a call.

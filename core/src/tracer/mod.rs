@@ -4,10 +4,8 @@ use core::fmt;
 
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
-use crate::context::{Link, SpanContext, TraceFlags, TraceState};
-#[cfg(feature = "std")]
-use crate::current::Around;
-use crate::id::{SpanId, TraceId};
+use crate::context::{Link, Names, SpanContext, TraceFlags, TraceState};
+use crate::id::SpanId;
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
 use crate::sampler::{
@@ -96,7 +94,7 @@ impl Tracer {
     }
 
     /// Starts a span: a child of the span that this thread is in; a root outside of any, and without `std`.
-    #[inline]
+    #[inline(always)]
     pub fn start<'a>(&'a self, name: &'a str) -> Span<'a> {
         self.span(name).start()
     }
@@ -118,32 +116,32 @@ impl Tracer {
         }
     }
 
-    /// Where spans of this process come from. `None` when a forked child could not build a recorder of its own.
-    #[inline]
+    /// Where spans of this process come from. `None` in a forked child that has no recorder of its own.
+    #[inline(always)]
     fn origin(&self) -> Option<OriginRef<'_>> {
-        match &self.origin {
-            Place::Fixed(origin) => Some(OriginRef::Borrowed(origin)),
+        let origin = match &self.origin {
+            Place::Fixed(origin) => origin,
             #[cfg(feature = "std")]
-            Place::Process(origins) => origins.get().map(|origin| OriginRef::Borrowed(origin)),
+            Place::Process(origins) => origins.get()?,
             #[cfg(all(feature = "alloc", not(feature = "std")))]
-            Place::Shared(origin) => Some(OriginRef::Borrowed(origin)),
-        }
+            Place::Shared(origin) => origin,
+        };
+        let ours = origin.recorder().is_of_this_process();
+        ours.then_some(OriginRef::Borrowed(origin))
     }
 
     #[cfg(feature = "alloc")]
     fn shared_origin(&self) -> Option<OriginRef<'static>> {
-        match &self.origin {
+        let origin = match &self.origin {
             // A tracer in a `static` is shared by copying its few words.
-            Place::Fixed(origin) => {
-                Some(OriginRef::Shared(alloc::sync::Arc::new(origin.duplicate())))
-            }
+            Place::Fixed(origin) => alloc::sync::Arc::new(origin.duplicate()),
             #[cfg(feature = "std")]
-            Place::Process(origins) => origins
-                .get()
-                .map(|origin| OriginRef::Shared(origin.clone())),
+            Place::Process(origins) => origins.get()?.clone(),
             #[cfg(not(feature = "std"))]
-            Place::Shared(origin) => Some(OriginRef::Shared(origin.clone())),
-        }
+            Place::Shared(origin) => origin.clone(),
+        };
+        let ours = origin.recorder().is_of_this_process();
+        ours.then_some(OriginRef::Shared(origin))
     }
 
     #[inline]
@@ -284,182 +282,227 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Starts the span.
-    #[inline]
+    #[inline(always)]
     pub fn start(self) -> Span<'a> {
-        let tracer = self.tracer;
-        self.start_from(|| tracer.origin())
+        let mut span = self.begin(self.tracer.origin());
+        self.tell(&mut span);
+        span
     }
 
     /// Starts a span that borrows nothing. The name is copied.
     #[cfg(feature = "alloc")]
     pub fn start_owned(self) -> crate::span::OwnedSpan {
-        let tracer = self.tracer;
-        self.start_from(|| tracer.shared_origin()).into_owned()
+        let mut span = self.begin(self.tracer.shared_origin());
+        self.tell(&mut span);
+        span.into_owned()
     }
 
-    // Inlined all the way, so that a span is built where its owner wants it and not copied there.
+    /// Tells the span what is known now. From its start on, a panic of the caller's code ends it.
     #[inline(always)]
-    fn start_from(self, origin: impl FnOnce() -> Option<OriginRef<'a>>) -> Span<'a> {
-        #[cfg(feature = "std")]
-        let around;
-        let parent = match self.parent {
-            #[cfg(feature = "std")]
-            Parent::Current => {
-                around = crate::current::around();
-                match &around {
-                    Around::Silence => return Span::unrecorded(SpanContext::INVALID),
-                    Around::Nothing => &SpanContext::INVALID,
-                    Around::Inside(context) => context,
-                }
-            }
-            #[cfg(feature = "std")]
-            _ if crate::current::is_suppressed() => {
-                return Span::unrecorded(SpanContext::INVALID);
-            }
-            Parent::Context(parent) => parent,
-            _ => &SpanContext::INVALID,
+    fn tell(&self, span: &mut Span<'_>) {
+        if !self.attributes.is_empty() {
+            span.set_attributes(self.attributes);
+        }
+        for link in self.links {
+            span.add_link(link);
+        }
+    }
+
+    // Inlined all the way, and straight: a span is built where its owner wants it, of numbers that stay in registers.
+    // What few spans need takes the other way.
+    #[inline(always)]
+    fn begin(&self, origin: Option<OriginRef<'a>>) -> Span<'a> {
+        let Some(parent) = self.parent_names() else {
+            return Span::unrecorded(SpanContext::INVALID);
         };
-        let Some(origin) = origin() else {
-            return orphan(parent);
+        let Some(origin) = origin else {
+            return Span::unrecorded(self.parent_context());
         };
         let recorder = origin.get().recorder();
-        if !recorder.is_of_this_process() {
-            return orphan(parent);
-        }
-        let has_parent = parent.is_valid();
         // Asked before anything is held: a source of ids is the caller's code, and may panic.
-        let (trace_id, span_id, random, case) = if has_parent {
-            let random = parent.flags().is_random();
-            let case = Case::child(parent);
-            (parent.trace_id(), recorder.new_span_id(), random, case)
+        let names = if parent.is_valid() {
+            Names {
+                trace_id: parent.trace_id,
+                span_id: recorder.new_span_id(),
+                flags: TraceFlags::NONE.with_random(parent.flags.is_random()),
+                ..Names::NONE
+            }
         } else {
             let (trace_id, span_id) = recorder.new_root();
-            let random = recorder.ids_are_random();
+            let names = Names {
+                trace_id,
+                span_id,
+                flags: TraceFlags::NONE.with_random(recorder.ids_are_random()),
+                ..Names::NONE
+            };
             if recorder.thins(trace_id) {
-                return thinned(recorder, trace_id, span_id, random);
+                recorder.count_overload();
+                return Span::unrecorded(names.with_state(TraceState::EMPTY));
             }
-            (trace_id, span_id, random, Case::Root)
+            names
         };
-        let mut said = None;
-        let (sampled, state) = match self.tracer.foresight(case) {
-            Foresight::Keep => (true, kept(parent, has_parent)),
-            Foresight::Drop => (false, kept(parent, has_parent)),
-            foresight => {
-                let parent = has_parent.then_some(parent);
-                self.ask(recorder, parent, trace_id, random, foresight, &mut said)
-            }
+        let foresight = self.tracer.foresight(Case::of(&parent));
+        let Foresight::Below(bound) = foresight else {
+            return self.begin_as_told(origin, names, foresight);
         };
-        let flags = TraceFlags::NONE.with_sampled(sampled).with_random(random);
-        let context = SpanContext::new(trace_id, span_id, flags, false, state);
+        if parent.has_state && parent.is_valid() {
+            return self.begin_as_told(origin, names, foresight);
+        }
+        let sampled = names.trace_id.low64() >> 1 < bound;
+        let names = names.with_sampled(sampled);
         if !sampled {
             recorder.count_not_sampled();
-            if let Some(content) = said {
-                forget(recorder, content);
-            }
+            return Span::unrecorded(names.with_state(TraceState::EMPTY));
+        }
+        let watch = recorder.start();
+        recorder.count_started();
+        let start = Start {
+            name: self.name,
+            kind: self.kind,
+            parent: if parent.is_valid() {
+                parent.span_id
+            } else {
+                SpanId::INVALID
+            },
+            parent_is_remote: parent.is_remote,
+            started: self.started,
+            watch,
+        };
+        Span::recorded(names.with_state(TraceState::EMPTY), origin, start, Content::EMPTY)
+    }
+
+    /// Begins a span that has a trace state, or whose sampler is asked.
+    #[inline(never)]
+    fn begin_as_told(
+        &self,
+        origin: OriginRef<'a>,
+        names: Names,
+        foresight: Foresight,
+    ) -> Span<'a> {
+        let recorder = origin.get().recorder();
+        let parent = self.parent_context();
+        let parent = Some(&parent).filter(|parent| parent.is_valid());
+        let inherited = || parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone());
+        let mut said = Draft {
+            recorder,
+            content: Content::EMPTY,
+        };
+        let (sampled, state) = if let Foresight::Below(bound) = foresight {
+            (names.trace_id.low64() >> 1 < bound, inherited())
+        } else {
+            let sampling = self.ask(&mut said, parent, &names, foresight);
+            let state = match sampling.trace_state {
+                TraceStateChange::Keep => inherited(),
+                TraceStateChange::Replace(state) => state,
+            };
+            (sampling.decision == Decision::RecordAndSample, state)
+        };
+        let context = names.with_sampled(sampled).with_state(state);
+        if !sampled {
+            recorder.count_not_sampled();
             return Span::unrecorded(context);
         }
         let start = Start {
             name: self.name,
             kind: self.kind,
-            parent: if has_parent {
-                parent.span_id()
-            } else {
-                SpanId::INVALID
-            },
-            parent_is_remote: parent.is_remote(),
+            parent: parent.map_or(SpanId::INVALID, SpanContext::span_id),
+            parent_is_remote: parent.is_some_and(SpanContext::is_remote),
             started: self.started,
             watch: recorder.start(),
         };
         recorder.count_started();
-        let mut span = Span::recorded(context, origin, start);
-        if let Some(content) = said {
-            span.inherit(content);
-        }
-        // From here on a panic of the caller's code ends the span, as it does later.
-        span.set_attributes(self.attributes);
-        for link in self.links {
-            span.add_link(link);
-        }
-        span
+        let said = said.finish();
+        Span::recorded(context, origin, start, said)
     }
 
-    /// Asks the sampler whether the span is sampled, and for its trace state. What it says of the span goes to `said`.
-    // Takes a copy, so that the builder need not be in memory where nobody is asked.
-    #[inline(never)]
+    /// Asks the sampler; what it says of the span goes to `said`.
     fn ask(
-        self,
-        recorder: &Recorder,
+        &self,
+        said: &mut Draft<'_>,
         parent: Option<&SpanContext>,
-        trace_id: TraceId,
-        random: bool,
+        names: &Names,
         foresight: Foresight,
-        said: &mut Option<Content>,
-    ) -> (bool, TraceState) {
+    ) -> Sampling {
         let sampler = self.tracer.sampler();
         let input = SamplingInput {
             parent,
-            trace_id,
-            random,
+            trace_id: names.trace_id,
+            random: names.flags.is_random(),
             name: self.name,
             kind: self.kind,
             attributes: self.attributes,
             links: self.links,
             moment: if sampler.needs_moment() {
-                recorder.moment()
+                said.recorder.moment()
             } else {
                 Default::default()
             },
         };
+        let Draft { recorder, content } = said;
         let mut add = |attribute: KeyValue<'_>| {
-            let content = said.get_or_insert(Content::EMPTY);
             content.set_attribute(recorder.pages(), recorder.limits(), &attribute);
         };
-        let sampling = if foresight == Foresight::AskCalmly {
+        if foresight == Foresight::AskCalmly {
             sampler.sample(&input, &mut add)
         } else {
             ask(sampler, &input, &mut add)
-        };
-        let state = match sampling.trace_state {
-            TraceStateChange::Keep => {
-                parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone())
-            }
-            TraceStateChange::Replace(state) => state,
-        };
-        (sampling.decision == Decision::RecordAndSample, state)
+        }
+    }
+
+    /// The parent's names, those of no span for a root. `None` where the thread is silenced.
+    #[inline(always)]
+    fn parent_names(&self) -> Option<Names> {
+        match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => crate::current::around(),
+            #[cfg(feature = "std")]
+            _ if crate::current::is_suppressed() => None,
+            Parent::Context(parent) => Some(parent.names()),
+            _ => Some(Names::NONE),
+        }
+    }
+
+    /// The parent's context, an invalid one for a root.
+    #[inline(never)]
+    fn parent_context(&self) -> SpanContext {
+        match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => crate::current::context(),
+            Parent::Context(parent) => parent.clone(),
+            _ => SpanContext::INVALID,
+        }
     }
 }
 
-/// The trace state of a span whose sampler does not change it.
-#[inline(always)]
-fn kept(parent: &SpanContext, has_parent: bool) -> TraceState {
-    if has_parent {
-        parent.trace_state().clone()
-    } else {
-        TraceState::EMPTY
+/// What is said of a span before it is born. Given back if it never is.
+struct Draft<'r> {
+    recorder: &'r Recorder,
+    content: Content,
+}
+
+impl Draft<'_> {
+    #[inline(always)]
+    fn finish(mut self) -> Content {
+        core::mem::replace(&mut self.content, Content::EMPTY)
     }
 }
 
-/// A span in a process without a recorder: others see its parent.
-#[cold]
-fn orphan<'a>(parent: &SpanContext) -> Span<'a> {
-    Span::unrecorded(parent.clone())
+impl Drop for Draft<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.content.has_pages() {
+            self.forget();
+        }
+    }
 }
 
-/// Gives back what a sampler said of a span that is not sampled.
-#[cold]
-fn forget(recorder: &Recorder, mut content: Content) {
-    crate::thread::with(|seat| content.release(recorder.pages(), seat));
+impl Draft<'_> {
+    #[cold]
+    fn forget(&mut self) {
+        let pages = self.recorder.pages();
+        crate::thread::with(|seat| self.content.release(pages, seat));
+    }
 }
-
-/// A root that gives way.
-#[cold]
-fn thinned<'a>(recorder: &Recorder, trace_id: TraceId, span_id: SpanId, random: bool) -> Span<'a> {
-    recorder.count_overload();
-    let flags = TraceFlags::NONE.with_random(random);
-    let state = TraceState::EMPTY;
-    Span::unrecorded(SpanContext::new(trace_id, span_id, flags, false, state))
-}
-
 impl fmt::Debug for SpanBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpanBuilder")

@@ -34,19 +34,20 @@ impl Origins {
     }
 
     /// The origin of this process. `None` where there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self) -> Option<&Arc<Origin>> {
-        let forks = fork::generation().wrapping_sub(self.generation);
-        if forks == 0 {
+        if self.first.recorder().is_of_this_process() {
             Some(&self.first)
         } else {
-            self.after(forks)
+            self.after()
         }
     }
 
     #[cold]
-    fn after(&self, forks: usize) -> Option<&Arc<Origin>> {
+    fn after(&self) -> Option<&Arc<Origin>> {
+        let forks = fork::generation().wrapping_sub(self.generation);
         let rebuild = self.rebuild.as_ref()?;
-        self.children.get(forks - 1)?.get_or_init(rebuild).as_ref()
+        let place = self.children.get(forks.checked_sub(1)?)?;
+        place.get_or_init(rebuild).as_ref()
     }
 }

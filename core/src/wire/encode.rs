@@ -113,10 +113,10 @@ impl ValueLimit {
         Self(length)
     }
 
-    /// Whether a string or byte array of this many bytes is kept whole, whatever is in it.
+    /// The most bytes of which a string or byte array is kept whole, whatever is in it.
     #[inline]
-    pub(crate) const fn keeps(self, bytes: usize) -> bool {
-        bytes <= self.0
+    pub(crate) const fn most(self) -> usize {
+        self.0
     }
 
     #[inline]

@@ -10,6 +10,14 @@ pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
 
+// What stands side by side in a batch.
+#[cfg(feature = "json")]
+pub(crate) mod runs;
+
+// OTLP as JSON text.
+#[cfg(feature = "json")]
+pub mod json;
+
 pub use frame::{FRAME_PREFIX, FrameError, frame_prefix, read_frame};
 pub use response::{PartialSuccess, outcome_of_response};
 

@@ -7,14 +7,45 @@ use super::inline::Inline;
 /// Up to 30 bytes in place, more behind a reference count.
 ///
 /// `Arc<str>` and not `Bytes`: two words leave room for 30 bytes in 32, and the text stays known to be UTF-8.
-#[derive(Clone)]
 pub(crate) enum Text {
+    /// Of its own, so that the usual text is copied by one byte.
+    Empty,
+    /// Never empty.
     Inline(Inline),
     Shared(Arc<str>),
 }
 
+impl Clone for Text {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            _ => self.clone_content(),
+        }
+    }
+}
+
 impl Text {
-    pub(crate) const EMPTY: Self = Self::Inline(Inline::EMPTY);
+    pub(crate) const EMPTY: Self = Self::Empty;
+
+    #[inline(never)]
+    fn clone_content(&self) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            Self::Inline(inline) => Self::Inline(*inline),
+            Self::Shared(text) => Self::Shared(text.clone()),
+        }
+    }
+
+    /// The text in place.
+    #[inline]
+    const fn inline(inline: Inline) -> Self {
+        if inline.is_empty() {
+            Self::Empty
+        } else {
+            Self::Inline(inline)
+        }
+    }
 
     /// The longest text.
     pub(crate) const ROOM: usize = usize::MAX;
@@ -23,7 +54,7 @@ impl Text {
     #[inline]
     pub(crate) fn copy_from(text: &str) -> Option<Self> {
         Some(match Inline::copy_from(text) {
-            Some(inline) => Self::Inline(inline),
+            Some(inline) => Self::inline(inline),
             None => Self::Shared(text.into()),
         })
     }
@@ -31,6 +62,7 @@ impl Text {
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
+            Self::Empty => &[],
             Self::Inline(inline) => inline.as_bytes(),
             Self::Shared(text) => text.as_bytes(),
         }
@@ -39,6 +71,7 @@ impl Text {
     #[inline]
     pub(crate) fn as_str(&self) -> &str {
         match self {
+            Self::Empty => "",
             Self::Inline(inline) => inline.as_str(),
             Self::Shared(text) => text,
         }
@@ -46,7 +79,7 @@ impl Text {
 
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
-        matches!(self, Self::Inline(inline) if inline.is_empty())
+        matches!(self, Self::Empty)
     }
 }
 
@@ -87,7 +120,7 @@ impl Draft {
     #[inline]
     pub(crate) fn finish(self) -> Text {
         if self.long.is_empty() {
-            return Text::Inline(self.start);
+            return Text::inline(self.start);
         }
         // Parts are UTF-8: header text that was checked, or made here.
         Text::Shared(String::from_utf8(self.long).unwrap_or_default().into())
