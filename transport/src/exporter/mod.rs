@@ -11,3 +11,7 @@ pub mod file;
 // Batches over HTTP/2, as gRPC.
 #[cfg(feature = "grpc")]
 pub mod grpc;
+
+// Batches over HTTP.
+#[cfg(feature = "http")]
+pub mod http;
