@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn text_is_paid_for_until_it_is_let_go() {
-        let limiter = MemoryLimiter::builder(8 << 20).build().unwrap();
+        let limiter = MemoryLimiter::builder(32 << 20).build().unwrap();
         let text: Vec<u8> = (0..200_000_u32).map(|n| n as u8).collect();
         let mut out = Text::new(limiter.reserve());
         out.write_all(&text).unwrap();
