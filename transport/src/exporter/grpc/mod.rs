@@ -46,7 +46,7 @@ const WINDOW: u32 = MAX_RESPONSE as u32;
 ///   or never.
 /// - An export without an answer ends at its timeout, at the pipeline's deadline, or when the pipeline ends, whatever is
 ///   first; its spans count as possibly duplicated if they are sent again.
-/// - Answers are read up to [`MAX_RESPONSE`](crate::otlp::MAX_RESPONSE) bytes.
+/// - Answers are read up to [`MAX_RESPONSE`] bytes.
 ///
 /// A clone has the same settings and connections of its own, which is what a pipeline's factory of exporters wants.
 ///
