@@ -2,9 +2,10 @@
 #![cfg(all(feature = "http", feature = "gzip", feature = "tls"))]
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Instant, SystemTime};
@@ -471,4 +472,27 @@ fn under_tls_a_server_is_trusted_by_its_root_alone() {
     let report = pipeline.flush(Duration::from_millis(500));
     assert!(failure(&report).contains("tls: "), "{report}");
     assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn four_exports_are_under_way_at_once() {
+    let (now, most) = (AtomicUsize::new(0), Arc::<AtomicUsize>::default());
+    let told = most.clone();
+    let server = Server::start(move |_, _| {
+        told.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(300));
+        now.fetch_sub(1, Ordering::SeqCst);
+        Some(ok())
+    });
+    let exporter = server.exporter().build().unwrap();
+    let pipeline = Pipeline::builder()
+        .memory_limit(8 << 20)
+        .max_export_batch_size(10)
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    assert!(send(&pipeline, 80).is_complete());
+    assert_eq!(most.load(Ordering::SeqCst), 4);
+    let connections: HashSet<usize> = server.seen().iter().map(|one| one.connection).collect();
+    assert_eq!(connections.len(), 4, "connections are kept");
 }
