@@ -496,3 +496,27 @@ fn four_exports_are_under_way_at_once() {
     let connections: HashSet<usize> = server.seen().iter().map(|one| one.connection).collect();
     assert_eq!(connections.len(), 4, "connections are kept");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_unix_domain_socket_is_an_endpoint() {
+    let path = std::env::temp_dir().join(format!("spanwire-http-{}.sock", std::process::id()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let seen = Arc::<Mutex<Vec<Received>>>::default();
+    let desk = seen.clone();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        serve(stream, 0, &desk, &|_, _| Some(ok()));
+    });
+    let endpoint = format!("unix:{}", path.display());
+    let exporter = HttpExporter::builder().endpoint(endpoint).timeout(LONG);
+    let report = send(&pipeline(exporter), 10);
+    std::fs::remove_file(&path).unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
+    assert_eq!(
+        (seen[0].spans(), &*seen[0].headers["host"]),
+        (10, "localhost")
+    );
+}
