@@ -27,7 +27,7 @@ println!(\"{report}\");
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "grpc"),
+    not(any(feature = "grpc", feature = "http")),
     allow(
         dead_code,
         unused_imports,
@@ -41,7 +41,7 @@ pub mod diagnostics;
 // How a pipeline stands, in numbers for a scraper.
 pub mod telemetry;
 
-// The rules of OTLP: framing, answers and what they mean. Pure.
+// The rules of OTLP: framing, JSON, answers and what they mean. Pure.
 pub mod otlp;
 
 // Where a server is.

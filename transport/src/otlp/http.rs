@@ -7,7 +7,10 @@ use std::time::SystemTime;
 
 use spanwire_core::exporter::Outcome;
 
+use spanwire_core::wire::raw::Payload;
+
 use super::printable;
+use super::response::each_field;
 
 /// What a status means for the batch that it is about. `None` for 2xx: the body says the rest, see
 /// [`outcome_of_response`](super::outcome_of_response).
@@ -63,6 +66,28 @@ pub fn wait(retry_after: &str, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// What a `google.rpc.Status`, the body of an answer that is a failure, says in words: fit for a line of a log. `None` when
+/// the bytes are no such message.
+///
+/// ```
+/// use spanwire_transport::otlp::http::status_message;
+///
+/// assert_eq!(status_message(b"\x08\x03\x12\x03bad").as_deref(), Some("bad"));
+/// ```
+#[must_use]
+pub fn status_message(body: &[u8]) -> Option<String> {
+    let mut message = String::new();
+    each_field(body, |number, payload| match (number, payload) {
+        (2, Payload::Len(text)) => {
+            message = printable(&String::from_utf8_lossy(text));
+            Some(())
+        }
+        (2, _) => None,
+        _ => Some(()),
+    })?;
+    Some(message)
 }
 
 #[cfg(test)]

@@ -1,0 +1,402 @@
+//! OTLP over HTTP/1.1.
+//!
+//! hyper speaks HTTP on a connection that is ours: made when there is something to send, on a thread of our own or on the
+//! host's runtime, and kept for the next export. The request body yields the batch's own bytes, which are copied nowhere.
+//!
+//! Redirects are not followed, and proxies are not taken from the environment: a request goes to the endpoint it was given.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Version, header};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use spanwire_core::batch::Batch;
+use spanwire_core::clock::Moment;
+use spanwire_core::exporter::{Exporter, Outcome, Provisions, Reply};
+use tokio::time::Instant;
+
+use crate::dial::Dialer;
+use crate::headers::CurrentHeaders;
+use crate::otlp::MAX_RESPONSE;
+use crate::otlp::json::Json;
+use crate::otlp::printable;
+use crate::runtime::{Executor, Spawner};
+#[cfg(feature = "tls")]
+use crate::tls::CurrentTls;
+
+mod answer;
+mod body;
+mod build;
+mod pool;
+
+use body::{RequestBody, Text};
+use build::Settings;
+pub use build::{Encoding, HttpExporterBuilder, InvalidHttpExporter};
+use pool::{Line, Pool};
+
+/// Sends batches to an OTLP/HTTP server.
+///
+/// - An answer is judged by [`otlp::http::verdict`](crate::otlp::http::verdict): exported, in part, again, in smaller pieces,
+///   or never.
+/// - An export without an answer ends at its timeout, at the pipeline's deadline, or when the pipeline ends, whatever is
+///   first; its spans count as possibly duplicated if they are sent again.
+/// - Answers are read up to [`MAX_RESPONSE`](crate::otlp::MAX_RESPONSE) bytes, in protobuf or JSON, as their `content-type` says.
+///
+/// A clone has the same settings and connections of its own, which is what a pipeline's factory of exporters wants.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_transport::exporter::http::{Encoding, HttpExporter};
+///
+/// let exporter = HttpExporter::builder()
+///     .endpoint("http://127.0.0.1:4318")
+///     .encoding(Encoding::Json)
+///     .timeout(Duration::from_secs(5))
+///     .build()?;
+/// let pipeline = Pipeline::builder().exporter(move || exporter.clone()).build()?;
+/// # drop(pipeline);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct HttpExporter {
+    settings: Arc<Settings>,
+    provisions: Option<Provisions>,
+    /// What is there once something was sent.
+    live: Option<Live>,
+}
+
+/// An exporter at work. Dropped, what is under way ends there and then.
+struct Live {
+    client: Arc<Client>,
+    spawner: Spawner,
+}
+
+impl HttpExporter {
+    /// Starts to build an exporter.
+    pub fn builder() -> HttpExporterBuilder {
+        HttpExporterBuilder::new()
+    }
+
+    /// When to give up an export that starts now.
+    fn deadline(&self, reply: Option<Moment>) -> Option<Instant> {
+        let left = reply.zip(self.provisions.as_ref()).map(|(deadline, with)| {
+            let now = with.clock().moment();
+            deadline.saturating_since(now)
+        });
+        let limit = [left, self.settings.timeout].into_iter().flatten().min()?;
+        Instant::now().checked_add(limit)
+    }
+}
+
+impl Exporter for HttpExporter {
+    fn begin(&mut self, provisions: &Provisions) {
+        self.provisions = Some(provisions.clone());
+    }
+
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        let deadline = self.deadline(reply.deadline());
+        let live = self.live.get_or_insert_with(|| {
+            let spawner = Spawner::new(&self.settings.runtime);
+            let client = Client::new(
+                self.settings.clone(),
+                self.provisions.clone(),
+                spawner.executor(),
+            );
+            Live {
+                client: Arc::new(client),
+                spawner,
+            }
+        });
+        let export = Export {
+            reply: Some(reply),
+            begun: Arc::default(),
+        };
+        let client = live.client.clone();
+        // Where there is no thread to be had, the future is dropped, and the export in it says so.
+        let _ = live.spawner.spawn(client.run(export, batch, deadline));
+    }
+
+    fn concurrency(&self) -> usize {
+        self.settings.concurrency
+    }
+
+    fn shutdown(&mut self, _: Moment) {
+        // Every batch is settled, or out of time.
+        self.live = None;
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.spawner.close();
+    }
+}
+
+impl Clone for HttpExporter {
+    fn clone(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            provisions: None,
+            live: None,
+        }
+    }
+}
+
+impl fmt::Debug for HttpExporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = &self.settings;
+        f.debug_struct("HttpExporter")
+            .field("endpoint", &settings.endpoint)
+            .field("path", &settings.path)
+            .field("encoding", &settings.encoding)
+            .field("headers", &settings.headers)
+            .field("compression", &settings.compression)
+            .field("timeout", &settings.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One export: answers its reply even when the future that carries it is dropped.
+struct Export {
+    reply: Option<Reply>,
+    /// Whether bytes of the request were sent.
+    begun: Arc<AtomicBool>,
+}
+
+impl Export {
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn again(&self, reason: impl Into<std::borrow::Cow<'static, str>>) -> Outcome {
+        Outcome::Retry {
+            after: None,
+            possibly_stored: self.has_begun(),
+            reason: reason.into(),
+        }
+    }
+
+    fn done(mut self, outcome: Outcome) {
+        if let Some(reply) = self.reply.take() {
+            reply.done(outcome);
+        }
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        // A panic is told by the reply itself.
+        if !std::thread::panicking()
+            && let Some(reply) = self.reply.take()
+        {
+            reply.done(self.again("cut off: the exporter, or the runtime it ran on, has ended"));
+        }
+    }
+}
+
+/// What the exports of one exporter share.
+struct Client {
+    settings: Arc<Settings>,
+    provisions: Option<Provisions>,
+    headers: CurrentHeaders,
+    dialer: Dialer,
+    executor: Executor,
+    pool: Pool,
+}
+
+impl Client {
+    fn new(settings: Arc<Settings>, provisions: Option<Provisions>, executor: Executor) -> Self {
+        let dialer = Dialer::new(settings.endpoint.clone());
+        #[cfg(feature = "tls")]
+        let dialer = match settings.under_tls {
+            true => dialer.under(CurrentTls::new(settings.tls.clone(), &[b"http/1.1"])),
+            false => dialer,
+        };
+        Self {
+            headers: CurrentHeaders::new(&settings.headers),
+            provisions,
+            dialer,
+            executor,
+            pool: Pool::new(settings.concurrency),
+            settings,
+        }
+    }
+
+    async fn run(self: Arc<Self>, export: Export, batch: Batch, deadline: Option<Instant>) {
+        let attempt = self.attempt(batch, &export);
+        let outcome = match deadline {
+            None => attempt.await,
+            // The connection ends with the attempt that waits on it.
+            Some(deadline) => match tokio::time::timeout_at(deadline, attempt).await {
+                Ok(outcome) => outcome,
+                Err(_) => export.again("no answer in time"),
+            },
+        };
+        // The batch is gone by now, as a reply likes it.
+        export.done(outcome);
+    }
+
+    /// Sends a batch, and reads what the server says of it.
+    async fn attempt(&self, batch: Batch, export: &Export) -> Outcome {
+        let mut request = match self.request(batch, export) {
+            Ok(request) => request,
+            Err(outcome) => return outcome,
+        };
+        loop {
+            let moves = self.executor.moves();
+            let (mut line, kept) = match self.pool.take(moves) {
+                Some(line) => (line, true),
+                None => match self.connect(moves).await {
+                    Ok(line) => (line, false),
+                    Err(outcome) => return outcome,
+                },
+            };
+            match line.sender.try_send_request(request).await {
+                Ok(response) => {
+                    let (outcome, reusable) = answer::read(response).await;
+                    if reusable {
+                        self.pool.put(line);
+                    }
+                    return outcome;
+                }
+                // A kept connection that the server has closed meanwhile took nothing: another one will.
+                Err(mut error) => match error.take_message() {
+                    Some(back) if kept => request = back,
+                    _ => return export.again(answer::chain(error.error())),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, moves: usize) -> Result<Line, Outcome> {
+        // What nobody waits for any more is not dialled for ever.
+        let limit = self.settings.timeout.unwrap_or(Duration::from_secs(60));
+        let connection = self
+            .dialer
+            .dial_within(limit)
+            .await
+            .map_err(|error| Outcome::retry(printable(&error.to_string())))?;
+        let (sender, connection) = http1::Builder::new()
+            // What a server may send before we have looked at it is held in memory.
+            .max_buf_size(MAX_RESPONSE)
+            .handshake(TokioIo::new(connection))
+            .await
+            .map_err(|error| Outcome::retry(answer::chain(&error)))?;
+        self.executor.spawn(Box::pin(async move {
+            // Whoever waits for an answer is told of it.
+            let _ = connection.await;
+        }));
+        Ok(Line { sender, moves })
+    }
+
+    fn request(&self, batch: Batch, export: &Export) -> Result<Request<RequestBody>, Outcome> {
+        let settings = &self.settings;
+        let (body, compression) = self.body(batch, export)?;
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = settings.path.clone();
+        let headers = request.headers_mut();
+        for entry in self.headers.read() {
+            let (name, value) = entry.map_err(|error| Outcome::retry(error.to_string()))?;
+            // Both were checked by the same rules when they were set.
+            if let (Ok(name), Ok(mut value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(&value),
+            ) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
+        headers.insert(header::HOST, settings.host.clone());
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(settings.encoding.content_type()),
+        );
+        if let Some(compression) = compression {
+            headers.insert(
+                header::CONTENT_ENCODING,
+                HeaderValue::from_static(compression),
+            );
+        }
+        if let Ok(value) = HeaderValue::from_str(&settings.user_agent) {
+            headers.insert(header::USER_AGENT, value);
+        }
+        Ok(request)
+    }
+
+    /// The body, and how it is compressed.
+    fn body(
+        &self,
+        batch: Batch,
+        export: &Export,
+    ) -> Result<(RequestBody, Option<&'static str>), Outcome> {
+        let most = self.settings.max_request;
+        let begun = export.begun.clone();
+        match self.settings.encoding {
+            Encoding::Protobuf => {
+                let len = batch.encoded_len();
+                if len > most {
+                    return Err(Outcome::TooLarge { limit: Some(most) });
+                }
+                Ok(match self.compress(|| batch.chunks(), len) {
+                    Some((pieces, name)) => (RequestBody::made(pieces, begun), Some(name)),
+                    None => (RequestBody::of_batch(batch, begun), None),
+                })
+            }
+            Encoding::Json => {
+                let text = self.text(&batch)?;
+                drop(batch);
+                let len = text.iter().map(Bytes::len).sum();
+                if len > most {
+                    // Of bytes in another encoding than the batch's.
+                    return Err(Outcome::TooLarge { limit: None });
+                }
+                Ok(match self.compress(|| text.iter().cloned(), len) {
+                    Some((pieces, name)) => (RequestBody::made(pieces, begun), Some(name)),
+                    None => (RequestBody::made(text, begun), None),
+                })
+            }
+        }
+    }
+
+    /// A batch as JSON.
+    fn text(&self, batch: &Batch) -> Result<Vec<Bytes>, Outcome> {
+        let json = Json::batch(batch);
+        let Some(provisions) = &self.provisions else {
+            return Ok(vec![json.to_string().into()]);
+        };
+        let mut text = Text::new(provisions.limiter().reserve());
+        json.write_to(&mut text)
+            .map_err(|error| Outcome::retry(format!("no room for a request as JSON: {error}")))?;
+        Ok(text.into_pieces())
+    }
+
+    /// The request in fewer bytes. `None` where that is not asked for, or not to be had.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    fn compress<C: Iterator<Item = Bytes>>(
+        &self,
+        chunks: impl FnOnce() -> C,
+        len: usize,
+    ) -> Option<(Vec<Bytes>, &'static str)> {
+        let compression = self.settings.compression;
+        let encoding = compression.encoding()?;
+        let reserve = self.provisions.as_ref()?.limiter().reserve();
+        let pieces = crate::compression::compress(compression, chunks(), len, &reserve)?;
+        Some((pieces, encoding))
+    }
+
+    #[cfg(not(any(feature = "gzip", feature = "zstd")))]
+    fn compress<C: Iterator<Item = Bytes>>(
+        &self,
+        _: impl FnOnce() -> C,
+        _: usize,
+    ) -> Option<(Vec<Bytes>, &'static str)> {
+        let crate::compression::Compression::None = self.settings.compression;
+        None
+    }
+}

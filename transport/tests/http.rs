@@ -1,0 +1,522 @@
+//! The HTTP exporter against a server of plain sockets: every status end to end, what is sent, and over what.
+#![cfg(all(feature = "http", feature = "gzip", feature = "tls"))]
+
+use core::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use spanwire_core::engine::Retry;
+use spanwire_core::pipeline::{Pipeline, Report};
+use spanwire_core::stats::DropReason;
+use spanwire_transport::compression::Compression;
+use spanwire_transport::exporter::http::{Encoding, HttpExporter, HttpExporterBuilder};
+use spanwire_transport::headers::Headers;
+use spanwire_transport::tls::ClientTls;
+
+/// Long enough for anything that is not to take long, on a machine that has other things to do.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A request, as it came.
+#[derive(Clone, Debug)]
+struct Received {
+    line: String,
+    headers: HashMap<String, String>,
+    wire_len: usize,
+    connection: usize,
+    request: ExportTraceServiceRequest,
+}
+
+impl Received {
+    fn spans(&self) -> usize {
+        let resources = self.request.resource_spans.iter();
+        let scopes = resources.flat_map(|resource| &resource.scope_spans);
+        scopes.map(|scope| scope.spans.len()).sum()
+    }
+}
+
+/// What is written in the place of an answer; nothing ends the connection, `None` keeps it silent.
+type Judge = dyn Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync;
+
+struct Server {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Server {
+    fn start(judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::under(None, judge)
+    }
+
+    /// Its threads end with the process.
+    fn under(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::<Mutex<Vec<Received>>>::default();
+        let judge: Arc<Judge> = Arc::new(judge);
+        let desk = seen.clone();
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (stream, desk, judge) = (stream.unwrap(), desk.clone(), judge.clone());
+                let tls = tls.clone();
+                thread::spawn(move || match tls {
+                    None => serve(stream, number, &desk, &*judge),
+                    Some(tls) => {
+                        let session = rustls::ServerConnection::new(tls).unwrap();
+                        serve(
+                            rustls::StreamOwned::new(session, stream),
+                            number,
+                            &desk,
+                            &*judge,
+                        );
+                    }
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    fn seen(&self) -> Vec<Received> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn exporter(&self) -> HttpExporterBuilder {
+        HttpExporter::builder()
+            .endpoint(format!("http://{}", self.address))
+            .timeout(LONG)
+    }
+}
+
+fn serve(stream: impl Read + Write, connection: usize, desk: &Mutex<Vec<Received>>, judge: &Judge) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            match stream.read_line(&mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) if line == "\r\n" => break,
+                Ok(_) => head.push(line.trim_end().to_string()),
+            }
+        }
+        let headers: HashMap<String, String> = head[1..]
+            .iter()
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        assert!(!headers.contains_key("transfer-encoding"));
+        let mut body = vec![0; headers["content-length"].parse().unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        let wire_len = body.len();
+        if headers
+            .get("content-encoding")
+            .is_some_and(|name| name == "gzip")
+        {
+            let sent = core::mem::take(&mut body);
+            flate2::read::GzDecoder::new(&*sent)
+                .read_to_end(&mut body)
+                .unwrap();
+        }
+        let request = match &*headers["content-type"] {
+            "application/json" => serde_json::from_slice(&body).unwrap(),
+            _ => ExportTraceServiceRequest::decode(&*body).unwrap(),
+        };
+        let received = Received {
+            line: head[0].clone(),
+            headers,
+            wire_len,
+            connection,
+            request,
+        };
+        let number = {
+            let mut seen = desk.lock().unwrap();
+            seen.push(received.clone());
+            seen.len() - 1
+        };
+        match judge(number, &received) {
+            None => thread::sleep(LONG),
+            Some(answer) if answer.is_empty() => return,
+            Some(answer) => {
+                // Whoever reads no more of a long answer hangs up.
+                let _ = stream.get_mut().write_all(&answer);
+                let _ = stream.get_mut().flush();
+            }
+        }
+    }
+}
+
+fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let len = body.len();
+    let mut text =
+        format!("HTTP/1.1 {status} Why\r\n{headers}content-length: {len}\r\n\r\n").into_bytes();
+    text.extend_from_slice(body);
+    text
+}
+
+fn ok() -> Vec<u8> {
+    answer(200, "content-type: application/x-protobuf\r\n", b"")
+}
+
+fn pipeline(exporter: HttpExporterBuilder) -> Pipeline {
+    let exporter = exporter.build().unwrap();
+    let retry = Retry {
+        initial: Duration::from_millis(5),
+        max: Duration::from_millis(20),
+        ..Retry::default()
+    };
+    Pipeline::builder()
+        .service_name("test")
+        .memory_limit(16 << 20)
+        .retry(retry)
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap()
+}
+
+/// Sends so many spans, and checks that the account adds up.
+fn send(pipeline: &Pipeline, spans: usize) -> Report {
+    let tracer = pipeline.tracer("scope");
+    for n in 0..spans {
+        tracer
+            .start("span")
+            .set_attribute("n", n as i64)
+            .set_attribute(
+                "text",
+                "a text that may well be compressed, compressed, compressed",
+            );
+    }
+    let report = pipeline.flush(LONG);
+    assert_eq!(report.own().live(), 0);
+    for lane in report.lanes() {
+        assert!(lane.account.balances(), "{report:?}");
+    }
+    report
+}
+
+fn failure(report: &Report) -> String {
+    let failure = report.lanes()[0].last_failure.as_ref();
+    failure.map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn spans_arrive_as_they_were_recorded_in_every_encoding() {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        for compression in [Compression::None, Compression::Gzip] {
+            let server = Server::start(|_, _| Some(ok()));
+            let mut headers = Headers::new();
+            headers.set("x-tenant", "blue").unwrap();
+            let exporter = server
+                .exporter()
+                .encoding(encoding)
+                .compression(compression);
+            let pipeline = pipeline(exporter.headers(headers));
+            let report = send(&pipeline, 100);
+            assert!(report.is_complete(), "{report}");
+            let seen = server.seen();
+            assert_eq!(seen.iter().map(Received::spans).sum::<usize>(), 100);
+            let first = &seen[0];
+            assert_eq!(first.line, "POST /v1/traces HTTP/1.1");
+            assert_eq!(first.headers["host"], server.address.to_string());
+            assert_eq!(first.headers["content-type"], encoding.content_type());
+            assert_eq!(first.headers["x-tenant"], "blue");
+            assert!(first.headers["user-agent"].contains("OTel-OTLP-Exporter-Rust/"));
+            let encoded = first.headers.get("content-encoding").map(String::as_str);
+            assert_eq!(encoded, compression.encoding());
+            let whole = first.request.encoded_len();
+            // Also JSON, which is more than twice as long as protobuf, becomes shorter than that.
+            assert!(
+                encoded.is_none() || first.wire_len < whole,
+                "{} of {whole}",
+                first.wire_len
+            );
+            println!(
+                "{encoding:?}, {compression:?}: {} bytes of {whole}",
+                first.wire_len
+            );
+            let scope = &first.request.resource_spans[0].scope_spans[0];
+            assert_eq!(scope.spans[0].name, "span");
+            assert_eq!(scope.spans[0].attributes.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_kept_for_the_next_export() {
+    let server = Server::start(|_, _| Some(ok()));
+    let pipeline = pipeline(server.exporter());
+    for _ in 0..3 {
+        assert!(send(&pipeline, 1).is_complete());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let seen = server.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|one| one.connection == 0), "{seen:?}");
+}
+
+/// Scenario: the first answer is a status, every later one is OK.
+#[test]
+fn every_class_of_status() {
+    let json = "content-type: application/json; charset=utf-8\r\n";
+    for status in [
+        301, 307, 400, 401, 403, 404, 405, 408, 415, 429, 500, 501, 502, 503, 504,
+    ] {
+        for (kind, body) in [
+            (
+                "content-type: application/x-protobuf\r\n",
+                &b"\x08\x03\x12\x07why not"[..],
+            ),
+            (json, br#"{"message":"why not","details":[]}"#),
+            ("content-type: text/plain\r\n", b"why not"),
+        ] {
+            let again = [429, 502, 503, 504].contains(&status);
+            let headers = format!("{kind}location: /elsewhere\r\n");
+            let first = answer(status, &headers, body);
+            let server = Server::start(move |number, _| match number {
+                0 => Some(first.clone()),
+                _ => Some(ok()),
+            });
+            let report = send(&pipeline(server.exporter()), 10);
+            let lane = report.lanes()[0].account;
+            let said = failure(&report);
+            assert!(
+                said.contains(&format!("HTTP status {status}: why not")),
+                "{said}"
+            );
+            if again {
+                assert!(report.is_complete(), "{status}: {report:?}");
+                assert_eq!((lane.exported, server.seen().len()), (10, 2));
+            } else {
+                assert_eq!(
+                    lane.dropped.get(DropReason::Rejected),
+                    10,
+                    "{status}: {report:?}"
+                );
+                assert_eq!(server.seen().len(), 1, "{status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn retry_after_is_waited_for_in_both_forms() {
+    let date = SystemTime::now() + Duration::from_secs(3);
+    let date = httpdate::fmt_http_date(date);
+    for (value, least) in [("1".to_string(), 1000), (date, 500)] {
+        let first = answer(503, &format!("retry-after: {value}\r\n"), b"");
+        let server = Server::start(move |number, _| match number {
+            0 => Some(first.clone()),
+            _ => Some(ok()),
+        });
+        let start = Instant::now();
+        let report = send(&pipeline(server.exporter()), 1);
+        assert!(report.is_complete(), "{report:?}");
+        assert!(start.elapsed() >= Duration::from_millis(least), "{value}");
+    }
+}
+
+#[test]
+fn a_partial_success_is_counted_and_never_sent_again() {
+    for (kind, body) in [
+        ("x-protobuf", &b"\x0a\x05\x08\x03\x12\x01x"[..]),
+        (
+            "json",
+            br#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"x"}}"#,
+        ),
+    ] {
+        let said = answer(200, &format!("content-type: application/{kind}\r\n"), body);
+        let server = Server::start(move |_, _| Some(said.clone()));
+        let report = send(&pipeline(server.exporter()), 10);
+        let lane = report.lanes()[0].account;
+        assert_eq!((lane.exported, lane.dropped.total()), (7, 3), "{report:?}");
+        assert_eq!((failure(&report).as_str(), server.seen().len()), ("x", 1));
+    }
+}
+
+#[test]
+fn what_is_too_large_is_split() {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let server = Server::start(|_, received| match received.wire_len {
+            0..=8000 => Some(ok()),
+            _ => Some(answer(413, "", b"")),
+        });
+        let report = send(&pipeline(server.exporter().encoding(encoding)), 200);
+        assert!(report.is_complete(), "{report:?}");
+        let seen = server.seen();
+        let taken = seen.iter().filter(|one| one.wire_len <= 8000);
+        assert_eq!(taken.map(Received::spans).sum::<usize>(), 200);
+        assert!(seen.iter().any(|one| one.wire_len > 8000));
+    }
+}
+
+/// Guarantees: whatever stands in the place of an answer, no span is called exported that the server did not take, and
+/// nothing hangs.
+#[test]
+fn odd_answers() {
+    let protobuf = "content-type: application/x-protobuf\r\n";
+    for (said, exported, why) in [
+        (
+            answer(200, "", &[0; 70_000]),
+            0,
+            "the answer is longer than 65536 bytes",
+        ),
+        (
+            answer(200, protobuf, &[0xff; 9]),
+            10,
+            "the answer is no ExportTraceServiceResponse",
+        ),
+        (
+            answer(200, "content-type: text/html\r\n", b"<p>"),
+            10,
+            "the answer is no ExportTraceServiceResponse",
+        ),
+        (answer(404, protobuf, &[0; 70_000]), 0, "HTTP status 404"),
+    ] {
+        let server = Server::start(move |_, _| Some(said.clone()));
+        let report = send(&pipeline(server.exporter()), 10);
+        assert_eq!(report.lanes()[0].account.exported, exported, "{report:?}");
+        assert!(failure(&report).contains(why), "{report}");
+    }
+}
+
+/// Scenario: silence, a hang-up, garbage, endless headers, an answer that breaks off; then all is well.
+#[test]
+fn connections_that_break_are_made_anew() {
+    let mut endless = b"HTTP/1.1 200 OK\r\nx: ".to_vec();
+    endless.resize(1 << 20, b'x');
+    for broken in [
+        None,
+        Some(Vec::new()),
+        Some(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()),
+        Some(endless),
+        Some(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nshort".to_vec()),
+    ] {
+        let server = Server::start(move |number, _| match number {
+            0 => broken.clone(),
+            _ => Some(ok()),
+        });
+        let exporter = server.exporter().timeout(Duration::from_secs(1));
+        let report = send(&pipeline(exporter), 10);
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!(server.seen().len(), 2, "{report}");
+        assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
+    }
+}
+
+#[test]
+fn a_server_that_refuses_loses_nothing_before_its_time() {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let pipeline = pipeline(HttpExporter::builder().endpoint(format!("http://{address}")));
+    pipeline.tracer("scope").start("span").end();
+    let report = pipeline.flush(Duration::from_millis(300));
+    assert_eq!(report.unsettled(), 1, "{report:?}");
+    assert!(
+        failure(&report).contains("can't connect to http://"),
+        "{report}"
+    );
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 0);
+}
+
+#[test]
+fn a_rotated_token_needs_no_restart() {
+    let path = std::env::temp_dir().join(format!("spanwire-http-{}-token", std::process::id()));
+    std::fs::write(&path, "first\n").unwrap();
+    let server = Server::start(|_, _| Some(ok()));
+    let mut headers = Headers::new();
+    headers
+        .set_from_file("authorization", "Bearer ", &path)
+        .unwrap();
+    let pipeline = pipeline(server.exporter().headers(headers));
+    assert!(send(&pipeline, 1).is_complete());
+    std::fs::write(&path, "the second\n").unwrap();
+    assert!(send(&pipeline, 1).is_complete());
+    std::fs::remove_file(&path).unwrap();
+    let seen = server.seen();
+    assert_eq!(seen[0].headers["authorization"], "Bearer first");
+    assert_eq!(seen[1].headers["authorization"], "Bearer the second");
+}
+
+#[test]
+fn under_tls_a_server_is_trusted_by_its_root_alone() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let server = Server::under(Some(Arc::new(config)), |_, _| Some(ok()));
+    let url = format!("https://localhost:{}", server.address.port());
+    let exporter = HttpExporter::builder().endpoint(&url).timeout(LONG);
+    let trusting = exporter
+        .clone()
+        .tls(ClientTls::new().roots_pem(made.cert.pem()));
+    assert!(send(&pipeline(trusting), 10).is_complete());
+    assert_eq!(server.seen()[0].spans(), 10);
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let pipeline = pipeline(exporter.tls(ClientTls::new().roots_pem(other.cert.pem())));
+    pipeline.tracer("scope").start("span").end();
+    let report = pipeline.flush(Duration::from_millis(500));
+    assert!(failure(&report).contains("tls: "), "{report}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn four_exports_are_under_way_at_once() {
+    let (now, most) = (AtomicUsize::new(0), Arc::<AtomicUsize>::default());
+    let told = most.clone();
+    let server = Server::start(move |_, _| {
+        told.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(300));
+        now.fetch_sub(1, Ordering::SeqCst);
+        Some(ok())
+    });
+    let exporter = server.exporter().build().unwrap();
+    let pipeline = Pipeline::builder()
+        .memory_limit(8 << 20)
+        .max_export_batch_size(10)
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    assert!(send(&pipeline, 80).is_complete());
+    assert_eq!(most.load(Ordering::SeqCst), 4);
+    let connections: HashSet<usize> = server.seen().iter().map(|one| one.connection).collect();
+    assert_eq!(connections.len(), 4, "connections are kept");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_domain_socket_is_an_endpoint() {
+    let path = std::env::temp_dir().join(format!("spanwire-http-{}.sock", std::process::id()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let seen = Arc::<Mutex<Vec<Received>>>::default();
+    let desk = seen.clone();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        serve(stream, 0, &desk, &|_, _| Some(ok()));
+    });
+    let endpoint = format!("unix:{}", path.display());
+    let exporter = HttpExporter::builder().endpoint(endpoint).timeout(LONG);
+    let report = send(&pipeline(exporter), 10);
+    std::fs::remove_file(&path).unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
+    assert_eq!(
+        (seen[0].spans(), &*seen[0].headers["host"]),
+        (10, "localhost")
+    );
+}
