@@ -1,0 +1,528 @@
+//! A document as a whole.
+
+use std::collections::BTreeMap;
+
+use super::super::expand::{Surroundings, expand};
+use super::super::fault::{Fault, InvalidConfig};
+use super::super::keys::{Printed, Setting, Walk, lay_out, unknown};
+use super::super::yaml::{self, Node, Value};
+use super::component::{
+    Attributes, Batch, HealthCheck, MemoryLimiter, OtlpReceiver, ProbabilisticSampler, Resource,
+};
+use super::exporter::{DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter};
+use super::id::ComponentId;
+
+/// An enum of components: for each the types that name it, the first of them current, the others aliases.
+macro_rules! components {
+    ($(#[$doc:meta])* $name:ident, $what:literal, later [$($later:literal),*],
+     $($(#[$variant_doc:meta])* $variant:ident($inner:ty) = [$($kind:literal),+];)*) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$variant_doc])* $variant($inner),)* }
+
+        impl Component for $name {
+            const WHAT: &'static str = $what;
+            const KINDS: &'static [&'static str] = &[$($($kind),+),*];
+            const LATER: &'static [&'static str] = &[$($later),*];
+
+            fn new(kind: &str) -> Option<Self> {
+                match kind {
+                    $($($kind)|+ => Some(Self::$variant(<$inner>::default())),)*
+                    _ => None,
+                }
+            }
+
+            fn setting(&mut self) -> &mut dyn Setting {
+                match self { $(Self::$variant(inner) => inner,)* }
+            }
+        }
+    };
+}
+
+trait Component: Sized {
+    const WHAT: &'static str;
+    const KINDS: &'static [&'static str];
+    const LATER: &'static [&'static str];
+    fn new(kind: &str) -> Option<Self>;
+    fn setting(&mut self) -> &mut dyn Setting;
+}
+
+components!(
+    /// What spans come in through.
+    Receiver, "receiver", later ["jaeger", "zipkin", "prometheus", "kafka", "opencensus", "hostmetrics", "filelog"],
+    /// OTLP.
+    Otlp(OtlpReceiver) = ["otlp"];
+);
+components!(
+    /// What may change, drop or hold spans on their way.
+    Processor, "processor", later ["filter", "tail_sampling", "k8sattributes", "resourcedetection", "transform", "span", "groupbytrace"],
+    /// Bounds memory.
+    MemoryLimiter(MemoryLimiter) = ["memory_limiter"];
+    /// Gathers spans.
+    Batch(Batch) = ["batch"];
+    /// Changes attributes of resources.
+    Resource(Resource) = ["resource"];
+    /// Changes attributes of spans.
+    Attributes(Attributes) = ["attributes"];
+    /// Keeps a share of the traces.
+    ProbabilisticSampler(ProbabilisticSampler) = ["probabilistic_sampler"];
+);
+components!(
+    /// What takes spans away.
+    Exporter, "exporter", later ["logging", "kafka", "zipkin", "prometheus", "loadbalancing", "nop"],
+    /// OTLP/gRPC.
+    OtlpGrpc(OtlpGrpcExporter) = ["otlp_grpc", "otlp"];
+    /// OTLP/HTTP.
+    OtlpHttp(OtlpHttpExporter) = ["otlp_http", "otlphttp"];
+    /// Into the log.
+    Debug(DebugExporter) = ["debug"];
+    /// Into a file.
+    File(FileExporter) = ["file"];
+);
+components!(
+    /// What runs beside the pipelines.
+    Extension, "extension", later ["zpages", "pprof", "file_storage", "memory_limiter", "basicauth", "bearertokenauth", "oidc"],
+    /// Answers probes.
+    HealthCheck(HealthCheck) = ["health_check"];
+);
+
+/// One pipeline of traces: ids in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pipeline {
+    /// Where spans come from; at least one.
+    pub receivers: Vec<ComponentId>,
+    /// What they pass, in this order.
+    pub processors: Vec<ComponentId>,
+    /// Where they go; at least one.
+    pub exporters: Vec<ComponentId>,
+}
+
+/// What runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Service {
+    /// Extensions, in the order in which they start.
+    pub extensions: Vec<ComponentId>,
+    /// Pipelines by id: `traces` or `traces/name`.
+    pub pipelines: BTreeMap<ComponentId, Pipeline>,
+}
+
+/// A configuration of the Collector, as far as it is built here.
+///
+/// ```
+/// use spanwire_transport::config::Process;
+/// use spanwire_transport::config::collector::Config;
+///
+/// let text = "
+/// receivers: {otlp: {protocols: {grpc: }}}
+/// exporters: {debug: }
+/// service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}
+/// ";
+/// let loaded = Config::load(text, &Process)?;
+/// assert!(loaded.warnings.is_empty());
+/// assert!(loaded.config.to_string().contains("endpoint: localhost:4317"));
+///
+/// let wrong = Config::load(&text.replace("grpc", "grcp"), &Process).unwrap_err();
+/// assert_eq!(
+///     wrong.faults()[0].to_string(),
+///     "2:32: receivers::otlp::protocols::grcp: unknown key; accepted here: grpc, http"
+/// );
+/// # Ok::<(), spanwire_transport::config::InvalidConfig>(())
+/// ```
+///
+/// `Display` prints it as YAML, defaults and all, secrets as `[REDACTED]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Receivers by id.
+    pub receivers: BTreeMap<ComponentId, Receiver>,
+    /// Processors by id.
+    pub processors: BTreeMap<ComponentId, Processor>,
+    /// Exporters by id.
+    pub exporters: BTreeMap<ComponentId, Exporter>,
+    /// Extensions by id.
+    pub extensions: BTreeMap<ComponentId, Extension>,
+    /// What of it runs.
+    pub service: Service,
+}
+
+/// A valid configuration and what was odd about its text.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Warnings: unset variables, line breaks left out of headers, and, when lenient, what is not built.
+    pub warnings: Vec<Fault>,
+}
+
+impl Config {
+    /// Reads a document, strictly.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] with everything that is wrong.
+    pub fn load(text: &str, surroundings: &dyn Surroundings) -> Result<Loaded, InvalidConfig> {
+        Self::read(text, surroundings, false)
+    }
+
+    /// Reads a document in which components and pipelines that the Collector knows and Spanwire does not build are
+    /// left out with a warning.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] with everything else that is wrong.
+    pub fn load_lenient(
+        text: &str,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Loaded, InvalidConfig> {
+        Self::read(text, surroundings, true)
+    }
+
+    /// Checks a configuration that was made in code.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] with everything that is wrong.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let mut walk = Walk::default();
+        self.clone().validate(&mut walk);
+        if walk.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(InvalidConfig::new(walk.faults))
+        }
+    }
+
+    fn read(text: &str, from: &dyn Surroundings, lenient: bool) -> Result<Loaded, InvalidConfig> {
+        let mut root = match yaml::parse(text)? {
+            Some(root) if root.value != Value::Null => root,
+            _ => return Err(Fault::new(&[], "empty configuration file").into()),
+        };
+        let mut warnings = expand(&mut root, from)?;
+        let mut walk = Walk {
+            lenient,
+            ..Walk::default()
+        };
+        let mut config = Self::default();
+        config.sections(&root, &mut walk);
+        let unread: Vec<String> = walk.faults.iter().map(|f| f.path.clone()).collect();
+        config.validate(&mut walk);
+        // What is missing from a section may be what could not be read in it.
+        let known = unread.len();
+        let follows = |fault: &Fault| {
+            let section = format!("{}::", fault.path);
+            unread.iter().any(|path| path.starts_with(&section))
+        };
+        let found = walk.faults.split_off(known);
+        walk.faults
+            .extend(found.into_iter().filter(|fault| !follows(fault)));
+        let placed = |faults: Vec<Fault>| {
+            let mut faults: Vec<Fault> = faults
+                .into_iter()
+                .map(|fault| {
+                    let at = root.find(&fault.path);
+                    fault.at(at)
+                })
+                .collect();
+            faults.sort_by_key(|fault| fault.position);
+            faults
+        };
+        if walk.faults.is_empty() {
+            warnings.extend(placed(walk.warnings));
+            Ok(Loaded { config, warnings })
+        } else {
+            Err(InvalidConfig::new(placed(walk.faults)))
+        }
+    }
+
+    fn sections(&mut self, root: &Node, walk: &mut Walk) {
+        let mut skipped = Vec::new();
+        for (key, node) in map(root, walk) {
+            walk.within(&key.text, |walk| match key.text.as_str() {
+                "receivers" => components(&mut self.receivers, node, walk, &mut skipped),
+                "processors" => components(&mut self.processors, node, walk, &mut skipped),
+                "exporters" => components(&mut self.exporters, node, walk, &mut skipped),
+                "extensions" => components(&mut self.extensions, node, walk, &mut skipped),
+                "service" => {}
+                "connectors" => not_built("connectors are", walk),
+                _ => unknown(
+                    &[
+                        "receivers",
+                        "processors",
+                        "exporters",
+                        "extensions",
+                        "service",
+                    ],
+                    walk,
+                ),
+            });
+        }
+        for (key, node) in map(root, walk)
+            .iter()
+            .filter(|(key, _)| key.text == "service")
+        {
+            walk.within(&key.text, |walk| self.read_service(node, walk, &skipped));
+        }
+    }
+
+    fn read_service(&mut self, node: &Node, walk: &mut Walk, skipped: &[(&str, ComponentId)]) {
+        for (key, node) in map(node, walk) {
+            walk.within(&key.text, |walk| match key.text.as_str() {
+                "extensions" => self.service.extensions = ids(node, walk, "extension", skipped),
+                "pipelines" => {
+                    for (key, node) in map(node, walk) {
+                        walk.within(&key.text, |walk| {
+                            self.pipeline(&key.text, node, walk, skipped)
+                        });
+                    }
+                }
+                // What Spanwire says of itself is set where it is embedded.
+                "telemetry" => walk.warn("has no effect: telemetry is set by the program"),
+                _ => unknown(&["extensions", "pipelines", "telemetry"], walk),
+            });
+        }
+    }
+
+    fn pipeline(
+        &mut self,
+        text: &str,
+        node: &Node,
+        walk: &mut Walk,
+        skipped: &[(&str, ComponentId)],
+    ) {
+        let id = match text.parse::<ComponentId>() {
+            Ok(id) => id,
+            Err(message) => return walk.fault(message),
+        };
+        match id.kind() {
+            "traces" => {}
+            "metrics" | "logs" | "profiles" => {
+                return not_built("only pipelines of traces are; this one is", walk);
+            }
+            other => {
+                return walk.fault(format!(
+                    "unknown pipeline signal: {other:?}; accepted: traces"
+                ));
+            }
+        }
+        let mut pipeline = Pipeline::default();
+        for (key, node) in map(node, walk) {
+            walk.within(&key.text, |walk| match key.text.as_str() {
+                "receivers" => pipeline.receivers = ids(node, walk, "receiver", skipped),
+                "processors" => pipeline.processors = ids(node, walk, "processor", skipped),
+                "exporters" => pipeline.exporters = ids(node, walk, "exporter", skipped),
+                _ => unknown(&["receivers", "processors", "exporters"], walk),
+            });
+        }
+        if self.service.pipelines.insert(id, pipeline).is_some() {
+            walk.fault(format!("duplicate name {text:?}"));
+        }
+    }
+
+    fn validate(&mut self, walk: &mut Walk) {
+        let faults_before = walk.faults.len();
+        check_all("receivers", &mut self.receivers, walk);
+        check_all("processors", &mut self.processors, walk);
+        check_all("exporters", &mut self.exporters, walk);
+        check_all("extensions", &mut self.extensions, walk);
+        // Of components that could not be read, nothing more is said.
+        if self.receivers.is_empty() && faults_before == 0 {
+            walk.fault("no receiver configuration specified in config");
+        }
+        if self.exporters.is_empty() && faults_before == 0 {
+            walk.fault("no exporter configuration specified in config");
+        }
+        let service = &self.service;
+        walk.within("service", |walk| {
+            walk.within("extensions", |walk| {
+                for id in service
+                    .extensions
+                    .iter()
+                    .filter(|id| !self.extensions.contains_key(id))
+                {
+                    walk.fault(format!(
+                        "references extension \"{id}\" which is not configured"
+                    ));
+                }
+            });
+            walk.within("pipelines", |walk| {
+                if service.pipelines.is_empty() && faults_before == 0 {
+                    walk.fault("service must have at least one pipeline");
+                }
+                for (id, pipeline) in &service.pipelines {
+                    walk.within(&id.to_string(), |walk| self.check_pipeline(pipeline, walk));
+                }
+            });
+        });
+    }
+
+    fn check_pipeline(&self, pipeline: &Pipeline, walk: &mut Walk) {
+        if pipeline.receivers.is_empty() {
+            walk.fault("must have at least one receiver");
+        }
+        if pipeline.exporters.is_empty() {
+            walk.fault("must have at least one exporter");
+        }
+        references("receiver", &pipeline.receivers, &self.receivers, walk);
+        references("processor", &pipeline.processors, &self.processors, walk);
+        references("exporter", &pipeline.exporters, &self.exporters, walk);
+        for (index, id) in pipeline.processors.iter().enumerate() {
+            if pipeline
+                .processors
+                .iter()
+                .take(index)
+                .any(|other| other == id)
+            {
+                walk.fault(format!("references processor \"{id}\" multiple times"));
+            }
+        }
+    }
+}
+
+fn references<C>(
+    what: &str,
+    ids: &[ComponentId],
+    configured: &BTreeMap<ComponentId, C>,
+    walk: &mut Walk,
+) {
+    for id in ids.iter().filter(|id| !configured.contains_key(id)) {
+        let known: Vec<String> = configured.keys().map(ToString::to_string).collect();
+        walk.fault(format!(
+            "references {what} \"{id}\" which is not configured; configured: {}",
+            known.join(", ")
+        ));
+    }
+}
+
+fn check_all<C: Component>(key: &str, all: &mut BTreeMap<ComponentId, C>, walk: &mut Walk) {
+    walk.within(key, |walk| {
+        for (id, component) in all {
+            walk.within(&id.to_string(), |walk| component.setting().check(walk));
+        }
+    });
+}
+
+fn map<'a>(node: &'a Node, walk: &mut Walk) -> &'a [(yaml::Key, Node)] {
+    match &node.value {
+        Value::Map(entries) => entries,
+        Value::Null => &[],
+        _ => {
+            walk.expected("map", node);
+            &[]
+        }
+    }
+}
+
+fn not_built(what: &str, walk: &mut Walk) {
+    if walk.lenient {
+        walk.warn(format!("{what} not built yet, and left out"));
+    } else {
+        walk.fault(format!("{what} not built yet"));
+    }
+}
+
+fn components<C: Component>(
+    all: &mut BTreeMap<ComponentId, C>,
+    node: &Node,
+    walk: &mut Walk,
+    skipped: &mut Vec<(&'static str, ComponentId)>,
+) {
+    for (key, node) in map(node, walk) {
+        walk.within(&key.text, |walk| {
+            let id = match key.text.parse::<ComponentId>() {
+                Ok(id) => id,
+                Err(message) => return walk.fault(message),
+            };
+            let accepted = C::KINDS.join(", ");
+            let Some(mut component) = C::new(id.kind()) else {
+                if C::LATER.contains(&id.kind()) {
+                    let what = format!("the {} `{}` is known and", C::WHAT, id.kind());
+                    if walk.lenient {
+                        walk.warn(format!("{what} not built yet, and left out"));
+                        skipped.push((C::WHAT, id));
+                    } else {
+                        walk.fault(format!("{what} not built yet; accepted: {accepted}"));
+                    }
+                } else {
+                    walk.fault(format!(
+                        "unknown type: {:?} for id: {:?} (valid values: [{accepted}])",
+                        id.kind(),
+                        key.text
+                    ));
+                }
+                return;
+            };
+            component.setting().read(node, walk);
+            if all.insert(id, component).is_some() {
+                walk.fault(format!("duplicate name {:?}", key.text.trim()));
+            }
+        });
+    }
+}
+
+/// A list of ids, without those that a lenient reader left out.
+fn ids(
+    node: &Node,
+    walk: &mut Walk,
+    what: &str,
+    skipped: &[(&str, ComponentId)],
+) -> Vec<ComponentId> {
+    let mut names: Vec<String> = Vec::new();
+    names.read(node, walk);
+    let mut ids = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        walk.within(&index.to_string(), |walk| match name.parse() {
+            Ok(id)
+                if skipped
+                    .iter()
+                    .any(|(kind, other)| *kind == what && *other == id) => {}
+            Ok(id) => ids.push(id),
+            Err(message) => walk.fault(message),
+        });
+    }
+    ids
+}
+
+impl core::fmt::Display for Config {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        fn all<C: Component + Clone>(components: &BTreeMap<ComponentId, C>) -> Printed {
+            let print = |(id, component): (&ComponentId, &C)| {
+                (id.to_string(), component.clone().setting().print())
+            };
+            Printed::Map(components.iter().map(print).collect())
+        }
+        fn names(ids: &[ComponentId]) -> Printed {
+            Printed::List(
+                ids.iter()
+                    .map(|id| Printed::Scalar(id.to_string()))
+                    .collect(),
+            )
+        }
+        let pipelines = self.service.pipelines.iter().map(|(id, pipeline)| {
+            let lists = [
+                ("receivers", &pipeline.receivers),
+                ("processors", &pipeline.processors),
+                ("exporters", &pipeline.exporters),
+            ];
+            let lists = lists.map(|(key, ids)| (key.to_owned(), names(ids)));
+            (id.to_string(), Printed::Map(lists.into()))
+        });
+        let service = Printed::Map(vec![
+            ("extensions".into(), names(&self.service.extensions)),
+            ("pipelines".into(), Printed::Map(pipelines.collect())),
+        ]);
+        let document = Printed::Map(vec![
+            ("receivers".into(), all(&self.receivers)),
+            ("processors".into(), all(&self.processors)),
+            ("exporters".into(), all(&self.exporters)),
+            ("extensions".into(), all(&self.extensions)),
+            ("service".into(), service),
+        ]);
+        let mut out = String::new();
+        lay_out(&document, 0, &mut out);
+        f.write_str(&out)
+    }
+}

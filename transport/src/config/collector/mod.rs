@@ -1,0 +1,34 @@
+//! The OpenTelemetry Collector's configuration.
+
+// Ids: `type` or `type/name`.
+mod id;
+
+// What is not shown.
+mod secret;
+
+// TLS, gRPC and HTTP settings.
+mod net;
+
+// Settings of receivers, processors and extensions.
+mod component;
+
+// Settings of exporters.
+mod exporter;
+
+// Components by id, and the pipelines between them.
+mod document;
+
+pub use component::{
+    Action, Attributes, Batch, HealthCheck, MemoryLimiter, OtlpReceiver, ProbabilisticSampler,
+    Protocols, Resource, ResponseBody,
+};
+pub use document::{Config, Exporter, Extension, Loaded, Pipeline, Processor, Receiver, Service};
+pub use exporter::{
+    DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter, Retry, SendingQueue,
+};
+pub use id::ComponentId;
+pub use net::{
+    Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
+    ServerKeepalive, ServerParameters, ServerTls,
+};
+pub use secret::{Headers, Literal, Secret};
