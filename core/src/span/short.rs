@@ -128,10 +128,10 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) {
     }
     // Halved, so that no length is asked about more than three times.
     match from.len() {
-        len if len >= 8 => match len {
-            ..=16 => ends::<8>(to, from),
-            ..=32 => ends::<16>(to, from),
-            ..=64 => ends::<32>(to, from),
+        8.. => match from.len() {
+            0..=16 => ends::<8>(to, from),
+            17..=32 => ends::<16>(to, from),
+            33..=64 => ends::<32>(to, from),
             _ => to.copy_from_slice(from),
         },
         4.. => ends::<4>(to, from),
