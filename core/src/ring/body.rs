@@ -116,25 +116,20 @@ impl<N> Body<N> {
         })
     }
 
-    /// The notes and the bytes, if these stand in one piece.
+    /// The bytes and the notes, for reading. `None` without pages.
     #[inline(always)]
-    pub(crate) fn only_piece<'p>(&'p self, pages: &'p Pages) -> Option<(&'p N, &'p [u8])> {
+    pub(crate) fn read<'p>(&'p self, pages: &'p Pages) -> Option<Reading<'p, N>> {
         if !self.is_open(pages) {
             return None;
         }
         // SAFETY: a body that has pages of this slab has claimed its first one from it.
         let start = unsafe { pages.start(self.first) };
-        // SAFETY: `take_first` initialised it, and the page is the body's, which is borrowed by the result.
-        let first = unsafe { start.cast::<First<N>>().as_ref() };
-        let len = first.chain.len as usize;
-        if len > PAGE - size_of::<First<N>>() {
-            return None;
-        }
-        // SAFETY: by the condition above the bytes end in the first page.
-        let bytes = unsafe { start.add(size_of::<First<N>>()) };
-        // SAFETY: they are initialised, and the page is the body's, which is borrowed by the result.
-        let bytes = unsafe { core::slice::from_raw_parts(bytes.as_ptr(), len) };
-        Some((&first.notes, bytes))
+        Some(Reading(Told {
+            first: start.cast(),
+            number: self.first,
+            pages,
+            _body: PhantomData,
+        }))
     }
 
     /// Takes a first page, with blank notes in it. `false` when there is none, or the body has pages already.
@@ -535,6 +530,47 @@ impl<'p, N> Told<'p, N> {
             number = self.next(number);
         }
         Some((number, self.begin(number) + at))
+    }
+}
+
+/// A body that has pages, borrowed by many: nothing of it is changed.
+pub(crate) struct Reading<'p, N>(Told<'p, N>);
+
+impl<N> Reading<'_, N> {
+    /// What is noted about the bytes.
+    #[inline(always)]
+    pub(crate) fn notes(&self) -> &N {
+        self.0.notes()
+    }
+
+    /// How many bytes there are.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Copies the bytes to as many; to others, nothing.
+    #[inline(always)]
+    pub(crate) fn copy_to(&self, out: &mut [u8]) {
+        let begin = size_of::<First<N>>();
+        if self.len() <= PAGE - begin && out.len() == self.len() {
+            out.copy_from_slice(self.0.piece(self.0.number, begin, out.len()));
+        } else {
+            self.copy_pages(out);
+        }
+    }
+
+    #[inline(never)]
+    fn copy_pages(&self, out: &mut [u8]) {
+        let mut rest = out;
+        self.0.for_each_piece(|piece| {
+            if let Some((room, later)) =
+                core::mem::take(&mut rest).split_at_mut_checked(piece.len())
+            {
+                room.copy_from_slice(piece);
+                rest = later;
+            }
+        });
     }
 }
 

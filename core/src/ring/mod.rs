@@ -40,7 +40,7 @@ use crate::sync::Ordering;
 
 use self::arena::Byte;
 pub use self::block::Sealed;
-pub(crate) use self::body::{Blank, Body, BodyWriter, Told};
+pub(crate) use self::body::{Blank, Body, BodyWriter, Reading, Told};
 pub(crate) use self::pages::Pages;
 use self::shard::{Guard, Open, Shard};
 #[cfg(feature = "alloc")]

@@ -9,7 +9,7 @@ use crate::attribute::{KeyValue, Value};
 use crate::clock::Timestamp;
 use crate::context::Link;
 use crate::recorder::SpanLimits;
-use crate::ring::{Body, Pages, Told};
+use crate::ring::{Body, Pages, Reading, Told};
 use crate::thread::{self, Seat};
 use crate::wire::encode::Writer;
 use crate::wire::field;
@@ -190,17 +190,19 @@ impl Content {
         }
     }
 
-    /// The bytes of all that was said, where they stand in one piece and are all there is to write.
+    /// All that was said, where nothing is left out and nothing lost.
     #[inline(always)]
-    pub(super) fn plain<'p>(&'p self, pages: &'p Pages) -> Option<&'p [u8]> {
+    pub(super) fn plain<'p>(&'p self, pages: &'p Pages) -> Option<Plain<'p>> {
         if !self.dropped.is_nothing() {
             return None;
         }
         if !self.body.has_pages() {
-            return Some(&[]);
+            return Some(Plain { told: None });
         }
-        let (notes, bytes) = self.body.only_piece(pages)?;
-        notes.is_whole().then_some(bytes)
+        let told = self.body.read(pages)?;
+        told.notes()
+            .is_whole()
+            .then_some(Plain { told: Some(told) })
     }
 
     /// All that was said, to be written.
@@ -217,6 +219,26 @@ impl Content {
         if let Some(mut told) = self.body.open(pages) {
             told.notes_mut().release(pages, seat);
             self.body.release(pages, seat);
+        }
+    }
+}
+
+/// All that a span was told: the bytes as they stand.
+pub(super) struct Plain<'p> {
+    told: Option<Reading<'p, Notes>>,
+}
+
+impl Plain<'_> {
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.told.as_ref().map_or(0, Reading::len)
+    }
+
+    /// Writes as many bytes as [`len`](Self::len) says.
+    #[inline(always)]
+    pub(super) fn write(&self, out: &mut [u8]) {
+        if let Some(told) = &self.told {
+            told.copy_to(out);
         }
     }
 }

@@ -587,7 +587,7 @@ impl<'a> Live<'a> {
             let scope = origin.number();
             let appended =
                 self.facts
-                    .append(context, time, content, recorder, seat.as_ref(), scope);
+                    .append(context, time, &content, recorder, seat.as_ref(), scope);
             if let Some(appended) = appended {
                 self.content.release(pages, seat.as_ref());
                 return Ok(appended);

@@ -1,7 +1,7 @@
 //! The record of a span that has ended: a header of known length, then its content.
 
 use super::Start;
-use super::content::Whole;
+use super::content::{Plain, Whole};
 use super::short;
 use super::told::{cut, flags};
 use crate::clock::{Moment, Timestamp};
@@ -71,7 +71,7 @@ impl<'a> Facts<'a> {
         &self,
         context: &SpanContext,
         time: Timestamp,
-        content: &[u8],
+        content: &Plain<'_>,
         recorder: &Recorder,
         seat: Option<&Seat>,
         scope: usize,
@@ -98,9 +98,7 @@ impl<'a> Facts<'a> {
             out
         };
         let out = write_short_name(out, self.name.unwrap_or_default().as_bytes());
-        if !content.is_empty() && out.len() == content.len() {
-            out.copy_from_slice(content);
-        }
+        content.write(out);
         Some(slot.commit())
     }
 
