@@ -48,19 +48,57 @@ pub(crate) fn group(cgroup: &str) -> &str {
 /// The pod in the name of a group: `.../kubepods-burstable-pod<UID>.slice/...` by systemd, with `_` for `-`, or
 /// `/kubepods/burstable/pod<UID>/...`.
 pub(crate) fn pod(group: &str) -> Option<String> {
-    let part = group
-        .split('/')
-        .skip_while(|part| !part.starts_with("kubepods"))
-        .find_map(|part| {
-            let at = part.rfind("pod").filter(|at| *at > 0);
-            let under = part.starts_with("kubepods");
-            match (under, at) {
-                (true, Some(at)) => part.get(at..)?.strip_prefix("pod"),
-                (true, None) => None,
-                (false, _) => part.strip_prefix("pod"),
-            }
-        })?;
-    let uid = part.trim_end_matches(".slice").replace('_', "-");
-    let plain = |c: char| c.is_ascii_hexdigit() || c == '-';
-    (uid.len() >= 32 && uid.chars().all(plain)).then_some(uid)
+    let parts = group.split('/');
+    let mut of_pods = parts.skip_while(|part| !part.starts_with("kubepods"));
+    of_pods.find_map(|part| {
+        let by_systemd = || Some(part.strip_prefix("kubepods")?.rsplit_once("-pod")?.1);
+        let uid = part.strip_prefix("pod").or_else(by_systemd)?;
+        let uid = uid.trim_end_matches(".slice").replace('_', "-");
+        let plain = |c: char| c.is_ascii_hexdigit() || c == '-';
+        (uid.len() >= 32 && uid.chars().all(plain)).then_some(uid)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: &str = "5c1d7f0e-2b3a-4c5d-8e9f-0123456789ab";
+
+    #[test]
+    fn a_pod_is_found_in_the_name_of_a_group() {
+        let systemd = UID.replace('-', "_");
+        for group in [
+            format!("/kubepods/burstable/pod{UID}/0123abcd"),
+            format!("/kubepods/pod{UID}"),
+            format!("/kubepods.slice/kubepods-pod{systemd}.slice/cri-containerd-0123abcd.scope"),
+            format!(
+                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{systemd}.slice/x"
+            ),
+        ] {
+            assert_eq!(pod(&group).as_deref(), Some(UID), "{group}");
+        }
+        for group in [
+            "",
+            "/",
+            "/kubepods",
+            "/kubepods/pod",
+            "/kubepods/podman",
+            "/system.slice/podman.service",
+            "/user.slice/kubepods-podé",
+        ] {
+            assert_eq!(pod(group), None, "{group}");
+        }
+    }
+
+    #[test]
+    fn groups_and_numbers_are_read() {
+        assert_eq!(group("12:cpu:/a\n0::/b\n"), "/b");
+        assert_eq!(group("12:cpu:/a:c\n11:memory:/d\n"), "/a:c");
+        assert_eq!(group("nonsense"), "");
+        let status = "Name:\tinit\nVmRSS:\t    1234 kB\nVmHWM:\n";
+        assert_eq!(number(status, "VmRSS"), Some(1234));
+        assert_eq!(number(status, "VmHWM"), None);
+        assert_eq!(number(status, "Vm"), None);
+    }
 }
