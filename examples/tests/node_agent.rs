@@ -7,6 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+// What it reads from `/proc` has tests of its own, which run here: an example with a test harness is not built as a program.
+#[allow(dead_code, reason = "only its tests are wanted")]
+#[path = "../node_agent/machine.rs"]
+mod machine;
+
 /// The agent ends by its own deadlines; a machine that is busy gets much more.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,7 +35,12 @@ fn agent(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+        .unwrap_or_else(|error| {
+            panic!(
+                "{}, which `cargo build --example node_agent` makes: {error}",
+                program.display()
+            )
+        })
 }
 
 /// Waits for the end, and gives what was printed, what was complained of, and the exit code.
