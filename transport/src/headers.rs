@@ -132,6 +132,13 @@ impl Headers {
         Ok(())
     }
 
+    /// Sets every header of `others` as well; where both have a name, theirs wins.
+    pub fn merge(&mut self, others: &Self) {
+        for (name, source) in &others.entries {
+            self.put(name.clone(), source.clone());
+        }
+    }
+
     fn put(&mut self, name: String, source: Source) {
         match self.entries.iter_mut().find(|(known, _)| *known == name) {
             Some(entry) => entry.1 = source,

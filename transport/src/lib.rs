@@ -70,3 +70,6 @@ pub mod exporter;
 
 // Settings from outside, validated.
 pub mod config;
+
+// A pipeline as the environment asks for it.
+pub mod setup;

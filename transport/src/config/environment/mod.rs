@@ -12,7 +12,7 @@ use core::fmt;
 use core::time::Duration;
 use std::ffi::OsString;
 
-use spanwire_core::propagation::{Propagator, by_name};
+use spanwire_core::propagation::{Composite, Propagator, by_name};
 use spanwire_core::recorder::SpanLimits;
 use spanwire_core::resource::Resource;
 
@@ -107,6 +107,13 @@ impl Environment {
     #[must_use]
     pub fn read(source: impl FnMut(&str) -> Option<OsString>) -> Self {
         table::read(source)
+    }
+
+    /// The propagators, one after the other; without any, contexts stay in the process.
+    #[must_use]
+    pub fn propagator(&self) -> Composite<Vec<&'static dyn Propagator>> {
+        let named = self.propagators.iter();
+        Composite::new(named.filter_map(|name| name.propagator()).collect())
     }
 
     /// Says each problem, as a warning of the component `config/environment`.

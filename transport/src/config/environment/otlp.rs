@@ -59,6 +59,18 @@ pub enum Protocol {
     HttpJson,
 }
 
+impl Protocol {
+    /// The name as it stands in the variable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpProtobuf => "http/protobuf",
+            Self::HttpJson => "http/json",
+        }
+    }
+}
+
 /// `OTEL_EXPORTER_OTLP_COMPRESSION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -90,6 +102,22 @@ impl Endpoint {
             text: text.into(),
             for_traces,
         })
+    }
+
+    /// The name of the variable.
+    #[must_use]
+    pub const fn variable(&self) -> &'static str {
+        if self.for_traces {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        } else {
+            "OTEL_EXPORTER_OTLP_ENDPOINT"
+        }
+    }
+
+    /// Whether it is the endpoint of traces alone, which OTLP/HTTP uses as it is.
+    #[must_use]
+    pub const fn is_for_traces(&self) -> bool {
+        self.for_traces
     }
 
     /// The value of the variable: what gRPC is given.

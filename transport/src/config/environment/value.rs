@@ -53,6 +53,11 @@ pub enum Fault {
         /// The queue's size in spans.
         queue: usize,
     },
+    /// What it asks for can't be built.
+    Unbuildable {
+        /// Why not.
+        why: String,
+    },
     /// The sampler takes no argument.
     NoArgument,
     /// `none` stands beside other names, and is passed over.
@@ -87,6 +92,7 @@ impl fmt::Display for Fault {
             Self::LargerThanQueue { queue } => {
                 write!(f, "is larger than the queue, which holds {queue} spans")
             }
+            Self::Unbuildable { why } => f.write_str(why),
             Self::NoArgument => f.write_str("the sampler takes no argument"),
             Self::NoneAndOthers => f.write_str("none stands beside other names"),
         }

@@ -1,0 +1,217 @@
+//! The node agent is run as its users run it, and what it prints and how it ends is looked at.
+#![cfg(target_os = "linux")]
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+// What it reads from `/proc` has tests of its own, which run here: an example with a test harness is not built as a program.
+#[allow(dead_code, reason = "only its tests are wanted")]
+#[path = "../node_agent/machine.rs"]
+mod machine;
+
+/// The agent ends by its own deadlines; a machine that is busy gets much more.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn agent(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        // Tests lie in `deps`; examples, which are built with them, beside it.
+        let test = std::env::current_exe().unwrap();
+        let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
+        folder.join("examples/node_agent")
+    });
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTEL_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!(
+                "{}, which `cargo build --example node_agent` makes: {error}",
+                program.display()
+            )
+        })
+}
+
+/// Waits for the end, and gives what was printed, what was complained of, and the exit code.
+fn ended(mut child: Child) -> (String, String, Option<i32>) {
+    let begun = Instant::now();
+    let (mut out, mut complaint) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let out = std::thread::spawn(move || text(&mut out));
+    let complaint = std::thread::spawn(move || text(&mut complaint));
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("the agent does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    (
+        out.join().unwrap(),
+        complaint.join().unwrap(),
+        status.code(),
+    )
+}
+
+fn text(from: &mut impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The number behind a word at the start of a line.
+fn number(text: &str, word: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(word));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no {word} in:\n{text}"))
+}
+
+#[test]
+fn every_span_arrives_at_the_server_inside() {
+    let (out, complaint, code) = ended(agent(&["--for", "2s", "--tick", "200ms"], &[]));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    let sampled = number(&out, "sampled");
+    // At the least a tick, its relist, its sync, and this very process, twice.
+    assert!(sampled >= 8, "{out}");
+    assert_eq!(number(&out, "exported"), sampled, "{out}");
+    assert_eq!(number(&out, "received"), sampled, "{out}");
+    assert_eq!(number(&out, "dropped"), 0, "{out}");
+    assert!(number(&out, "bytes") > 50 * sampled, "{out}");
+    assert!(out.contains("KiB resident at the peak"), "{out}");
+    let tree: Vec<_> = out
+        .lines()
+        .take_while(|line| !line.starts_with("sampled"))
+        .collect();
+    assert!(tree[0].starts_with("trace "), "{out}");
+    // How far a line is indented behind its duration, in characters.
+    let indent = |name: &str| {
+        let found = tree.iter().find_map(|line| {
+            let words = line.trim_start().split_once(' ')?.1;
+            let is_it = words.trim_start().starts_with(name);
+            is_it.then(|| words.len() - words.trim_start().len())
+        });
+        found.unwrap_or_else(|| panic!("no {name} in:\n{out}"))
+    };
+    let (tick, relist) = (indent("tick"), indent("relist"));
+    assert!(tick < relist && relist < indent("inspect process"), "{out}");
+    assert_eq!(indent("sync"), relist, "{out}");
+}
+
+#[test]
+fn compressed_requests_arrive_too() {
+    let gzip = [("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
+    let (out, complaint, code) = ended(agent(&["--for", "500ms"], &gzip));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
+}
+
+#[test]
+fn spans_that_nobody_takes_are_counted_as_lost() {
+    let nobody = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let (out, _, code) = ended(agent(&["--for", "500ms", "--endpoint", &nobody], &[]));
+    assert_eq!(code, Some(1), "{out}");
+    let sampled = number(&out, "sampled");
+    assert_eq!(number(&out, "exported"), 0, "{out}");
+    let unsettled = out.contains("unsettled").then(|| number(&out, "unsettled"));
+    let lost = number(&out, "dropped") + unsettled.unwrap_or(0);
+    assert_eq!(lost, sampled, "{out}");
+    assert!(sampled > 0 && out.contains("last failure: "), "{out}");
+}
+
+#[test]
+fn a_signal_ends_it_with_everything_exported() {
+    let child = agent(&["--tick", "100ms"], &[]);
+    std::thread::sleep(Duration::from_secs(2));
+    let kill: Output = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .output()
+        .unwrap();
+    assert!(kill.status.success(), "{kill:?}");
+    let (out, complaint, code) = ended(child);
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
+}
+
+#[test]
+fn an_option_wins_over_a_variable_and_a_bad_variable_is_named() {
+    let variables = [
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+    ];
+    let none = ["--for", "300ms", "--sampling-rate-per-million", "0"];
+    let (out, complaint, code) = ended(agent(&none, &variables));
+    assert_eq!(code, Some(0), "{out}{complaint}");
+    assert_eq!(number(&out, "sampled"), 0, "{out}");
+    assert!(complaint.contains("OTEL_BSP_SCHEDULE_DELAY"), "{complaint}");
+}
+
+#[test]
+fn spans_are_shown_where_that_is_asked_for() {
+    let console = [("OTEL_TRACES_EXPORTER", "console")];
+    let (out, complaint, code) = ended(agent(&["--for", "300ms"], &console));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    assert!(
+        out.contains("inspect process") && !out.contains("received"),
+        "{out}"
+    );
+}
+
+#[test]
+fn help_is_given_and_bad_arguments_are_named() {
+    let (out, complaint, code) = ended(agent(&["--help"], &[]));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)));
+    for (arguments, named) in [
+        (&["--bogus"][..], "--bogus"),
+        (&["stray"], "stray"),
+        (&["--for"], "--for"),
+        (&["--for", "5 weeks"], "--for"),
+        (&["--tick", "0s"], "--tick"),
+        (&["--endpoint", "ftp://host"], "--endpoint"),
+        (&["--protocol", "smoke"], "--protocol"),
+        (&["--header", "hunter2"], "--header"),
+        (&["--header", "grpc-timeout=hunter2"], "--header"),
+        (&["--header-file", "=x"], "--header-file"),
+        (
+            &["--sampling-rate-per-million", "-1"],
+            "--sampling-rate-per-million",
+        ),
+        (
+            &["--sampling-rate-per-million", "1000001"],
+            "--sampling-rate-per-million",
+        ),
+        (&["--memory-limit", "8 apples"], "--memory-limit"),
+        (
+            &["--memory-limit", "99999999999999999999Gi"],
+            "--memory-limit",
+        ),
+        (&["--memory-limit", "1"], "memory_limit"),
+    ] {
+        let (printed, complaint, code) = ended(agent(arguments, &[]));
+        assert_eq!((printed.as_str(), code), ("", Some(2)), "{arguments:?}");
+        assert!(complaint.contains(named), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("hunter2"), "{complaint}");
+        if named != "stray" {
+            let option = named.replace("memory_limit", "--memory-limit");
+            assert!(
+                option == "--bogus" || out.contains(&option),
+                "{option} in {out}"
+            );
+        }
+    }
+}

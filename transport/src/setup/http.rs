@@ -1,0 +1,40 @@
+//! An exporter over HTTP.
+
+use super::otlp::Otlp;
+use super::{Setup, problem};
+use crate::config::environment::{Fault, Problem};
+use crate::exporter::http::{Encoding, HttpExporter, InvalidHttpExporter};
+
+/// The exporter. What it can do without is told to `problems`.
+pub(super) fn exporter(
+    setup: &Setup,
+    encoding: Encoding,
+    problems: &mut Vec<Problem>,
+) -> Result<HttpExporter, Problem> {
+    let otlp = Otlp::new(setup, problems);
+    let mut builder = HttpExporter::builder()
+        .encoding(encoding)
+        .insecure(otlp.insecure)
+        .headers(otlp.headers)
+        .compression(otlp.compression)
+        .timeout(otlp.timeout)
+        .runtime(setup.runtime.clone());
+    #[cfg(feature = "tls")]
+    {
+        builder = builder.tls(otlp.tls);
+    }
+    builder = match otlp.endpoint {
+        None => builder,
+        Some(text) if otlp.for_traces => builder.traces_endpoint(text),
+        Some(text) => builder.endpoint(text),
+    };
+    builder.build().map_err(|error: InvalidHttpExporter| {
+        let variable = match error {
+            #[cfg(feature = "tls")]
+            InvalidHttpExporter::Tls(_) => super::otlp::CERTIFICATE,
+            _ => otlp.variable,
+        };
+        let why = error.to_string();
+        problem(variable, Fault::Unbuildable { why })
+    })
+}
