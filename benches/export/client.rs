@@ -26,7 +26,7 @@ pub fn run(name: Name, tally: &str, port: u16) -> io::Result<()> {
     let tally = Tally::open(tally)?;
     let own = resident();
     let client = Client {
-        peer: peers::build(name, port, tally),
+        peer: peers::build(name, port),
         name,
         tally,
         own,
@@ -153,7 +153,9 @@ impl Client {
 /// Bytes resident that are not pages of files: the binary is the same for all.
 fn resident() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kibibytes.unwrap_or(f64::NAN) * 1024.0
 }

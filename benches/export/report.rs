@@ -58,7 +58,9 @@ pub fn print(figures: &Figures, effort: &Effort) {
         );
     }
     println!("\n## {BUSY} spans a second, server 10 ms away\n");
-    println!("The server waits for 10 ms before it answers. In handfuls of 1000, fewer than the SDK queues.\n");
+    println!(
+        "The server waits for 10 ms before it answers. In handfuls of 1000, fewer than the SDK queues.\n"
+    );
     println!("| peer | seconds | spans made | lost | % | CPU a span, us | resident, MiB |");
     println!("|---|---|---|---|---|---|---|");
     for (name, offered) in &figures.far {

@@ -34,10 +34,10 @@ impl Effort {
     pub const FULL: Self = Self {
         rounds: 7,
         flood: 800,
-        calm_rounds: 3,
+        calm_rounds: 2,
         calm: 4000,
         far: [30_000, 5000],
-        trouble: [20_000, 4000],
+        trouble: [14_000, 4000],
     };
 
     /// For a smoke test: the figures are worth little.

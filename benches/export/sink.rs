@@ -150,9 +150,6 @@ async fn answer(
 }
 
 fn set(headers: &mut HeaderMap, status: &'static str) {
-    headers.insert(
-        "content-type",
-        HeaderValue::from_static("application/grpc"),
-    );
+    headers.insert("content-type", HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static(status));
 }

@@ -5,8 +5,6 @@ mod opentelemetry;
 mod raw;
 mod spanwire;
 
-use crate::tally::Tally;
-
 /// The ten keys of the specification's benchmark: twenty characters each.
 const KEYS: [&str; 10] = [
     "attribute.number.000",
@@ -86,7 +84,7 @@ impl Name {
     /// fastrace's queue has no end.
     pub const fn window(self) -> u64 {
         match self {
-            Self::Spanwire => 12_288,
+            Self::Spanwire => 8192,
             Self::OpenTelemetry => 2048,
             Self::Fastrace | Self::Raw => 65_536,
         }
@@ -102,12 +100,12 @@ impl Name {
 }
 
 /// Sets a peer up with its defaults. A process does this once: some of them are global.
-pub fn build(name: Name, port: u16, tally: Tally) -> &'static dyn Peer {
+pub fn build(name: Name, port: u16) -> &'static dyn Peer {
     let endpoint = format!("http://127.0.0.1:{port}");
     match name {
         Name::Spanwire => spanwire::build(&endpoint),
         Name::OpenTelemetry => opentelemetry::build(endpoint),
         Name::Fastrace => fastrace::build(endpoint),
-        Name::Raw => raw::build(&endpoint, tally),
+        Name::Raw => raw::build(&endpoint),
     }
 }

@@ -56,8 +56,7 @@ impl Peer for Sdk {
         for _ in 0..spans {
             let values = &black_box(&self.values).0;
             let attributes = KEYS.iter().zip(values);
-            let attributes =
-                attributes.map(|(key, value)| KeyValue::new(*key, value.clone()));
+            let attributes = attributes.map(|(key, value)| KeyValue::new(*key, value.clone()));
             let builder = self.tracer.span_builder(NAME);
             builder
                 .with_attributes(attributes)

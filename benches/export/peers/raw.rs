@@ -24,12 +24,11 @@ use tonic::{
 use tower_service::Service;
 
 use super::{KEYS, Peer, Values};
-use crate::tally::Tally;
 
 /// Spans of one request: about a mebibyte.
 const SPANS: usize = 2048;
 
-pub fn build(endpoint: &str, _: Tally) -> &'static dyn Peer {
+pub fn build(endpoint: &str) -> &'static dyn Peer {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,9 +74,8 @@ async fn send(mut channel: Channel, message: Bytes) {
     let mut request = Request::new(Body::new(Whole(Some(message))));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = http::Uri::from_static(
-        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    );
+    *request.uri_mut() =
+        http::Uri::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
     let kind = HeaderValue::from_static("application/grpc");
     request.headers_mut().insert("content-type", kind);
     std::future::poll_fn(|cx| channel.poll_ready(cx))

@@ -52,6 +52,8 @@ impl Peer for Spanwire {
     fn lost(&self) -> Option<u64> {
         let stats = self.pipeline.stats();
         let lanes = stats.lanes.iter().map(|lane| lane.account.dropped.total());
-        Some(stats.own.dropped.total() + lanes.sum::<u64>())
+        // Roots are thinned out when the ring fills; they are not sampled, and counted.
+        let door = stats.own.dropped.total() + stats.own.not_sampled_overload;
+        Some(door + lanes.sum::<u64>())
     }
 }
