@@ -64,13 +64,14 @@ struct Client {
 
 impl Client {
     /// Flat out, for so long; then until the server has counted them. Spans made, seconds until the last was counted, CPU
-    /// of the process in nanoseconds, spans that were not counted.
+    /// of the process in nanoseconds, spans that were not counted, CPU of the producer while it records.
     fn flood(&self, length: Duration) -> Vec<f64> {
         self.spread();
         let before = self.tally.spans();
         let began = Instant::now();
         let cpu = cpu::process_nanos();
         let mut made = 0;
+        let mut recording = 0;
         while began.elapsed() < length {
             if made - (self.tally.spans() - before) + self.name.chunk() as u64 > self.name.window()
             {
@@ -78,7 +79,9 @@ impl Client {
                 thread::sleep(LOOK);
                 continue;
             }
+            let start = cpu::thread_nanos();
             self.peer.record(self.name.chunk());
+            recording += cpu::thread_nanos() - start;
             made += self.name.chunk() as u64;
         }
         self.peer.flush();
@@ -90,6 +93,7 @@ impl Client {
             (last - began).as_secs_f64(),
             cpu as f64,
             missing as f64,
+            recording as f64,
         ]
     }
 

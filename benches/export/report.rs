@@ -20,16 +20,19 @@ pub fn print(figures: &Figures, effort: &Effort) {
          counted by the server. For opentelemetry-otlp it is the length of its queue, so that it loses nothing. raw tonic \
          records nothing: it sends one request of 2048 spans again and again, four at a time.\n"
     );
-    println!("| peer | window, spans | spans a second | x | CPU a span, us | x | missing |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| peer | window, spans | spans a second | x | CPU a span, us | of which recording | x | missing |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for (name, floods) in &figures.floods {
         println!(
-            "| {} | {} | {:.0} k | {:.2} | {:.3} | {:.2} | {:.0} |",
+            "| {} | {} | {:.0} k | {:.2} | {:.3} | {:.3} | {:.2} | {:.0} |",
             name.word(),
             name.window(),
             rate(floods) / 1e3,
             rate(figures.floods(Name::Spanwire)) / rate(floods),
             cpu(floods) / 1e3,
+            recording(floods) / 1e3,
             cpu(floods) / cpu(figures.floods(Name::Spanwire)),
             floods.iter().map(|flood| flood.missing).sum::<f64>(),
         );
@@ -136,6 +139,11 @@ pub fn rate(floods: &[Flood]) -> f64 {
 /// CPU a span in nanoseconds.
 pub fn cpu(floods: &[Flood]) -> f64 {
     median(floods.iter().map(|flood| flood.cpu / flood.made))
+}
+
+/// CPU of the producer a span in nanoseconds.
+pub fn recording(floods: &[Flood]) -> f64 {
+    median(floods.iter().map(|flood| flood.recording / flood.made))
 }
 
 /// Cores.

@@ -75,6 +75,8 @@ pub struct Flood {
     /// CPU of the client, nanoseconds.
     pub cpu: f64,
     pub missing: f64,
+    /// CPU of the producer while it records, nanoseconds.
+    pub recording: f64,
 }
 
 /// Spans at a rate.
@@ -188,14 +190,15 @@ impl Pair {
 
     fn flood(&mut self, millis: u64) -> io::Result<Flood> {
         let answer = self.client.ask(&format!("flood {millis}"))?;
-        let [made, seconds, cpu, missing] = answer[..] else {
-            return Err(io::Error::other("a flood is four numbers"));
+        let [made, seconds, cpu, missing, recording] = answer[..] else {
+            return Err(io::Error::other("a flood is five numbers"));
         };
         Ok(Flood {
             made,
             seconds,
             cpu,
             missing,
+            recording,
         })
     }
 
