@@ -87,6 +87,8 @@ pub(super) struct Terms<'a> {
     pub(super) now: Moment,
     /// The deadline of the close that has begun.
     pub(super) closing: Option<Moment>,
+    /// Nothing waits for company.
+    pub(super) hurry: bool,
     pub(super) reserve: &'a Account,
 }
 
@@ -171,8 +173,33 @@ impl Lane {
             && !self.flying.iter().any(open)
     }
 
+    /// Whether what there is to cut waits for company: it is too little and too young for a request of its own, and the
+    /// answer to another is under way.
+    fn lingers(&self, log: &Log<Segment>, terms: &Terms<'_>) -> bool {
+        if terms.hurry || terms.closing.is_some() || self.flying.is_empty() {
+            return false;
+        }
+        let backlog = log.backlog(self.cursor);
+        let enough = self.max_bytes().min(self.share.total()) / 4;
+        let full = |spans: usize| backlog.spans >= spans as u64;
+        backlog.len < enough
+            && !self.settings.max_spans.is_some_and(full)
+            && self.patience_ends(log).is_some_and(|end| terms.now < end)
+    }
+
+    /// When the oldest spans that are to be cut have waited for long enough.
+    fn patience_ends(&self, log: &Log<Segment>) -> Option<Moment> {
+        let (segment, _) = log.peek(self.cursor)?;
+        Some(segment.first_end().saturating_add(self.settings.linger))
+    }
+
     /// The next moment at which something is to be done without being told.
-    pub(super) fn next_moment(&self, has_slot: bool) -> Option<Moment> {
+    pub(super) fn next_moment(
+        &self,
+        has_slot: bool,
+        log: &Log<Segment>,
+        terms: &Terms<'_>,
+    ) -> Option<Moment> {
         let deadlines = self
             .flying
             .iter()
@@ -183,7 +210,12 @@ impl Lane {
             .iter()
             .filter(|_| has_slot)
             .map(|attempt| attempt.due);
-        deadlines.chain(due).min()
+        let linger = if has_slot && self.lingers(log, terms) {
+            self.patience_ends(log)
+        } else {
+            None
+        };
+        deadlines.chain(due).chain(linger).min()
     }
 
     /// Takes the next batch: one that is due again, or one cut from the log.
@@ -199,6 +231,7 @@ impl Lane {
     ) -> Option<(Batch, Reply)> {
         let mut attempt = match self.take_due(terms.now) {
             Some(attempt) => attempt,
+            None if self.lingers(log, terms) => return None,
             None => self.cut(log, terms)?,
         };
         if attempt.failed > 0 {

@@ -302,6 +302,7 @@ impl Engine {
         let terms = Terms {
             now,
             closing,
+            hurry: false,
             reserve: &self.reserve,
         };
         let mut lanes = self.pipes.iter_mut().flat_map(|pipe| &mut pipe.lanes);
@@ -432,6 +433,7 @@ impl Engine {
         let terms = Terms {
             now,
             closing: self.closing(),
+            hurry: !self.flushes.is_empty(),
             reserve: &self.reserve,
         };
         for pipe in &mut self.pipes {
@@ -449,6 +451,7 @@ impl Engine {
         let terms = Terms {
             now,
             closing: self.closing(),
+            hurry: !self.flushes.is_empty(),
             reserve: &self.reserve,
         };
         let outlets = &self.outlets;
@@ -553,6 +556,7 @@ impl Engine {
         let terms = Terms {
             now,
             closing: self.closing(),
+            hurry: !self.flushes.is_empty(),
             reserve: &self.reserve,
         };
         if matches!(self.phase, Phase::Closed(_)) {
@@ -563,9 +567,11 @@ impl Engine {
             let Some(&(pipe, cursor)) = self.lanes.get(index) else {
                 continue;
             };
-            let Some(Pipe { lanes, log, .. }) = self.pipes.get_mut(pipe) else {
+            let Some(pipe) = self.pipes.get_mut(pipe) else {
                 continue;
             };
+            let terms = pipe.terms(terms);
+            let Pipe { lanes, log, .. } = pipe;
             let Some(lane) = lanes.get_mut(cursor) else {
                 continue;
             };
@@ -603,14 +609,21 @@ impl Engine {
                 (a, b) => a.or(b),
             };
         };
+        let terms = Terms {
+            now,
+            closing: self.closing(),
+            hurry: !self.flushes.is_empty(),
+            reserve: &self.reserve,
+        };
         for pipe in &self.pipes {
+            let terms = pipe.terms(terms);
             at(pipe.due());
             if pipe.is_stalled() {
                 at(Some(now.saturating_add(STALL_TICK)));
             }
             for lane in &pipe.lanes {
                 let outlet = self.outlets.get(lane.settings.exporter.index());
-                at(lane.next_moment(outlet.is_some_and(Outlet::has_slot)));
+                at(lane.next_moment(outlet.is_some_and(Outlet::has_slot), &pipe.log, &terms));
             }
         }
         for call in &self.flushes {

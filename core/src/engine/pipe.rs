@@ -298,11 +298,21 @@ impl Pipe {
             self.chain.feed(segment, &run, &mut out);
             self.absorb(&mut out);
         }
-        // Half a log is backlog enough: waiting for fuller batches would only fill it up.
-        if targets.any(|target| self.must_force(target)) || self.bytes() > self.limit.total() / 2 {
+        if targets.any(|target| self.must_force(target)) || self.is_crowded() {
             self.chain.force(&run, &mut out);
             self.absorb(&mut out);
         }
+    }
+
+    /// Half a log is backlog enough: waiting for fuller batches would only fill it up.
+    fn is_crowded(&self) -> bool {
+        self.bytes() > self.limit.total() / 2
+    }
+
+    /// The terms for lanes of this pipeline.
+    pub(super) fn terms<'a>(&self, terms: Terms<'a>) -> Terms<'a> {
+        let hurry = terms.hurry || self.is_crowded();
+        Terms { hurry, ..terms }
     }
 
     /// An empty yield; stages may come to hold what is left of the log.

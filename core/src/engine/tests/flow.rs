@@ -49,6 +49,91 @@ fn an_idle_lane_sends_a_full_batch_and_a_busy_one_a_larger_one() {
     assert_eq!(bench.export(after(0.0)).batch.spans(), 30);
 }
 
+/// Lanes that wait for up to 100 ms for 1000 bytes, the quarter of a batch, or for twenty spans.
+fn lingering() -> Bench {
+    Bench::new(|pipeline, lane, _| {
+        lane.linger = Duration::from_millis(100);
+        lane.max_bytes = 4000;
+        lane.max_spans = Some(20);
+        pipeline
+    })
+}
+
+#[test]
+fn a_busy_lane_waits_until_a_request_is_worth_it() {
+    let mut bench = lingering();
+    bench.offer(own(1));
+    let first = bench.export(after(0.0));
+    assert_eq!(first.batch.spans(), 1, "nothing is in flight");
+    for _ in 0..9 {
+        assert_eq!(bench.waits(after(0.001)), bench.waits(after(0.002)));
+        bench.offer(own(1));
+    }
+    assert!(
+        bench.exports(after(0.003)).is_none(),
+        "three slots are free"
+    );
+    bench.offer(own(1));
+    let second = bench.export(after(0.003));
+    assert_eq!(second.batch.spans(), 10, "1000 bytes");
+    bench.offer(own(1));
+    assert!(bench.exports(after(0.003)).is_none());
+    // With the last answer, there is nothing to wait for.
+    first.answer(Outcome::Exported);
+    assert!(bench.exports(after(0.003)).is_none());
+    second.answer(Outcome::Exported);
+    assert_eq!(bench.export(after(0.003)).batch.spans(), 1);
+}
+
+#[test]
+fn nobody_waits_for_company_longer_than_linger() {
+    let mut bench = lingering();
+    bench.offer(own(1));
+    let stuck = bench.export(after(0.0));
+    bench.offer(own(1));
+    assert_eq!(bench.waits(after(0.05)), Some(after(0.1)));
+    assert_eq!(bench.export(after(0.1)).batch.spans(), 1);
+    drop(stuck);
+}
+
+#[test]
+fn a_flush_and_a_close_wait_for_no_company() {
+    for close in [false, true] {
+        let mut bench = lingering();
+        bench.offer(own(1));
+        let stuck = bench.export(after(0.0));
+        bench.offer(own(1));
+        assert!(bench.exports(after(0.01)).is_none());
+        if close {
+            bench.engine.close(after(1.0));
+        } else {
+            bench.engine.flush(after(1.0));
+        }
+        assert_eq!(bench.export(after(0.01)).batch.spans(), 1);
+        drop(stuck);
+    }
+}
+
+#[test]
+fn a_log_that_is_half_full_waits_for_no_company() {
+    // Three entries may be in flight, and seven are more than half.
+    let mut bench = Bench::new(|_, lane, _| {
+        lane.linger = Duration::from_millis(100);
+        PipelineSettings::new(16_000)
+            .door(Door::Own)
+            .own_charge(1000)
+    });
+    bench.offer(own(1));
+    let stuck = bench.export(after(0.0));
+    for _ in 0..5 {
+        bench.offer(own(1));
+    }
+    assert!(bench.exports(after(0.0)).is_none());
+    bench.offer(own(1));
+    assert_eq!(bench.export(after(0.0)).batch.spans(), 2);
+    drop(stuck);
+}
+
 #[test]
 fn a_span_limit_that_is_asked_for_is_kept() {
     let mut bench = Bench::new(|pipeline, lane, exporter| {

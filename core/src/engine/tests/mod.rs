@@ -91,6 +91,8 @@ impl Bench {
             ..ExporterSettings::default()
         };
         let mut lane = LaneSettings {
+            // Most claims are about one segment after the other.
+            linger: Duration::ZERO,
             retry: steady(),
             ..LaneSettings::new(ExporterId::new(0))
         };

@@ -59,6 +59,7 @@ impl World {
                 settings = settings.lane(LaneSettings {
                     max_bytes: rng.pick(&[200, 1000, 3_670_016]),
                     max_spans: rng.pick(&[None, None, Some(1), Some(7)]),
+                    linger: Duration::from_millis(rng.pick(&[0, 100, 3000])),
                     retry: rng.pick(&[
                         Retry::default(),
                         Retry::default(),
