@@ -122,8 +122,3 @@ pub mod pipeline;
 // For the tests of programs that link Spanwire.
 #[cfg(feature = "testing")]
 pub mod testing;
-
-// The example of the README is a test.
-#[cfg(all(doctest, feature = "std"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;

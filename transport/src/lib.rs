@@ -73,3 +73,8 @@ pub mod config;
 
 // A pipeline as the environment asks for it.
 pub mod setup;
+
+// The example of the README is a test.
+#[cfg(all(doctest, feature = "grpc"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -15,6 +15,9 @@ pub(super) const MOST: usize = 110;
 /// and the tag of what is in it.
 pub(super) const AROUND: usize = 7;
 
+/// The most bytes of a short attribute.
+pub(super) const WHOLE: usize = MOST + AROUND + 1;
+
 /// What follows the tag of a value.
 #[derive(Clone, Copy)]
 pub(super) struct Number {

@@ -306,6 +306,39 @@ fn large_values_cross_pages() {
 }
 
 #[test]
+fn short_attributes_cross_pages_at_every_place() {
+    let world = world(SpanLimits::DEFAULT);
+    for padding in 0..70 {
+        let padding = "p".repeat(padding);
+        let values: Vec<String> = (0..14).map(|n| format!("value {n} {padding}")).collect();
+        let span = world.span(|span| {
+            for (n, value) in values.iter().enumerate() {
+                let key = format!("key.{n}");
+                match n % 4 {
+                    0 => span.set_attribute(&key, n as i64 * 1_000_003),
+                    1 => span.set_attribute(&key, n as f64),
+                    _ => span.set_attribute(&key, value),
+                };
+            }
+            span.add_event("bare", &[]);
+        });
+        let expected: Vec<_> = (0..14)
+            .map(|n| {
+                let value = match n % 4 {
+                    0 => Some(AnyValue::IntValue(n as i64 * 1_000_003)),
+                    1 => Some(AnyValue::DoubleValue(n as f64)),
+                    _ => text(&values[n]),
+                };
+                (format!("key.{n}"), value)
+            })
+            .collect();
+        assert_eq!(attributes(&span.attributes), expected);
+        assert_eq!(span.events.len(), 1);
+        assert_eq!(span.dropped_attributes_count, 0);
+    }
+}
+
+#[test]
 fn a_key_may_be_set_for_ever() {
     let world = world(SpanLimits::DEFAULT.with_bytes(2000));
     let span = world.span(|span| {

@@ -100,7 +100,9 @@ impl Told<'_, Notes> {
                 short::write_text(key.as_bytes(), text.as_bytes(), room);
                 true
             }
-            None => false,
+            None => self.set_across(key, len, |room| {
+                short::write_text(key.as_bytes(), text.as_bytes(), room);
+            }),
         }
     }
 
@@ -138,8 +140,37 @@ impl Told<'_, Notes> {
                 number.write(key.as_bytes(), field, wire_type, room);
                 true
             }
-            None => false,
+            None => self.set_across(key, len, |room| {
+                number.write(key.as_bytes(), field, wire_type, room);
+            }),
         }
+    }
+
+    /// Sets an attribute of a new key that the current page has too little room for: it goes on in the next one. `false`
+    /// when it is another case, or there is no room: nothing was done then.
+    #[inline(never)]
+    fn set_across(&mut self, key: &str, len: usize, write: impl FnOnce(&mut [u8])) -> bool {
+        let Some(fingerprint) = Keys::fingerprint(key.as_bytes()) else {
+            return false;
+        };
+        let at = self.len();
+        let pages = self.pages();
+        let Notes { keys, short, .. } = self.notes();
+        if keys.may_have(fingerprint)
+            || keys.len() >= usize::from(short.attributes)
+            || at + len > usize::from(short.bytes)
+            || !self.reserve(len)
+        {
+            return false;
+        }
+        let mut whole = [0; short::WHOLE];
+        let Some(room) = whole.get_mut(..len) else {
+            return false;
+        };
+        write(room);
+        self.notes_mut().keys.push(pages, fingerprint, at as u16);
+        self.writer().put(room);
+        true
     }
 
     /// Sets an attribute of any kind. `false` when it is dropped.
