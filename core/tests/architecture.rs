@@ -70,17 +70,11 @@ fn the_map_names_every_room_in_walking_order() {
     // A packaged core has no map beside it.
     if let Ok(map) = fs::read_to_string(root.join("../ARCHITECTURE.md")) {
         assert_eq!(
-            captions(&map),
+            house::captions(&map, "## The rooms, in walking order"),
             house.rooms(),
             "ARCHITECTURE.md has a paragraph for each module of lib.rs, in order"
         );
     }
-}
-
-/// The rooms that have a paragraph: lines that start with the name in bold.
-fn captions(map: &str) -> Vec<String> {
-    let caption = |line: &str| Some(line.strip_prefix("**")?.split_once("** ")?.0.to_string());
-    map.lines().filter_map(caption).collect()
 }
 
 /// Small houses with one fault each: the checker is checked in every run.

@@ -51,3 +51,17 @@ fn transport_keeps_its_walls() {
     });
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
+
+#[test]
+fn the_map_names_every_room_in_walking_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let house = House::read(&root.join("src"));
+    // A packaged crate has no map beside it.
+    if let Ok(map) = std::fs::read_to_string(root.join("../ARCHITECTURE.md")) {
+        assert_eq!(
+            house::captions(&map, "### `spanwire-transport`"),
+            house.rooms(),
+            "ARCHITECTURE.md has a paragraph for each module of lib.rs, in order"
+        );
+    }
+}

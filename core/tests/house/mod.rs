@@ -511,3 +511,11 @@ fn tokens(blank: &str) -> Vec<Token<'_>> {
     }
     tokens
 }
+
+/// The rooms that have a paragraph under this heading of the map: lines that start with the name in bold.
+pub(crate) fn captions(map: &str, heading: &str) -> Vec<String> {
+    let caption = |line: &str| Some(line.strip_prefix("**")?.split_once("** ")?.0.to_string());
+    let lines = map.lines().skip_while(|line| *line != heading).skip(1);
+    let until_the_next = lines.take_while(|line| !line.starts_with('#'));
+    until_the_next.filter_map(caption).collect()
+}

@@ -44,7 +44,7 @@ use pool::{Line, Pool};
 ///   or never.
 /// - An export without an answer ends at its timeout, at the pipeline's deadline, or when the pipeline ends, whatever is
 ///   first; its spans count as possibly duplicated if they are sent again.
-/// - Answers are read up to [`MAX_RESPONSE`](crate::otlp::MAX_RESPONSE) bytes, in protobuf or JSON, as their `content-type` says.
+/// - Answers are read up to [`MAX_RESPONSE`] bytes, in protobuf or JSON, as their `content-type` says.
 ///
 /// A clone has the same settings and connections of its own, which is what a pipeline's factory of exporters wants.
 ///
