@@ -306,6 +306,29 @@ fn large_values_cross_pages() {
 }
 
 #[test]
+fn a_value_that_panics_at_the_start_leaves_no_span() {
+    struct Panics;
+    impl fmt::Display for Panics {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("planted")
+        }
+    }
+    let world = world(SpanLimits::DEFAULT);
+    let attributes = [
+        KeyValue::new("first", 1),
+        KeyValue {
+            key: "second",
+            value: Value::Display(&Panics),
+        },
+    ];
+    let start = || drop(world.tracer.span("name").attributes(&attributes).start());
+    let started = std::panic::catch_unwind(core::panic::AssertUnwindSafe(start));
+    assert!(started.is_err());
+    assert!(world.spans().is_empty(), "and all pages came back");
+    assert_eq!(world.recorder.account().started, 0);
+}
+
+#[test]
 fn short_attributes_cross_pages_at_every_place() {
     let world = world(SpanLimits::DEFAULT);
     for padding in 0..70 {

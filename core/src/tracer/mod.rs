@@ -289,6 +289,9 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Starts the span.
+    ///
+    /// A value among its attributes whose `Display` panics goes on panicking here: the span was not started, and is not
+    /// counted.
     #[inline(always)]
     pub fn start(self) -> Span<'a> {
         self.begin(|tracer| tracer.origin())
