@@ -227,7 +227,7 @@ impl Account {
     }
 
     /// Whether both are the same share of the same budget.
-    fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.share == other.share && Arc::ptr_eq(&self.shares, &other.shares)
     }
 

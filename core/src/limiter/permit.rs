@@ -131,7 +131,7 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// A buffer that is paid for, and never grows.
+/// A buffer that is paid for. It holds what its permit grants, and more only after [`grow`](Self::grow).
 ///
 /// ```
 /// use spanwire_core::limiter::MemoryLimiter;
@@ -140,7 +140,9 @@ impl fmt::Debug for Permit {
 /// let mut buffer = limiter.reserve().acquire(8)?.into_buffer();
 /// assert!(buffer.try_put(b"12345"));
 /// assert!(!buffer.try_put(b"6789"), "nine bytes do not fit eight");
-/// assert_eq!(&buffer.freeze()[..], b"12345");
+/// buffer.grow(1)?;
+/// assert!(buffer.try_put(b"6789"));
+/// assert_eq!(&buffer.freeze()[..], b"123456789");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -153,17 +155,53 @@ impl Buffer {
     /// Appends `bytes` whole, or nothing of them and returns `false` when they do not fit.
     #[must_use = "the bytes may not have fitted"]
     pub fn try_put(&mut self, bytes: &[u8]) -> bool {
-        let fits = bytes.len() <= self.permit.bytes() - self.memory.len();
+        let fits = bytes.len() <= self.remaining();
         if fits {
             self.memory.extend_from_slice(bytes);
         }
         fits
     }
 
+    /// Makes room for `more` bytes beyond those that fit already.
+    ///
+    /// A buffer that is moved to grow is there twice for a moment: both are charged, and the old one is given back.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the share has not so much left; the buffer stays as it is.
+    pub fn grow(&mut self, more: usize) -> Result<(), Refused> {
+        let capacity = self.permit.bytes().saturating_add(more);
+        self.resize(capacity)
+    }
+
+    /// Gives back what is granted and not filled. Does nothing where the share has no room for the moment in which
+    /// the memory may be there twice.
+    pub fn shrink_to_fit(&mut self) {
+        if self.remaining() > 0 {
+            let _stays = self.resize(self.memory.len());
+        }
+    }
+
+    /// Moves to memory of this capacity, which holds what is in the buffer.
+    fn resize(&mut self, capacity: usize) -> Result<(), Refused> {
+        self.permit.grow(capacity)?;
+        let mut memory = Vec::with_capacity(capacity);
+        memory.extend_from_slice(&self.memory);
+        self.memory = memory;
+        self.permit.shrink_to(capacity);
+        Ok(())
+    }
+
+    /// The share that granted it.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        self.permit.account()
+    }
+
     /// The bytes still free.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.permit.bytes() - self.memory.len()
+        self.permit.bytes().saturating_sub(self.memory.len())
     }
 
     /// What has been put in.
@@ -179,6 +217,12 @@ impl Buffer {
             memory: self.memory,
             _permit: self.permit,
         })
+    }
+
+    /// As [`freeze`](Self::freeze), charged `more` bytes for what will list the memory.
+    pub(crate) fn freeze_with(mut self, more: usize) -> Result<Bytes, Refused> {
+        self.permit.grow(more)?;
+        Ok(self.freeze())
     }
 }
 

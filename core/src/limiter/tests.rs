@@ -237,7 +237,27 @@ fn memory_larger_than_its_permit_is_covered_or_given_back() {
 }
 
 #[test]
-fn a_buffer_never_grows() {
+fn a_buffer_grows_only_when_asked_and_pays_before_it_does() {
+    let limiter = doors(1000, 0, 0);
+    let door = limiter.door(Door::Own);
+    let mut buffer = door.acquire(4).unwrap().into_buffer();
+    assert!(buffer.try_put(b"abcd") && !buffer.try_put(b"e"));
+    buffer.grow(396).unwrap();
+    assert_eq!((buffer.remaining(), door.in_use()), (396, 400 + OVERHEAD));
+    // Twice there for a moment: 400 bytes and 401 more are more than the share has.
+    assert_eq!(buffer.grow(1).unwrap_err().wanted(), 401);
+    assert_eq!((buffer.remaining(), door.in_use()), (396, 400 + OVERHEAD));
+    assert!(buffer.try_put(b"e"));
+    buffer.shrink_to_fit();
+    assert_eq!((buffer.remaining(), door.in_use()), (0, 5 + OVERHEAD));
+    assert_eq!(buffer.as_slice(), b"abcde");
+    assert_eq!(limiter.usage().own.high_water, 405 + OVERHEAD);
+    drop(buffer);
+    assert_eq!(door.in_use(), 0);
+}
+
+#[test]
+fn a_buffer_never_grows_by_itself() {
     let limiter = doors(1000, 0, 0);
     let mut buffer = limiter.door(Door::Own).acquire(4).unwrap().into_buffer();
     assert!(buffer.try_put(b""));

@@ -1,18 +1,22 @@
 //! The door for spans of neighbours.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::life::Lives;
+use bytes::Bytes;
+
+use super::life::{Life, Lives};
 use crate::batch::{Head, Segment};
-use crate::limiter::{self, Door, MemoryLimiter, OVERHEAD};
-use crate::wire::split::{Part, parts};
+use crate::engine::PipelineId;
+use crate::limiter::{self, Buffer, Door, MemoryLimiter, OVERHEAD};
+use crate::wire::split::{Part, Runs, parts};
 use crate::wire::validate::{Invalid, Limits, validate};
 
 /// Takes in OTLP requests of neighbours. Door B. Made by [`Pipeline::intake`](super::Pipeline::intake).
 ///
-/// A request is validated whole, copied once, and travels as bytes. It is admitted in full or not at all. Memory is
+/// A request is validated whole, copied once at most, and travels as bytes. It is admitted in full or not at all. Memory is
 /// granted before the copy is made: when the neighbours' share is used up to its soft limit the request is refused,
 /// and may be sent again later. What is admitted is never turned away afterwards: the backlog has room for the whole
 /// share, and what is offered before a shutdown is exported by it.
@@ -60,76 +64,180 @@ impl Intake {
         self
     }
 
+    /// The neighbours' share of the budget, for a receiver to charge what it reads before it has a whole request.
+    /// `None` once the pipeline is shut down.
+    #[must_use]
+    pub fn account(&self) -> Option<limiter::Account> {
+        Some(self.life()?.arrivals.account.clone())
+    }
+
     /// Offers an `ExportTraceServiceRequest`, encoded as protobuf.
     ///
     /// # Errors
     /// See [`IntakeError`]; nothing of the request was kept.
     pub fn offer(&self, request: &[u8]) -> Result<Received, IntakeError> {
-        let Some(life) = self.lives.now().filter(|life| !life.is_ending()) else {
-            return Err(IntakeError::Closed);
-        };
-        let Some(route) = life.route(self.receiver) else {
-            return Err(IntakeError::NoPipeline);
-        };
-        let arrivals = &life.arrivals;
-        let spans = match validate(request, &self.limits) {
-            Ok(validated) => validated.counts().spans,
-            Err(invalid) => {
-                arrivals.malformed.fetch_add(1, Ordering::Relaxed);
-                return Err(IntakeError::Invalid(invalid));
-            }
-        };
-        arrivals.received.fetch_add(spans as u64, Ordering::Relaxed);
-        if spans == 0 {
-            return Ok(Received { spans });
+        let visit = self.visit(request)?;
+        if visit.spans == 0 {
+            return Ok(Received { spans: 0 });
         }
-        let refuse = |error| {
-            arrivals.refused.fetch_add(spans as u64, Ordering::Relaxed);
-            Err(error)
-        };
-        let kept = parts(request).filter(|part| part.spans() > 0);
+        let segments = visit.copy(request)?;
+        visit.admit(segments)
+    }
+
+    /// Offers an `ExportTraceServiceRequest` that is held already, in memory granted by [`account`](Self::account): it is
+    /// neither charged nor copied again.
+    ///
+    /// Fields of a request may stand in any order. Where the records of a resource do not follow one another, as they do
+    /// from every known exporter, or where another share granted the memory, the request is copied as by
+    /// [`offer`](Self::offer).
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use spanwire_core::pipeline::Pipeline;
+    /// # use spanwire_core::testing::InMemoryExporter;
+    /// # let kept = InMemoryExporter::new();
+    /// # let exporter = kept.clone();
+    /// # let pipeline =
+    /// #     Pipeline::builder().neighbours(1 << 20).exporter(move || exporter.clone()).build()?;
+    /// let intake = pipeline.intake();
+    /// let account = intake.account().expect("the pipeline runs");
+    /// let mut body = account.acquire(6)?.into_buffer();
+    /// // What a receiver reads, as it comes.
+    /// for run in [&[0x0a, 4, 0x12][..], &[2, 0x12, 0]] {
+    ///     assert!(body.try_put(run));
+    /// }
+    /// assert_eq!(intake.offer_buffer(body)?.spans(), 1);
+    /// # pipeline.shutdown(Duration::from_secs(5));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`IntakeError`]; nothing of the request was kept.
+    pub fn offer_buffer(&self, request: Buffer) -> Result<Received, IntakeError> {
+        let visit = self.visit(request.as_slice())?;
+        if visit.spans == 0 {
+            return Ok(Received { spans: 0 });
+        }
+        let segments = visit.take_over(request)?;
+        visit.admit(segments)
+    }
+
+    fn life(&self) -> Option<&Arc<Life>> {
+        self.lives.now().filter(|life| !life.is_ending())
+    }
+
+    /// A request stands at the door: whether it is well-formed, and how many spans it has.
+    fn visit(&self, request: &[u8]) -> Result<Visit<'_>, IntakeError> {
+        let life = self.life().ok_or(IntakeError::Closed)?;
+        let route = life.route(self.receiver).ok_or(IntakeError::NoPipeline)?;
+        match validate(request, &self.limits) {
+            Ok(validated) => {
+                let spans = validated.counts().spans;
+                let received = &life.arrivals.received;
+                received.fetch_add(spans as u64, Ordering::Relaxed);
+                Ok(Visit { life, route, spans })
+            }
+            Err(invalid) => {
+                life.arrivals.malformed.fetch_add(1, Ordering::Relaxed);
+                Err(IntakeError::Invalid(invalid))
+            }
+        }
+    }
+}
+
+/// A well-formed request, until it is admitted.
+struct Visit<'a> {
+    life: &'a Life,
+    route: Arc<[PipelineId]>,
+    spans: usize,
+}
+
+impl Visit<'_> {
+    fn refuse(&self, error: IntakeError) -> IntakeError {
+        let refused = &self.life.arrivals.refused;
+        refused.fetch_add(self.spans as u64, Ordering::Relaxed);
+        error
+    }
+
+    fn segment(&self, head: Bytes, body: Bytes, spans: usize) -> Segment {
+        let moment = self.life.moment();
+        Segment::new(Head::new(head), body, spans, moment, Door::Neighbours)
+    }
+
+    /// The request as segments, in memory of their own.
+    fn copy(&self, request: &[u8]) -> Result<Vec<Segment>, IntakeError> {
         let (mut bytes, mut count) = (0_usize, 0_usize);
-        for part in kept.clone() {
+        for part in with_spans(request) {
             bytes += part.head_len() + part.body_len();
             count += 1;
         }
-        // One permit for all, and each segment after the first costs as much beside its bytes as a permit.
-        let bytes = bytes.saturating_add(count.saturating_sub(1).saturating_mul(OVERHEAD));
-        let mut buffer = match arrivals.account.acquire(bytes) {
-            Ok(permit) => permit.into_buffer(),
-            Err(refused) => return refuse(IntakeError::NoRoom(refused)),
-        };
-        for part in kept.clone() {
+        let account = &self.life.arrivals.account;
+        let permit = account.acquire(bytes.saturating_add(listing(count)));
+        let refuse = |refused| self.refuse(IntakeError::NoRoom(refused));
+        let mut buffer = permit.map_err(refuse)?.into_buffer();
+        for part in with_spans(request) {
             let _ = part
                 .head()
                 .chain(part.body())
                 .all(|run| buffer.try_put(run));
         }
         let buffer = buffer.freeze();
-        let moment = life.moment();
         let mut at = 0;
-        let mut cut = |part: Part<'_>| {
+        let cut = |part: Part<'_>| {
             let body_at = at + part.head_len();
             let end = body_at + part.body_len();
-            let segment = (end <= buffer.len()).then(|| {
-                let head = Head::new(buffer.slice(at..body_at));
-                Segment::new(
-                    head,
-                    buffer.slice(body_at..end),
-                    part.spans(),
-                    moment,
-                    Door::Neighbours,
-                )
-            });
+            let parts = (end <= buffer.len())
+                .then(|| (buffer.slice(at..body_at), buffer.slice(body_at..end)));
             at = end;
-            segment
+            let (head, body) = parts?;
+            Some(self.segment(head, body, part.spans()))
         };
-        let segments = kept.filter_map(&mut cut).collect();
-        if !life.offer(segments, route) {
-            return refuse(IntakeError::Closed);
+        Ok(with_spans(request).filter_map(cut).collect())
+    }
+
+    /// The request as segments, in the memory it is in.
+    fn take_over(&self, request: Buffer) -> Result<Vec<Segment>, IntakeError> {
+        let bytes = request.as_slice();
+        let count = with_spans(bytes).count();
+        let is_ours = request.account().is(&self.life.arrivals.account);
+        if !is_ours || !with_spans(bytes).all(|part| is_in_one_piece(&part)) {
+            return self.copy(bytes);
+        }
+        let frozen = request.freeze_with(listing(count));
+        let bytes = frozen.map_err(|refused| self.refuse(IntakeError::NoRoom(refused)))?;
+        let cut = |part: Part<'_>| {
+            let slice = |mut runs: Runs<'_>| {
+                runs.next()
+                    .map_or_else(Bytes::new, |run| bytes.slice_ref(run))
+            };
+            let spans = if count == 1 { self.spans } else { part.spans() };
+            self.segment(slice(part.head()), slice(part.body()), spans)
+        };
+        Ok(with_spans(&bytes).map(cut).collect())
+    }
+
+    fn admit(self, segments: Vec<Segment>) -> Result<Received, IntakeError> {
+        let spans = self.spans;
+        if !self.life.offer(segments, self.route.clone()) {
+            return Err(self.refuse(IntakeError::Closed));
         }
         Ok(Received { spans })
     }
+}
+
+/// The resources of a request that have spans.
+fn with_spans(request: &[u8]) -> impl Iterator<Item = Part<'_>> + Clone {
+    parts(request).filter(Part::has_spans)
+}
+
+/// Whether neither head nor body is in several places.
+fn is_in_one_piece(part: &Part<'_>) -> bool {
+    part.head().nth(1).is_none() && part.body().nth(1).is_none()
+}
+
+/// What so many segments cost beside their bytes. One is paid for with the permit of the bytes.
+fn listing(segments: usize) -> usize {
+    segments.saturating_sub(1).saturating_mul(OVERHEAD)
 }
 
 impl fmt::Debug for Intake {
@@ -163,7 +271,7 @@ pub enum IntakeError {
     Invalid(Invalid),
     /// There is no memory for the request now. Sending it later may succeed, unless it is larger than the share.
     NoRoom(limiter::Refused),
-    /// The pipeline is shut down.
+    /// The pipeline is shut down. Sending it later may succeed: with what takes its place.
     Closed,
     /// No pipeline takes spans of neighbours.
     NoPipeline,
@@ -173,7 +281,11 @@ impl IntakeError {
     /// Whether the same request may be admitted later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NoRoom(refused) if refused.is_retryable())
+        match self {
+            Self::NoRoom(refused) => refused.is_retryable(),
+            Self::Closed => true,
+            Self::Invalid(_) | Self::NoPipeline => false,
+        }
     }
 }
 

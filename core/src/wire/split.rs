@@ -117,6 +117,13 @@ impl<'a> Part<'a> {
         self.body().map(<[u8]>::len).sum()
     }
 
+    /// Whether there is a span in the body. Looks no further than the first.
+    #[must_use]
+    pub fn has_spans(&self) -> bool {
+        let mut scopes = messages(self.bytes, field::resource_spans::SCOPE_SPANS);
+        scopes.any(|scope| messages(scope, field::scope_spans::SPANS).next().is_some())
+    }
+
     /// The spans of the body.
     #[must_use]
     pub fn spans(&self) -> usize {
