@@ -1,14 +1,19 @@
 //! Door B: requests of neighbours that a receiver holds already are charged once, copied only where they must be, and
 //! counted whatever becomes of them.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use spanwire_core::batch::Batch;
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
 use spanwire_core::limiter::{Buffer, OVERHEAD};
-use spanwire_core::pipeline::{IntakeError, Pipeline, PipelineBuilder};
+use spanwire_core::pipeline::{Delivered, IntakeError, Pipeline, PipelineBuilder};
+use spanwire_core::processor::{Condition, FilterProcessor};
 use spanwire_core::testing::InMemoryExporter;
+use spanwire_core::wire::SpanKind;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -198,4 +203,112 @@ fn many_small_segments_are_paid_for() {
         (account.received, account.refused, account.admitted),
         (100, 100, 0)
     );
+}
+
+/// Says what it was told to say, once for each batch.
+#[derive(Clone)]
+struct Says(Arc<Mutex<Vec<Outcome>>>);
+
+impl Exporter for Says {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        drop(batch);
+        let next = self.0.lock().unwrap().pop();
+        reply.done(next.unwrap_or(Outcome::Exported));
+    }
+}
+
+fn delivered(builder: PipelineBuilder, outcomes: &[Outcome]) -> Delivered {
+    let says = Says(Arc::new(Mutex::new(
+        outcomes.iter().rev().cloned().collect(),
+    )));
+    let pipeline = builder
+        .exporter(InMemoryExporter::new)
+        .exporter(move || says.clone())
+        .build()
+        .unwrap();
+    let mut bytes = request(&[resource(2), resource(3)]);
+    // The last span is of another kind than the rest.
+    *bytes.last_mut().unwrap() = SpanKind::Server as u8;
+    let delivery = pipeline.intake().deliver(held(&pipeline, &bytes)).unwrap();
+    assert_eq!(delivery.spans(), 5);
+    let _report = pipeline.shutdown(LONG);
+    match pin!(delivery).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(delivered) => delivered,
+        Poll::Pending => panic!("nothing is left of the request, and nobody has said so"),
+    }
+}
+
+/// Scenario: two exporters, of which the second answers as the row says; the pipeline is shut down.
+/// Guarantees: a sender who waits is told the worst that became of its request, and never `Exported` of a lost span.
+#[test]
+fn a_sender_who_waits_is_told_the_truth() {
+    let retry = || Outcome::retry("busy");
+    let partial = Outcome::Partial {
+        rejected: 1,
+        message: "one is too old".into(),
+    };
+    let rows = [
+        (vec![], Delivered::Exported),
+        (vec![partial], Delivered::Exported),
+        (vec![Outcome::rejected("bad")], Delivered::Rejected),
+        (vec![retry(), retry(), retry(), retry()], Delivered::Lost),
+        (vec![Outcome::Panicked], Delivered::Lost),
+        // Too large for one request, and well in pieces; one piece of it refused.
+        (vec![Outcome::TooLarge { limit: None }], Delivered::Exported),
+        (
+            vec![Outcome::TooLarge { limit: None }, Outcome::rejected("bad")],
+            Delivered::Rejected,
+        ),
+        (vec![Outcome::Unanswered], Delivered::Lost),
+    ];
+    for (outcomes, expected) in rows {
+        assert_eq!(delivered(builder(), &outcomes), expected, "{outcomes:?}");
+    }
+}
+
+/// A filter that takes spans out has not lost them, and an edit that copies a body loses nobody who waits for it.
+#[test]
+fn what_a_filter_takes_out_is_delivered() {
+    let without = |kind| builder().stage(move || FilterProcessor::new(vec![Condition::Kind(kind)]));
+    let refused = || vec![Outcome::rejected("bad")];
+    let (some, all) = (SpanKind::Server, SpanKind::Internal);
+    assert_eq!(delivered(without(some), &[]), Delivered::Exported);
+    assert_eq!(delivered(without(some), &refused()), Delivered::Rejected);
+    assert_eq!(delivered(without(all), &[]), Delivered::Exported);
+}
+
+/// Wakes the thread that waits.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Scenario: a task waits while the exporter retries. Guarantees: it is woken when the request has left.
+#[test]
+fn a_delivery_wakes_the_task_that_waits_for_it() {
+    let says = Says(Arc::new(Mutex::new(vec![Outcome::retry("busy")])));
+    let pipeline = builder().exporter(move || says.clone()).build().unwrap();
+    let nothing = pipeline.intake().deliver(held(&pipeline, b"")).unwrap();
+    let bytes = request(&[resource(1)]);
+    let delivery = pipeline.intake().deliver(held(&pipeline, &bytes)).unwrap();
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    assert_eq!(
+        pin!(nothing).poll(&mut context),
+        Poll::Ready(Delivered::Exported)
+    );
+    let mut delivery = pin!(delivery);
+    let begun = Instant::now();
+    while delivery.as_mut().poll(&mut context).is_pending() {
+        std::thread::park_timeout(LONG);
+        assert!(begun.elapsed() < LONG, "nobody woke this thread");
+    }
+    assert_eq!(
+        delivery.poll(&mut context),
+        Poll::Ready(Delivered::Exported)
+    );
+    assert!(pipeline.shutdown(LONG).is_complete());
 }

@@ -18,18 +18,22 @@ use core::fmt;
 
 use crate::clock::Moment;
 
+mod ack;
 mod batcher;
 mod chunks;
 mod segment;
 mod split;
 mod view;
 
+pub use ack::Delivered;
 pub use batcher::{BatchLimits, Batcher, Cut};
 pub use chunks::{Chunks, IntoChunks};
 pub use segment::{Head, Segment};
 pub use split::{MAX_PIECES, SplitError};
 pub use view::SpanView;
 
+#[cfg(feature = "std")]
+pub(crate) use ack::Ack;
 pub(crate) use segment::{Record, payload_of, write_record_prefix};
 
 use chunks::Measure;

@@ -1,9 +1,11 @@
 //! A head and a body.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use bytes::Bytes;
 
+use super::ack::Ack;
 use crate::clock::Moment;
 use crate::limiter::Door;
 use crate::wire::encode::{self, Put};
@@ -96,12 +98,14 @@ impl fmt::Debug for Head {
 pub struct Segment {
     head: Head,
     /// The tag, the length and all fields but the spans of a record that goes on in `body`; empty unless a split
-    /// went through a record.
-    lead: Bytes,
+    /// went through a record. Few segments have one, so it is kept elsewhere.
+    lead: Option<Arc<Bytes>>,
     body: Bytes,
     spans: usize,
     first_end: Moment,
     door: Door,
+    /// Who waits for the request to leave; nobody, mostly.
+    ack: Option<Arc<Ack>>,
 }
 
 impl Segment {
@@ -115,11 +119,12 @@ impl Segment {
     pub const fn new(head: Head, body: Bytes, spans: usize, first_end: Moment, door: Door) -> Self {
         Self {
             head,
-            lead: Bytes::new(),
+            lead: None,
             body,
             spans,
             first_end,
             door,
+            ack: None,
         }
     }
 
@@ -137,7 +142,7 @@ impl Segment {
 
     /// The body, in one part or two. A part may be cut anywhere; one after another they are whole.
     pub fn body_parts(&self) -> impl Iterator<Item = &Bytes> {
-        [&self.lead, &self.body]
+        [self.lead(), &self.body]
             .into_iter()
             .filter(|part| !part.is_empty())
     }
@@ -145,7 +150,7 @@ impl Segment {
     /// The bytes of the body.
     #[must_use]
     pub fn body_len(&self) -> usize {
-        self.lead.len() + self.body.len()
+        self.lead().len() + self.body.len()
     }
 
     /// The number of spans.
@@ -170,7 +175,7 @@ impl Segment {
     #[must_use]
     pub fn with_body(self, body: Bytes, spans: usize) -> Self {
         Self {
-            lead: Bytes::new(),
+            lead: None,
             body,
             spans,
             ..self
@@ -181,15 +186,31 @@ impl Segment {
     pub(super) fn part(&self, lead: Bytes, body: Bytes, spans: usize) -> Self {
         Self {
             head: self.head.clone(),
-            lead,
+            lead: (!lead.is_empty()).then(|| Arc::new(lead)),
             body,
             spans,
-            ..*self
+            first_end: self.first_end,
+            door: self.door,
+            ack: self.ack.clone(),
         }
     }
 
+    /// The same segment, of a request that somebody waits for.
+    #[cfg(feature = "std")]
+    pub(crate) fn with_ack(self, ack: Arc<Ack>) -> Self {
+        Self {
+            ack: Some(ack),
+            ..self
+        }
+    }
+
+    pub(crate) fn ack(&self) -> Option<&Arc<Ack>> {
+        self.ack.as_ref()
+    }
+
     pub(super) fn lead(&self) -> &Bytes {
-        &self.lead
+        static NONE: Bytes = Bytes::new();
+        self.lead.as_deref().unwrap_or(&NONE)
     }
 
     pub(super) fn body(&self) -> &Bytes {
@@ -199,7 +220,7 @@ impl Segment {
     /// The `ScopeSpans` records of the body, in order.
     pub(crate) fn records(&self) -> Records<'_> {
         Records {
-            lead: &self.lead,
+            lead: self.lead(),
             body: &self.body,
             at: 0,
         }

@@ -60,6 +60,8 @@ pub(super) struct Run<'a> {
     pub(super) reserve: &'a Account,
     /// See [`PipelineSettings::own_charge`](super::PipelineSettings::own_charge).
     pub(super) own_charge: usize,
+    /// How many lanes are behind the stages.
+    pub(super) lanes: usize,
 }
 
 /// What left the last stage, and what did not.
@@ -342,6 +344,8 @@ fn process(
     out: &mut Yield,
 ) -> Result<(), Later> {
     let given = segment.spans();
+    let ack = segment.ack().cloned();
+    let filtered_before = out.filtered;
     let mut emit = |segment: Segment| {
         if segment.spans() > 0 {
             emitted.push(segment);
@@ -384,6 +388,10 @@ fn process(
     } else {
         // What it says nothing about, it has taken out.
         out.filtered += left;
+    }
+    if let Some(ack) = ack {
+        let filtered = usize::try_from(out.filtered - filtered_before).unwrap_or(usize::MAX);
+        ack.deliver(filtered.saturating_mul(run.lanes));
     }
     Ok(())
 }

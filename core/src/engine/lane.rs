@@ -482,6 +482,7 @@ impl Lane {
         self.account.in_flight -= spans;
         self.account.dropped.add(reason, lost);
         self.account.exported += spans - lost;
+        acknowledge(&flight.attempt.batch, reason, lost);
     }
 
     /// The exporter has let go of a settled batch.
@@ -597,6 +598,19 @@ fn admits(share: Allowance, held: [usize; 2], door: Door, more: usize) -> bool {
 /// Whether the pieces hold as many spans as the whole.
 fn covers(pieces: &[Batch], whole: &Batch) -> bool {
     pieces.iter().map(Batch::spans).sum::<usize>() == whole.spans()
+}
+
+/// Tells the senders who wait. What a server has taken in part it has taken: the request is not to be sent again.
+fn acknowledge(batch: &Batch, reason: DropReason, lost: u64) {
+    let is_exported = lost == 0 || reason == DropReason::PartiallyRejected;
+    let is_final = matches!(reason, DropReason::Rejected | DropReason::TooLarge);
+    for segment in batch.segments() {
+        match segment.ack() {
+            Some(ack) if is_exported => ack.deliver(segment.spans()),
+            Some(ack) if is_final => ack.reject(segment.spans()),
+            _ => {}
+        }
+    }
 }
 
 fn describe(outcome: &Outcome) -> Cow<'static, str> {

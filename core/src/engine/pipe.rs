@@ -104,6 +104,7 @@ impl Pipe {
             now: terms.now,
             reserve: terms.reserve,
             own_charge: self.own_charge,
+            lanes: self.lanes.len(),
         }
     }
 
@@ -267,6 +268,9 @@ impl Pipe {
         let load = load_of(&segment, self.own_charge);
         let door = segment.door();
         self.admitted[door_index(door)] += load.spans;
+        if let Some(ack) = segment.ack() {
+            ack.expect(segment.spans().saturating_mul(self.lanes.len()));
+        }
         if self.make_room(door, load.bytes, self.admits, Some(DropReason::LaneLag)) {
             self.inlet.push(segment, load);
         } else {

@@ -220,6 +220,7 @@ impl Buffer {
     }
 
     /// As [`freeze`](Self::freeze), charged `more` bytes for what will list the memory.
+    #[cfg(feature = "std")]
     pub(crate) fn freeze_with(mut self, more: usize) -> Result<Bytes, Refused> {
         self.permit.grow(more)?;
         Ok(self.freeze())

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::delivery::Delivery;
 use super::life::{Life, Lives};
 use crate::batch::{Head, Segment};
 use crate::engine::PipelineId;
@@ -120,6 +121,49 @@ impl Intake {
         }
         let segments = visit.take_over(request)?;
         visit.admit(segments)
+    }
+
+    /// Offers a request as [`offer_buffer`](Self::offer_buffer) does, and says what becomes of it: for a receiver that
+    /// answers only when its neighbour's spans have been exported.
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use spanwire_core::pipeline::{Delivered, Pipeline};
+    /// # use spanwire_core::testing::InMemoryExporter;
+    /// # let kept = InMemoryExporter::new();
+    /// # let exporter = kept.clone();
+    /// # let pipeline =
+    /// #     Pipeline::builder().neighbours(1 << 20).exporter(move || exporter.clone()).build()?;
+    /// # use core::future::Future;
+    /// # use core::task::{Context, Poll, Waker};
+    /// # let request = [0x0a, 4, 0x12, 2, 0x12, 0];
+    /// let intake = pipeline.intake();
+    /// let account = intake.account().expect("the pipeline runs");
+    /// let mut body = account.acquire(request.len())?.into_buffer();
+    /// assert!(body.try_put(&request));
+    /// // In a task: `delivery.await`.
+    /// let delivery = intake.deliver(body)?;
+    /// pipeline.shutdown(Duration::from_secs(5));
+    /// let polled = core::pin::pin!(delivery).poll(&mut Context::from_waker(Waker::noop()));
+    /// assert_eq!(polled, Poll::Ready(Delivered::Exported));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`IntakeError`]; nothing of the request was kept.
+    pub fn deliver(&self, request: Buffer) -> Result<Delivery, IntakeError> {
+        let visit = self.visit(request.as_slice())?;
+        if visit.spans == 0 {
+            return Ok(Delivery::of_nothing());
+        }
+        let (delivery, ack) = Delivery::new(visit.spans);
+        let segments = visit.take_over(request)?.into_iter();
+        visit.admit(
+            segments
+                .map(|segment| segment.with_ack(ack.clone()))
+                .collect(),
+        )?;
+        Ok(delivery)
     }
 
     fn life(&self) -> Option<&Arc<Life>> {

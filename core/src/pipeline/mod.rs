@@ -14,6 +14,7 @@ use crate::tracer::Tracer;
 
 mod branch;
 mod build;
+mod delivery;
 mod intake;
 mod life;
 mod report;
@@ -21,9 +22,11 @@ mod wait;
 
 pub use self::branch::{Branch, InvalidBranch};
 pub use self::build::{InvalidPipeline, PipelineBuilder};
+pub use self::delivery::Delivery;
 pub use self::intake::{Intake, IntakeAccount, IntakeError, Received};
 use self::life::Lives;
 pub use self::report::{Report, Stats};
+pub use crate::batch::Delivered;
 
 /// Records this program's spans and those of its neighbours, and has them exported.
 ///
