@@ -59,7 +59,6 @@ impl Bitmap<'_> {
     }
 
     /// How many numbers were seen in the set.
-    #[cfg(test)]
     pub(crate) fn count(self) -> usize {
         self.0
             .iter()

@@ -54,6 +54,12 @@ pub trait Wake: Send + Sync {
 
     /// A block was sealed: it can be taken.
     fn sealed(&self);
+
+    /// A block was sealed, and so were many before it that nobody has taken yet. A good moment to let whoever empties
+    /// the ring have the processor.
+    fn crowded(&self) {
+        self.sealed();
+    }
 }
 
 #[allow(
@@ -394,7 +400,9 @@ impl Recorder {
             #[cfg(feature = "alloc")]
             WakeRef::Shared(wake) => &**wake,
         };
-        if appended.sealed {
+        if appended.sealed && self.ring.is_crowded() {
+            wake.crowded();
+        } else if appended.sealed {
             wake.sealed();
         } else {
             wake.opened();

@@ -303,6 +303,12 @@ impl Ring {
         self.view().common.used.load(Ordering::Relaxed)
     }
 
+    /// Whether an eighth of all blocks waits to be taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let view = self.view();
+        Bitmap(view.sealed).count() > view.blocks.len() / 8
+    }
+
     /// All blocks.
     #[must_use]
     pub fn blocks(&self) -> usize {

@@ -95,6 +95,30 @@ fn drain(ring: &Ring) -> Vec<u64> {
 }
 
 #[test]
+fn a_ring_is_crowded_when_an_eighth_of_it_waits_to_be_taken() {
+    let ring = ring(16, 64);
+    let mut id = 0;
+    let mut waits = |ring: &Ring, blocks: usize| {
+        for _ in 0..blocks {
+            id += 1;
+            append(ring, 0, SCOPE, id).unwrap();
+            assert_eq!(ring.seal_all(), 0);
+        }
+    };
+    assert!(!ring.is_crowded());
+    waits(&ring, 2);
+    assert!(!ring.is_crowded());
+    waits(&ring, 1);
+    assert!(ring.is_crowded());
+    let taken = ring.take();
+    assert!(
+        !ring.is_crowded(),
+        "what was taken waits no more, though it is in use"
+    );
+    drop(taken);
+}
+
+#[test]
 fn every_capacity_takes_what_fits_and_not_one_more() {
     for blocks in [1, 2, 3, 5] {
         // Scope prefix and fields take 9 bytes, a record with a one-digit name 5: three records a block.

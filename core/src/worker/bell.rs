@@ -97,6 +97,14 @@ impl Wake for Bell {
     fn sealed(&self) {
         self.ring();
     }
+
+    /// The worker is awake and waits for a processor, and this thread has one: where more threads record than there are
+    /// processors, each would fill blocks for its whole turn before the worker has one. It costs one system call, as
+    /// waking does.
+    fn crowded(&self) {
+        self.ring();
+        thread::yield_now();
+    }
 }
 
 impl alloc::task::Wake for Bell {
