@@ -281,7 +281,7 @@ impl Listener {
     pub(crate) fn stop_async(
         &self,
         within: Duration,
-    ) -> impl Future<Output = Stopped> + Send + 'static {
+    ) -> impl Future<Output = Stopped> + Send + use<> {
         self.begin_to_stop();
         let (shared, spawner) = (self.shared.clone(), self.spawner.clone());
         let clock = shared.clone();

@@ -31,6 +31,20 @@ mod line;
 // Accepting, and coming to an end.
 mod listener;
 
+// Bodies below any codec.
+mod body;
+
+// Bodies that come compressed.
+mod inflate;
+
+// Who may send.
+mod bearer;
+
+// The OTLP/gRPC receiver.
+#[cfg(feature = "receive-grpc")]
+pub mod grpc;
+
+pub use bearer::{BearerTokens, InvalidToken};
 pub use line::{CONNECTION, GRACE, SLOWEST};
 pub use listener::{ListenError, Stopped};
 pub use stats::ReceiverStats;
