@@ -493,10 +493,7 @@ impl<P: Protocol> Porter<P> {
 
 #[cfg(feature = "tls")]
 async fn shake_hands(tls: Arc<CurrentServerTls>, stream: Connection) -> Option<Connection> {
-    // Files are read where that holds up nobody's connections.
-    let config = tokio::task::spawn_blocking(move || tls.config())
-        .await
-        .ok()?;
+    let config = tls.config();
     let acceptor = tokio_rustls::TlsAcceptor::from(config);
     let stream = acceptor.accept(stream).await.ok()?;
     Some(Box::new(stream))

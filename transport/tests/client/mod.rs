@@ -243,12 +243,8 @@ pub(crate) async fn hear(answer: h2::client::ResponseFuture) -> Result<Reply, h2
     };
     reply.code = text("grpc-status").map_or(-1, |code| code.parse().unwrap());
     reply.message = text("grpc-message").unwrap_or_default();
-    if let Some(details) = text("grpc-status-details-bin") {
-        reply.details = tonic::metadata::BinaryMetadataValue::try_from(details.into_bytes())
-            .ok()
-            .and_then(|value| value.to_bytes().ok())
-            .unwrap_or_default()
-            .to_vec();
+    if let Some(status) = tonic::Status::from_header_map(&trailers) {
+        reply.details = status.details().to_vec();
     }
     Ok(reply)
 }
