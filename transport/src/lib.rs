@@ -68,6 +68,10 @@ mod dial;
 // What takes batches away.
 pub mod exporter;
 
+// What takes in the spans of neighbours.
+#[cfg(feature = "listen")]
+pub mod receiver;
+
 // Settings from outside, validated.
 pub mod config;
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::headers::Stamp;
 
@@ -114,7 +115,7 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
             Some((certificates, key)) => {
                 let chain = certificates.certificates("client certificate")?;
-                let key = key.key()?;
+                let key = key.key("client key")?;
                 builder
                     .with_client_auth_cert(chain, key)
                     .map_err(|error| TlsError::new("client certificate and key", error))?
@@ -125,16 +126,10 @@ impl ClientTls {
     }
 
     fn root_store(&self) -> Result<RootCertStore, TlsError> {
-        let mut store = RootCertStore::empty();
         match &self.roots {
-            Some(pem) => {
-                for certificate in pem.certificates("trusted roots")? {
-                    store
-                        .add(certificate)
-                        .map_err(|error| TlsError::new(pem.name("trusted roots"), error))?;
-                }
-            }
+            Some(pem) => pem.store("trusted roots"),
             None => {
+                let mut store = RootCertStore::empty();
                 let found = rustls_native_certs::load_native_certs();
                 // Some that can't be read, among many, are no reason to trust nobody.
                 store.add_parsable_certificates(found.certs);
@@ -145,20 +140,145 @@ impl ClientTls {
                         .map_or_else(|| "the system has none".to_string(), ToString::to_string);
                     return Err(TlsError::new("trusted roots", why));
                 }
+                Ok(store)
             }
         }
-        Ok(store)
     }
 
     fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
-        self.roots
-            .iter()
-            .chain(identity)
-            .filter_map(|pem| match pem {
-                Pem::File(path) => Some(path),
-                Pem::Text(_) => None,
-            })
+        self.roots.iter().chain(identity).filter_map(Pem::path)
+    }
+}
+
+/// What a server shows of itself, and whom it lets in.
+///
+/// Without [`client_roots_file`](Self::client_roots_file) or [`client_roots_pem`](Self::client_roots_pem) every client is let
+/// in; with them, those alone that show a certificate of these roots.
+///
+/// Files are looked at before each new connection and read again when they have changed. While the new ones can't be
+/// used, such as between the writes of a certificate and of its key, the last good ones are.
+///
+/// ```
+/// use spanwire_transport::tls::{ServerTls, TlsVersion};
+///
+/// let tls = ServerTls::files("/etc/agent/tls.crt", "/etc/agent/tls.key")
+///     .client_roots_file("/etc/agent/clients.pem")
+///     .min_version(TlsVersion::Tls13);
+/// # let _ = tls;
+/// ```
+#[derive(Clone)]
+#[must_use = "settings do nothing by themselves"]
+pub struct ServerTls {
+    identity: (Pem, Pem),
+    client_roots: Option<Pem>,
+    min_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2, RFC 5246. The default of a server's least version, as in the Collector.
+    #[default]
+    Tls12,
+    /// TLS 1.3, RFC 8446.
+    Tls13,
+}
+
+impl ServerTls {
+    /// Shows the certificate chain in one PEM file, with the private key in another, or the same.
+    pub fn files(certificates: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self::of(Pem::File(certificates.into()), Pem::File(key.into()))
+    }
+
+    /// Shows the certificate chain in a PEM text, with the private key in another.
+    pub fn pem(certificates: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        Self::of(
+            Pem::Text(certificates.as_ref().into()),
+            Pem::Text(key.as_ref().into()),
+        )
+    }
+
+    fn of(certificates: Pem, key: Pem) -> Self {
+        Self {
+            identity: (certificates, key),
+            client_roots: None,
+            min_version: TlsVersion::default(),
+        }
+    }
+
+    /// Lets in those clients alone that show a certificate of the roots in a PEM file.
+    pub fn client_roots_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.client_roots = Some(Pem::File(path.into()));
+        self
+    }
+
+    /// Lets in those clients alone that show a certificate of the roots in a PEM text.
+    pub fn client_roots_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.client_roots = Some(Pem::Text(pem.as_ref().into()));
+        self
+    }
+
+    /// The least version that is spoken. Default: TLS 1.2.
+    pub fn min_version(mut self, version: TlsVersion) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// Reads what is given once, to tell of what is wrong before anybody connects.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] names the file at fault.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.config(&[]).map(drop)
+    }
+
+    fn config(&self, alpn: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions: &[_] = match self.min_version {
+            TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(|error| TlsError::new("protocol versions", error))?;
+        let builder = match &self.client_roots {
+            None => builder.with_no_client_auth(),
+            Some(pem) => {
+                let roots = Arc::new(pem.store("client roots")?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+                    .build()
+                    .map_err(|error| TlsError::new(pem.name("client roots"), error))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let (certificates, key) = &self.identity;
+        let chain = certificates.certificates("server certificate")?;
+        let mut config = builder
+            .with_single_cert(chain, key.key("server key")?)
+            .map_err(|error| TlsError::new("server certificate and key", error))?;
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
+    }
+
+    fn files_given(&self) -> impl Iterator<Item = &PathBuf> {
+        let (certificates, key) = &self.identity;
+        [certificates, key]
+            .into_iter()
+            .chain(&self.client_roots)
+            .filter_map(Pem::path)
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls")
+            .field("identity", &self.identity)
+            .field("client_roots", &self.client_roots)
+            .field("min_version", &self.min_version)
+            .finish()
     }
 }
 
@@ -183,12 +303,29 @@ impl Pem {
         Ok(found)
     }
 
-    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+    fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(_) => None,
+        }
+    }
+
+    fn store(&self, what: &str) -> Result<RootCertStore, TlsError> {
+        let mut store = RootCertStore::empty();
+        for certificate in self.certificates(what)? {
+            store
+                .add(certificate)
+                .map_err(|error| TlsError::new(self.name(what), error))?;
+        }
+        Ok(store)
+    }
+
+    fn key(&self, what: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
         match self {
             Self::Text(text) => PrivateKeyDer::from_pem_slice(text),
             Self::File(path) => PrivateKeyDer::from_pem_file(path),
         }
-        .map_err(|error| TlsError::new(self.name("client key"), error))
+        .map_err(|error| TlsError::new(self.name(what), error))
     }
 }
 
@@ -240,14 +377,19 @@ impl core::error::Error for TlsError {}
 pub(crate) struct CurrentTls {
     settings: ClientTls,
     alpn: &'static [&'static [u8]],
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<Known<ClientConfig>>>,
 }
 
 /// What the files looked like, and what they made.
 #[cfg(feature = "runtime")]
-struct Known {
+struct Known<C> {
     stamps: Vec<Option<Stamp>>,
-    config: Arc<ClientConfig>,
+    config: Arc<C>,
+}
+
+#[cfg(feature = "runtime")]
+fn stamps<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Vec<Option<Stamp>> {
+    files.map(|path| Stamp::of(path).ok()).collect()
 }
 
 #[cfg(feature = "runtime")]
@@ -264,11 +406,7 @@ impl CurrentTls {
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before the files are read: a write in between is seen at the next connection.
-        let stamps: Vec<_> = self
-            .settings
-            .files()
-            .map(|path| Stamp::of(path).ok())
-            .collect();
+        let stamps = stamps(self.settings.files());
         if let Some(known) = &*known
             && known.stamps == stamps
         {
@@ -285,5 +423,46 @@ impl CurrentTls {
     /// The name to ask the server for.
     pub(crate) fn server_name(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
         self.settings.name_of(host)
+    }
+}
+
+/// [`ServerTls`] as its files are now. Belongs to one receiver.
+#[cfg(feature = "listen")]
+pub(crate) struct CurrentServerTls {
+    settings: ServerTls,
+    alpn: &'static [&'static [u8]],
+    known: Mutex<Known<ServerConfig>>,
+}
+
+#[cfg(feature = "listen")]
+impl CurrentServerTls {
+    /// Reads the files.
+    pub(crate) fn new(
+        settings: ServerTls,
+        alpn: &'static [&'static [u8]],
+    ) -> Result<Self, TlsError> {
+        let stamps = stamps(settings.files_given());
+        let config = Arc::new(settings.config(alpn)?);
+        Ok(Self {
+            settings,
+            alpn,
+            known: Mutex::new(Known { stamps, config }),
+        })
+    }
+
+    /// What a new connection uses: what the files make now, or what they made when they were last good.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = stamps(self.settings.files_given());
+        if known.stamps != stamps
+            && let Ok(config) = self.settings.config(self.alpn)
+        {
+            // Files that are no good are read again at the next connection.
+            *known = Known {
+                stamps,
+                config: Arc::new(config),
+            };
+        }
+        known.config.clone()
     }
 }

@@ -7,6 +7,8 @@ mod response;
 
 pub mod grpc;
 
+pub mod refusal;
+
 #[cfg(feature = "http")]
 pub mod http;
 

@@ -13,7 +13,7 @@ use super::{Runtime, Silenced};
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs the futures of one exporter in one process. Dropped, it drops them.
+/// Runs the futures of one exporter or receiver in one process. Dropped, it drops them.
 pub(crate) struct Spawner(Arc<Inner>);
 
 struct Inner(Mutex<State>);
@@ -25,8 +25,29 @@ struct State {
     /// How often the place changed where futures run.
     moves: usize,
     /// What runs on the host's runtime, which doesn't end when we do.
-    running: Vec<AbortHandle>,
+    running: Running,
     closed: bool,
+}
+
+/// Tasks, of which those that are finished are forgotten now and then: whenever there are twice as many as were left the
+/// last time, so that a task costs the same however many there are.
+#[derive(Default)]
+struct Running {
+    tasks: Vec<AbortHandle>,
+    left: usize,
+}
+
+impl Running {
+    /// No sweep for fewer than so many.
+    const FEW: usize = 32;
+
+    fn push(&mut self, task: AbortHandle) {
+        if self.tasks.len() >= self.left.saturating_mul(2).max(Self::FEW) {
+            self.tasks.retain(|task| !task.is_finished());
+            self.left = self.tasks.len();
+        }
+        self.tasks.push(task);
+    }
 }
 
 impl Spawner {
@@ -35,7 +56,7 @@ impl Spawner {
             host: runtime.handle().cloned(),
             own: None,
             moves: 0,
-            running: Vec::new(),
+            running: Running::default(),
             closed: false,
         }))))
     }
@@ -72,7 +93,7 @@ impl Inner {
         let host = {
             let state = self.state();
             if state.closed {
-                return Err(io::Error::other("the exporter has ended"));
+                return Err(io::Error::other("what it runs for has ended"));
             }
             state.host.clone()
         };
@@ -82,7 +103,6 @@ impl Inner {
             match spawn_on(&host, future) {
                 Ok(running) => {
                     let mut state = self.state();
-                    state.running.retain(|task| !task.is_finished());
                     state.running.push(running.clone());
                     if state.closed {
                         running.abort();
@@ -110,7 +130,7 @@ impl Inner {
         let (running, own) = {
             let mut state = self.state();
             state.closed = true;
-            (core::mem::take(&mut state.running), state.own.take())
+            (core::mem::take(&mut state.running.tasks), state.own.take())
         };
         for task in running {
             task.abort();
@@ -156,7 +176,7 @@ impl Executor {
         self.0.upgrade().map_or(0, |inner| inner.state().moves)
     }
 
-    /// Runs a future, or drops it where the exporter has ended.
+    /// Runs a future, or drops it where what it runs for has ended.
     pub(crate) fn spawn(&self, future: BoxFuture) {
         if let Some(inner) = self.0.upgrade() {
             // Without a thread the connection that this future drives is closed, which its user is told.

@@ -1,0 +1,315 @@
+//! The body of a request, from its first byte to a buffer that is paid for.
+//!
+//! Below any codec: nothing is allocated for what was only announced. The first 64 KiB are granted when a body begins, and
+//! after that it holds twice as much as has come at most, up to its length.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use spanwire_core::limiter::{Account, Buffer, Refused};
+use tokio::time::{Instant, timeout_at};
+
+use super::line::{GRACE, Hold, Line, SLOWEST};
+
+/// The first step of a permit.
+const STEP: usize = 64 << 10;
+
+/// Why a body is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It is, or says that it will be, larger than may be.
+    TooLarge {
+        /// What was found, or announced; `None` where that was not waited for.
+        found: Option<usize>,
+        most: usize,
+        /// What was made of fewer bytes.
+        decompressed: bool,
+    },
+    /// The share has no room for it now.
+    NoRoom(Refused),
+    /// Its connection holds as much as it may.
+    Crowded,
+    /// It comes too slowly.
+    Slow,
+    /// Its client does not wait any longer.
+    Expired,
+    /// Its client went away, or took it back.
+    Abandoned,
+    /// It can't be decompressed.
+    Garbled { coding: &'static str, why: String },
+}
+
+impl Trouble {
+    /// Whether the same request may be taken later.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoRoom(_) | Self::Crowded | Self::Slow | Self::Expired | Self::Abandoned => true,
+            Self::TooLarge { .. } | Self::Garbled { .. } => false,
+        }
+    }
+
+    /// What a share says, of which `most` bytes can ever be had.
+    pub(super) fn of(refused: Refused, most: usize) -> Self {
+        if refused.is_retryable() {
+            Self::NoRoom(refused)
+        } else {
+            Self::TooLarge {
+                found: Some(refused.wanted()),
+                most,
+                decompressed: false,
+            }
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge {
+                found,
+                most,
+                decompressed,
+            } => {
+                f.write_str("received message ")?;
+                if *decompressed {
+                    f.write_str("after decompression ")?;
+                }
+                match found {
+                    Some(found) => write!(f, "larger than max ({found} vs. {most})"),
+                    None => write!(f, "larger than max {most}"),
+                }
+            }
+            Self::NoRoom(refused) => write!(f, "no memory for the request: {refused}"),
+            Self::Crowded => {
+                f.write_str("requests of this connection hold as much memory as they may")
+            }
+            Self::Slow => write!(f, "body is slower than {SLOWEST} bytes a second"),
+            Self::Expired => f.write_str("the deadline of the request has passed"),
+            Self::Abandoned => f.write_str("the client took the request back"),
+            Self::Garbled { coding, why } => write!(f, "body is no {coding}: {why}"),
+        }
+    }
+}
+
+/// What a body becomes: a buffer that grows as bytes come.
+pub(crate) struct Draft {
+    buffer: Buffer,
+    hold: Hold,
+    /// How long it is going to be, as far as somebody has said so.
+    hint: Option<usize>,
+    most: usize,
+    decompressed: bool,
+}
+
+impl Draft {
+    /// Begins a body of `length` bytes, where that is known, of which `most` are accepted. What is too large, or has no room
+    /// now, is refused before anything of it is read.
+    pub(crate) fn begin(
+        account: &Account,
+        line: &Line,
+        length: Option<usize>,
+        most: usize,
+    ) -> Result<Self, Trouble> {
+        let most = most.min(line.allowance());
+        let length_known = length.unwrap_or(0);
+        if length_known > most {
+            return Err(Trouble::TooLarge {
+                found: length,
+                most,
+                decompressed: false,
+            });
+        }
+        let draft = Self::new(account, line, length, most, false)?;
+        // More may be given back than is taken until this body is here; but what has no room now is better told so before
+        // it is sent.
+        let rest = length_known.saturating_sub(draft.buffer.remaining());
+        if rest > account.available()
+            && let Err(refused) = account.acquire(rest)
+        {
+            return Err(Trouble::of(refused, most));
+        }
+        Ok(draft)
+    }
+
+    /// Begins what a body is decompressed to. `hint` is what the body says of itself, which binds nobody.
+    pub(super) fn decompressed(
+        account: &Account,
+        line: &Line,
+        hint: Option<usize>,
+        most: usize,
+    ) -> Result<Self, Trouble> {
+        let most = most.min(line.allowance());
+        if let Some(hint) = hint.filter(|hint| *hint > most) {
+            return Err(Trouble::TooLarge {
+                found: Some(hint),
+                most,
+                decompressed: true,
+            });
+        }
+        Self::new(account, line, hint, most, true)
+    }
+
+    fn new(
+        account: &Account,
+        line: &Line,
+        hint: Option<usize>,
+        most: usize,
+        decompressed: bool,
+    ) -> Result<Self, Trouble> {
+        let first = hint.unwrap_or(STEP).min(STEP).min(most);
+        let mut hold = line.hold();
+        if !hold.grow(first) {
+            return Err(Trouble::Crowded);
+        }
+        let permit = account
+            .acquire(first)
+            .map_err(|refused| Trouble::of(refused, most))?;
+        Ok(Self {
+            buffer: permit.into_buffer(),
+            hold,
+            hint,
+            most,
+            decompressed,
+        })
+    }
+
+    /// The bytes so far.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.buffer.as_slice()
+    }
+
+    /// Appends what has come.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let len = self.buffer.as_slice().len();
+        let wanted = len.saturating_add(bytes.len());
+        if wanted > self.most {
+            return Err(Trouble::TooLarge {
+                found: None,
+                most: self.most,
+                decompressed: self.decompressed,
+            });
+        }
+        if bytes.len() > self.buffer.remaining() {
+            let capacity = len + self.buffer.remaining();
+            let end = self.hint.filter(|hint| *hint >= wanted);
+            let next = capacity
+                .saturating_mul(2)
+                .max(wanted)
+                .min(end.unwrap_or(self.most));
+            let more = next.saturating_sub(capacity);
+            if !self.hold.grow(more) {
+                return Err(Trouble::Crowded);
+            }
+            self.buffer
+                .grow(more)
+                .map_err(|refused| Trouble::of(refused, self.most))?;
+        }
+        if self.buffer.try_put(bytes) {
+            Ok(())
+        } else {
+            Err(Trouble::Crowded)
+        }
+    }
+
+    /// The whole body, in a buffer of its own size, and what its connection holds for it.
+    pub(crate) fn finish(mut self) -> (Buffer, Hold) {
+        self.buffer.shrink_to_fit();
+        (self.buffer, self.hold)
+    }
+}
+
+/// How fast a body has to come.
+pub(crate) struct Pace {
+    began: Instant,
+    /// When the client stops waiting.
+    deadline: Option<Instant>,
+    received: usize,
+}
+
+impl Pace {
+    /// From now on. `timeout` is how long the client waits.
+    pub(crate) fn begin(timeout: Option<Duration>) -> Self {
+        let began = Instant::now();
+        Self {
+            began,
+            deadline: timeout.and_then(|timeout| began.checked_add(timeout)),
+            received: 0,
+        }
+    }
+
+    /// Whether the client has stopped waiting.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// When the next bytes have to be here.
+    fn next_by(&self) -> Instant {
+        self.began + allowed(self.received)
+    }
+}
+
+/// How long a body of so many bytes may take.
+fn allowed(received: usize) -> Duration {
+    let whole = (received / SLOWEST) as u64;
+    let rest = (received % SLOWEST) as u64 * 1_000_000_000 / SLOWEST as u64;
+    GRACE + Duration::from_secs(whole) + Duration::from_nanos(rest)
+}
+
+/// Where a body comes from.
+pub(crate) struct Source<B> {
+    body: B,
+    pace: Pace,
+}
+
+impl<B> Source<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    pub(crate) fn new(body: B, pace: Pace) -> Self {
+        Self { body, pace }
+    }
+
+    /// The next bytes; `None` after the last. What they took of the flow-control window is given back: they are to be copied
+    /// and dropped before the next are asked for.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            let slow = self.pace.next_by();
+            let until = self.pace.deadline.map_or(slow, |at| at.min(slow));
+            let body = &mut self.body;
+            let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+            match timeout_at(until, frame).await {
+                Err(_) if self.pace.is_expired() => return Err(Trouble::Expired),
+                Err(_) => return Err(Trouble::Slow),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(Trouble::Abandoned),
+                Ok(Some(Ok(frame))) => {
+                    // Trailers of a request mean nothing here.
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        self.pace.received = self.pace.received.saturating_add(data.len());
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bytes that have come.
+    pub(crate) fn received(&self) -> usize {
+        self.pace.received
+    }
+
+    /// How fast it came, for what is left to do.
+    pub(crate) fn into_pace(self) -> Pace {
+        self.pace
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! What a client is told.
+
+use core::convert::Infallible;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use spanwire_core::pipeline::IntakeError;
+
+use crate::otlp::grpc::Code;
+use crate::otlp::{printable, refusal};
+use crate::receiver::body::Trouble;
+use crate::receiver::inflate::Coding;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const APPLICATION_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// An `ExportTraceServiceResponse` that says nothing, which means that all was taken; framed.
+const TAKEN: &[u8] = &[0; 5];
+
+/// The body of an answer: a message and its trailers, or nothing.
+pub(super) struct Answer(Stage);
+
+enum Stage {
+    Message,
+    Trailers,
+    Done,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let (frame, next) = match self.0 {
+            Stage::Message => (Frame::data(Bytes::from_static(TAKEN)), Stage::Trailers),
+            Stage::Trailers => {
+                let mut trailers = HeaderMap::with_capacity(1);
+                trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+                (Frame::trailers(trailers), Stage::Done)
+            }
+            Stage::Done => return Poll::Ready(None),
+        };
+        self.0 = next;
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Stage::Done)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.0 {
+            Stage::Message => SizeHint::with_exact(TAKEN.len() as u64),
+            Stage::Trailers | Stage::Done => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// What stands in every answer.
+fn put_common(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, APPLICATION_GRPC);
+    headers.insert(
+        GRPC_ACCEPT_ENCODING,
+        HeaderValue::from_static(Coding::NAMES),
+    );
+}
+
+/// All was taken.
+pub(super) fn taken() -> Response<Answer> {
+    let mut response = Response::new(Answer(Stage::Message));
+    put_common(response.headers_mut());
+    response
+}
+
+/// Why a request is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// 200, unless the request is none of gRPC's.
+    http: StatusCode,
+    code: Code,
+    message: String,
+    /// Whether it may be taken later.
+    again: bool,
+    kind: Kind,
+}
+
+/// Under what it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Refused,
+    Rejected,
+    Unauthenticated,
+    Cut,
+    Abandoned,
+}
+
+impl Refusal {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            http: StatusCode::OK,
+            code,
+            message: message.into(),
+            again: false,
+            kind: Kind::Rejected,
+        }
+    }
+
+    /// One that is said in HTTP as well, for clients of other kinds.
+    pub(super) fn with_http(self, http: StatusCode) -> Self {
+        Self { http, ..self }
+    }
+
+    pub(super) fn unauthenticated(message: &str) -> Self {
+        Self {
+            kind: Kind::Unauthenticated,
+            ..Self::new(Code::Unauthenticated, message)
+        }
+    }
+
+    /// One that passes.
+    pub(super) fn for_now(message: impl Into<String>) -> Self {
+        Self {
+            again: true,
+            kind: Kind::Refused,
+            ..Self::new(Code::Unavailable, message)
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// As trailers without a message: gRPC over HTTP/2, "Trailers-Only". A client that may come again is told after what
+    /// time.
+    pub(super) fn answer(&self, retry_after: Duration) -> Response<Answer> {
+        let mut response = Response::new(Answer(Stage::Done));
+        *response.status_mut() = self.http;
+        let headers = response.headers_mut();
+        put_common(headers);
+        headers.insert(GRPC_STATUS, HeaderValue::from(self.code as u16));
+        if let Ok(message) = HeaderValue::from_str(&percent_encoded(&printable(&self.message))) {
+            headers.insert(GRPC_MESSAGE, message);
+        }
+        if self.again {
+            let details = refusal::status(self.code, &self.message, Some(retry_after));
+            let details = STANDARD_NO_PAD.encode(details);
+            if let Ok(details) = HeaderValue::from_str(&details) {
+                headers.insert(GRPC_DETAILS, details);
+            }
+        }
+        response
+    }
+}
+
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        let message = trouble.to_string();
+        match trouble {
+            // In the words that clients know, and split by: there is no code for it.
+            Trouble::TooLarge { .. } => Self::new(Code::ResourceExhausted, message),
+            Trouble::NoRoom(_) | Trouble::Crowded => Self::for_now(message),
+            Trouble::Slow => Self {
+                kind: Kind::Cut,
+                ..Self::new(Code::Unavailable, message)
+            },
+            Trouble::Expired => Self {
+                kind: Kind::Cut,
+                ..Self::new(Code::DeadlineExceeded, message)
+            },
+            Trouble::Abandoned => Self {
+                kind: Kind::Abandoned,
+                ..Self::new(Code::Cancelled, message)
+            },
+            Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
+        }
+    }
+}
+
+impl From<IntakeError> for Refusal {
+    fn from(error: IntakeError) -> Self {
+        let message = error.to_string();
+        match error {
+            error if error.is_retryable() => Self::for_now(message),
+            IntakeError::Invalid(_) => Self::new(Code::InvalidArgument, message),
+            IntakeError::NoRoom(_) => Self::new(Code::ResourceExhausted, message),
+            _ => Self::new(Code::Internal, message),
+        }
+    }
+}
+
+/// As `grpc-message` has it: everything but visible ASCII and space in percent, and percent itself. gRPC over HTTP/2,
+/// "Responses".
+fn percent_encoded(message: &str) -> String {
+    use core::fmt::Write;
+    let mut out = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b'%' | ..=0x1f | 0x7f.. => {
+                // A string takes everything.
+                let _ = write!(out, "%{byte:02X}");
+            }
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::grpc::retry_info;
+
+    #[test]
+    fn a_message_is_percent_encoded_as_grpc_has_it() {
+        assert_eq!(percent_encoded("a b~"), "a b~");
+        assert_eq!(percent_encoded("50% ü\n"), "50%25 %C3%BC%0A");
+    }
+
+    #[test]
+    fn a_refusal_that_passes_says_when() {
+        let wait = Duration::from_millis(1500);
+        let headers = Refusal::for_now("full").answer(wait);
+        let details = headers.headers()[GRPC_DETAILS].as_bytes();
+        let details = STANDARD_NO_PAD.decode(details).unwrap();
+        assert_eq!(retry_info(&details), Some(wait));
+        assert_eq!(headers.headers()[GRPC_STATUS], "14");
+        let headers = Refusal::new(Code::InvalidArgument, "bad").answer(wait);
+        assert!(!headers.headers().contains_key(GRPC_DETAILS));
+        assert_eq!(headers.headers()[GRPC_STATUS], "3");
+    }
+}

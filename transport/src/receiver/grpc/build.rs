@@ -1,0 +1,233 @@
+//! Settings of the gRPC receiver.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use spanwire_core::pipeline::Intake;
+
+use super::call::Desk;
+use super::{GrpcReceiver, Speaker};
+use crate::receiver::bearer::{BearerTokens, Gate};
+use crate::receiver::line::Stay;
+use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::runtime::Runtime;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+
+/// The bytes a client says before anything else. RFC 9113, 3.4.
+const PREFACE: u64 = 24;
+
+/// Builds a [`GrpcReceiver`]. Names are those of the Collector's `otlp` receiver and of gRPC's server parameters, where they
+/// have them.
+///
+/// ```
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+/// use spanwire_transport::receiver::grpc::GrpcReceiver;
+///
+/// let exporter = InMemoryExporter::new();
+/// let pipeline =
+///     Pipeline::builder().neighbours(8 << 20).exporter(move || exporter.clone()).build()?;
+/// let wrong = GrpcReceiver::builder().endpoint("localhost").serve(pipeline.intake());
+/// assert_eq!(wrong.unwrap_err().to_string(), "endpoint host 'localhost' has no port after it");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `serve`"]
+pub struct GrpcReceiverBuilder {
+    listening: Listening,
+    speech: Speech,
+    bearer: Option<BearerTokens>,
+    max_message: usize,
+    retry_after: Duration,
+}
+
+/// How HTTP/2 is spoken.
+#[derive(Clone, Debug)]
+pub(super) struct Speech {
+    pub(super) max_streams: u32,
+    pub(super) keepalive_time: Option<Duration>,
+    pub(super) keepalive_timeout: Duration,
+}
+
+impl GrpcReceiverBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            listening: Listening {
+                endpoint: "127.0.0.1:4317".into(),
+                max_connections: 1024,
+                window: None,
+                stay: Stay {
+                    handshake: Duration::from_secs(10),
+                    opening: PREFACE,
+                    max_idle: None,
+                    max_age: None,
+                    age_grace: None,
+                },
+                runtime: Runtime::own(),
+                #[cfg(feature = "tls")]
+                alpn: &[b"h2"],
+                #[cfg(feature = "tls")]
+                tls: None,
+            },
+            speech: Speech {
+                max_streams: 100,
+                keepalive_time: Some(Duration::from_secs(2 * 3600)),
+                keepalive_timeout: Duration::from_secs(20),
+            },
+            bearer: None,
+            max_message: 4 << 20,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+
+    /// Where to listen: `host:port`, with port 0 for any that is free, `unix:/path` or `unix-abstract:name`. Default:
+    /// `127.0.0.1:4317`, which only this machine reaches.
+    ///
+    /// The file of a socket is removed at the end. One that is there already is replaced if nobody answers on it.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.listening.endpoint = endpoint.into();
+        self
+    }
+
+    /// The most bytes of a message, before and after decompression; a larger one is refused as `RESOURCE_EXHAUSTED`. At
+    /// least 1. Default: 4 MiB, as in the Collector.
+    ///
+    /// A message has to fit what one connection may hold as well, which is an eighth of the neighbours' share.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message = bytes.max(1);
+        self
+    }
+
+    /// The most requests under way on one connection; clients wait with others. At least 1. Default: 100.
+    pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
+        self.speech.max_streams = streams.max(1);
+        self
+    }
+
+    /// The most connections. At least 1. Default: 1024, and never more than half of the neighbours' share pays for.
+    ///
+    /// When there is no place for another, the one that was idle longest is asked to leave.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.listening.max_connections = connections.max(1);
+        self
+    }
+
+    /// The bytes that a connection may send before any of them is read: its flow-control window. From 64 KiB to 1 MiB.
+    /// Default: a 128th of the neighbours' share.
+    ///
+    /// It is charged when a connection is accepted, with [`CONNECTION`](crate::receiver::CONNECTION) bytes for what else it
+    /// takes. More of it is of use where the round trip is long.
+    pub fn connection_window(mut self, bytes: usize) -> Self {
+        self.listening.window = Some(bytes);
+        self
+    }
+
+    /// How long TLS, and after it the opening of HTTP/2, may take. Default: 10 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.listening.stay.handshake = timeout;
+        self
+    }
+
+    /// How long a connection may be without a request before it is asked to leave; zero: for ever, as long as nobody else
+    /// needs its place. Default: for ever, as in gRPC.
+    pub fn max_connection_idle(mut self, idle: Duration) -> Self {
+        self.listening.stay.max_idle = some(idle);
+        self
+    }
+
+    /// How old a connection may become before it is asked to leave, give or take a tenth; zero: as old as it likes. Default:
+    /// as old as it likes, as in gRPC.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.listening.stay.max_age = some(age);
+        self
+    }
+
+    /// How long requests may take to end on a connection that is too old; zero: as long as they like. Default: as long as
+    /// they like, as in gRPC.
+    pub fn max_connection_age_grace(mut self, grace: Duration) -> Self {
+        self.listening.stay.age_grace = some(grace);
+        self
+    }
+
+    /// After what time of silence a client is asked whether it is still there; zero: never. Default: 2 h, as in gRPC.
+    pub fn keepalive_time(mut self, time: Duration) -> Self {
+        self.speech.keepalive_time = some(time);
+        self
+    }
+
+    /// How long it has to answer that. Default: 20 s, as in gRPC.
+    pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {
+        self.speech.keepalive_timeout = timeout;
+        self
+    }
+
+    /// What clients that are refused for now are told to wait. Default: 1 s.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Takes spans only from clients that show one of these tokens; others are `UNAUTHENTICATED`. Default: from everybody.
+    pub fn bearer(mut self, tokens: BearerTokens) -> Self {
+        self.bearer = Some(tokens);
+        self
+    }
+
+    /// What is shown, and who is let in, under TLS. Default: no TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.listening.tls = Some(tls);
+        self
+    }
+
+    /// What runs the network. Default: [`Runtime::own`]. On a host's runtime the receiver ends with it.
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.listening.runtime = runtime;
+        self
+    }
+
+    /// Validates the settings, binds the endpoint, and takes requests from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidGrpcReceiver`] names the setting at fault.
+    pub fn serve(self, intake: Intake) -> Result<GrpcReceiver, InvalidGrpcReceiver> {
+        let desk = Desk {
+            intake: intake.clone(),
+            gate: self.bearer.map(Gate::new),
+            max_message: self.max_message,
+            retry_after: self.retry_after,
+        };
+        let speaker = Speaker {
+            desk: Arc::new(desk),
+            speech: self.speech,
+        };
+        Listener::start(self.listening, intake, Arc::default(), speaker)
+            .map(GrpcReceiver)
+            .map_err(InvalidGrpcReceiver::Listen)
+    }
+}
+
+fn some(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| !duration.is_zero())
+}
+
+/// Why a gRPC receiver can't be had. Names the setting at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidGrpcReceiver {
+    /// It can't listen.
+    Listen(ListenError),
+}
+
+impl fmt::Display for InvalidGrpcReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for InvalidGrpcReceiver {}

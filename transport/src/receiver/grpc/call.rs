@@ -1,0 +1,389 @@
+//! One request, from its head to what the client is told.
+
+use core::str;
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use spanwire_core::limiter::Account;
+use spanwire_core::pipeline::Intake;
+
+use super::answer::{Answer, Kind, Refusal, taken};
+use crate::otlp::grpc::Code;
+use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
+use crate::receiver::bearer::{Gate, Pass};
+use crate::receiver::body::{Draft, Pace, Source, Trouble};
+use crate::receiver::inflate::Coding;
+use crate::receiver::line::Line;
+use crate::receiver::stats::{Counts, count};
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// What every request of a receiver is handled with.
+pub(super) struct Desk {
+    pub(super) intake: Intake,
+    pub(super) gate: Option<Gate>,
+    pub(super) max_message: usize,
+    pub(super) retry_after: Duration,
+}
+
+/// What the head of a request says of the rest.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    coding: Coding,
+    timeout: Option<Duration>,
+    /// The bytes of the body, where it says so.
+    length: Option<usize>,
+}
+
+impl Desk {
+    /// Answers a request, and counts it.
+    pub(super) async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        line: Line,
+    ) -> Response<Answer>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let _busy = line.begin();
+        let mut tally = Tally::new(&line);
+        let (parts, body) = request.into_parts();
+        let head = self.head(&parts);
+        tally.announced = length(&parts.headers).unwrap_or(0);
+        // As large as its sender likes, and of no more use.
+        drop(parts);
+        let taken = match head {
+            Ok(head) => self.take(head, body, &line, &mut tally).await,
+            Err(refusal) => Err(refusal),
+        };
+        match taken {
+            Ok(spans) => {
+                tally.admitted(spans);
+                self::taken()
+            }
+            Err(refusal) => {
+                tally.not_admitted(refusal.kind());
+                refusal.answer(self.retry_after)
+            }
+        }
+    }
+
+    /// What can be said before anything of the body is read.
+    fn head(&self, parts: &Parts) -> Result<Head, Refusal> {
+        if parts.method != Method::POST {
+            let message = format!("method {} is not POST", parts.method);
+            return Err(Refusal::new(Code::Unimplemented, message)
+                .with_http(StatusCode::METHOD_NOT_ALLOWED));
+        }
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        if !content_type.is_some_and(|value| is_grpc(value.as_bytes())) {
+            let message = match content_type.map(|value| String::from_utf8_lossy(value.as_bytes()))
+            {
+                Some(value) => format!("content-type '{value}' is not application/grpc"),
+                None => "there is no content-type".into(),
+            };
+            return Err(Refusal::new(Code::InvalidArgument, message)
+                .with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        let path = parts.uri.path();
+        if path != GRPC_PATH {
+            return Err(Refusal::new(
+                Code::Unimplemented,
+                format!("method {path} is not served here"),
+            ));
+        }
+        if let Some(gate) = &self.gate {
+            let shown = parts.headers.get(header::AUTHORIZATION);
+            match gate.check(shown.map(|value| value.as_bytes())) {
+                Pass::Granted => {}
+                Pass::Denied => {
+                    return Err(Refusal::unauthenticated(match shown {
+                        Some(_) => "the bearer token is not known",
+                        None => "there is no bearer token",
+                    }));
+                }
+                Pass::Unknown => {
+                    return Err(Refusal::for_now("bearer tokens can't be looked up now"));
+                }
+            }
+        }
+        let coding = match parts.headers.get(GRPC_ENCODING) {
+            None => Coding::Identity,
+            Some(value) => value
+                .to_str()
+                .ok()
+                .and_then(Coding::from_name)
+                .ok_or_else(|| {
+                    let name = String::from_utf8_lossy(value.as_bytes());
+                    let message = format!("grpc-encoding '{name}' is none of {}", Coding::NAMES);
+                    Refusal::new(Code::Unimplemented, message)
+                })?,
+        };
+        let timeout = match parts.headers.get(GRPC_TIMEOUT) {
+            None => None,
+            Some(value) => Some(timeout(value.as_bytes()).ok_or_else(|| {
+                let text = String::from_utf8_lossy(value.as_bytes());
+                Refusal::new(
+                    Code::InvalidArgument,
+                    format!("grpc-timeout '{text}' is no duration"),
+                )
+            })?),
+        };
+        Ok(Head {
+            coding,
+            timeout,
+            length: length(&parts.headers),
+        })
+    }
+
+    /// Reads the one message that a request has, and offers it. Returns how many spans were admitted.
+    async fn take<B>(
+        &self,
+        head: Head,
+        body: B,
+        line: &Line,
+        tally: &mut Tally<'_>,
+    ) -> Result<usize, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let Some(account) = self.intake.account() else {
+            return Err(Refusal::for_now("the pipeline is shut down"));
+        };
+        let mut source = Source::new(body, Pace::begin(head.timeout));
+        let read = self.read(&head, &mut source, &account, line).await;
+        tally.received = source.received();
+        let (compressed, draft) = read?;
+        tally.whole = true;
+        let body = draft.finish();
+        let coding = if compressed {
+            head.coding
+        } else {
+            Coding::Identity
+        };
+        let (buffer, _hold) = coding
+            .decode(body, &account, line, self.max_message)
+            .await?;
+        if source.into_pace().is_expired() {
+            return Err(Trouble::Expired.into());
+        }
+        Ok(self.intake.offer_buffer(buffer)?.spans())
+    }
+
+    /// The message, and whether it is compressed.
+    async fn read<B>(
+        &self,
+        head: &Head,
+        source: &mut Source<B>,
+        account: &Account,
+        line: &Line,
+    ) -> Result<(bool, Draft), Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let malformed = |message: &str| Refusal::new(Code::InvalidArgument, message);
+        if let Some(length) = head.length {
+            // What is too large, or has no room, need not even begin.
+            let message = length.saturating_sub(FRAME_PREFIX);
+            drop(Draft::begin(
+                account,
+                line,
+                Some(message),
+                self.max_message,
+            )?);
+        }
+        let mut prefix = [0; FRAME_PREFIX];
+        let mut filled = 0;
+        let mut message: Option<(bool, Draft, usize)> = None;
+        while let Some(data) = source.next().await? {
+            let mut data = &data[..];
+            if message.is_none() {
+                let (into, from) = (prefix.get_mut(filled..), data.len());
+                let into = into.unwrap_or_default();
+                let taken = into.len().min(from);
+                let (start, rest) = data.split_at(taken);
+                if let Some(into) = into.get_mut(..taken) {
+                    into.copy_from_slice(start);
+                }
+                filled += taken;
+                data = rest;
+                if filled < FRAME_PREFIX {
+                    continue;
+                }
+                let [flag, length @ ..] = prefix;
+                let compressed = match flag {
+                    0 => false,
+                    1 if head.coding == Coding::Identity => {
+                        // gRPC, "Compression": a message can't be compressed by nothing.
+                        let why = "message is compressed, and there is no grpc-encoding";
+                        return Err(Refusal::new(Code::Internal, why));
+                    }
+                    1 => true,
+                    _ => return Err(malformed("message has a flag that is neither 0 nor 1")),
+                };
+                let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                let draft = Draft::begin(account, line, Some(length), self.max_message)?;
+                message = Some((compressed, draft, length));
+            }
+            if let Some((_, draft, length)) = &mut message {
+                if data.len() > length.saturating_sub(draft.as_slice().len()) {
+                    return Err(malformed("request has more than one message"));
+                }
+                draft.put(data)?;
+            }
+        }
+        match message {
+            Some((compressed, draft, length)) if draft.as_slice().len() == length => {
+                Ok((compressed, draft))
+            }
+            Some(_) => Err(malformed("request ends inside its message")),
+            None if filled > 0 => Err(malformed("request ends inside the prefix of its message")),
+            None => Err(malformed("request has no message")),
+        }
+    }
+}
+
+/// `application/grpc`, or the same with `+proto` or parameters after it.
+fn is_grpc(value: &[u8]) -> bool {
+    let Some((start, rest)) = value.split_at_checked(b"application/grpc".len()) else {
+        return false;
+    };
+    let rest = rest.trim_ascii_start();
+    let subtype = rest
+        .strip_prefix(b"+proto")
+        .unwrap_or(rest)
+        .trim_ascii_start();
+    start.eq_ignore_ascii_case(b"application/grpc") && matches!(subtype.first(), None | Some(b';'))
+}
+
+/// Up to eight digits and a unit: gRPC over HTTP/2, "Timeout".
+fn timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(number * 3600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// `content-length`, which clients of gRPC seldom send.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    let value = headers.get(header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+/// Counts a request once, however it ends: dropped unsettled, its client went away.
+struct Tally<'a> {
+    counts: &'a Counts,
+    announced: usize,
+    received: usize,
+    whole: bool,
+    settled: bool,
+}
+
+impl<'a> Tally<'a> {
+    fn new(line: &'a Line) -> Self {
+        Self {
+            counts: line.counts(),
+            announced: 0,
+            received: 0,
+            whole: false,
+            settled: false,
+        }
+    }
+
+    fn admitted(mut self, spans: usize) {
+        self.settled = true;
+        count(&self.counts.admitted, 1);
+        count(&self.counts.spans, spans as u64);
+    }
+
+    fn not_admitted(mut self, kind: Kind) {
+        self.settle(kind);
+    }
+
+    fn settle(&mut self, kind: Kind) {
+        self.settled = true;
+        let counter: &AtomicU64 = match kind {
+            Kind::Refused => &self.counts.refused,
+            Kind::Rejected => &self.counts.rejected,
+            Kind::Unauthenticated => &self.counts.unauthenticated,
+            Kind::Cut => &self.counts.cut,
+            Kind::Abandoned => &self.counts.abandoned,
+        };
+        count(counter, 1);
+        if !self.whole {
+            count(&self.counts.unread, 1);
+            let unread = self.announced.saturating_sub(self.received);
+            count(&self.counts.unread_bytes, unread as u64);
+        }
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.settle(Kind::Abandoned);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_up_to_eight_digits_and_a_unit() {
+        for (text, wanted) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("99999999m", Some(Duration::from_millis(99_999_999))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("0n", Some(Duration::ZERO)),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("", None),
+            ("S", None),
+            ("1", None),
+            ("1s", None),
+            ("-1S", None),
+            ("+1S", None),
+            ("1 S", None),
+            ("123456789S", None),
+        ] {
+            assert_eq!(timeout(text.as_bytes()), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_content_type_is_grpcs_own() {
+        for (text, yes) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("Application/gRPC; charset=utf-8", true),
+            ("application/grpc+proto;x=y", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/grpc+json", false),
+            ("application/grpcx", false),
+            ("application/x-protobuf", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc(text.as_bytes()), yes, "{text}");
+        }
+    }
+}

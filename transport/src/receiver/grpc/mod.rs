@@ -1,0 +1,171 @@
+//! OTLP over gRPC.
+//!
+//! hyper speaks HTTP/2; the one method that there is, `TraceService/Export`, is served below any codec. A message is copied
+//! once, from what was read off the connection into the buffer that its spans travel in.
+
+use core::convert::Infallible;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::line::{Line, STREAM_WINDOW};
+use super::listener::{Listener, Protocol, Serving, Stopped};
+use super::stats::ReceiverStats;
+use crate::dial::Connection;
+use crate::runtime::Executor;
+
+mod answer;
+mod build;
+mod call;
+
+use answer::Answer;
+use build::Speech;
+pub use build::{GrpcReceiverBuilder, InvalidGrpcReceiver};
+use call::Desk;
+
+/// The most bytes of a request's headers, and of the answers that wait to be sent on a connection.
+const MOST_HEADERS: u32 = 16 << 10;
+const MOST_ANSWERS: usize = 64 << 10;
+
+/// Takes in spans over OTLP/gRPC, on HTTP/2.
+///
+/// | what a client sends | what it gets |
+/// |---|---|
+/// | a request that is admitted | OK, without a partial success |
+/// | when there is no room, or the pipeline has ended | `UNAVAILABLE`, with a `RetryInfo` |
+/// | a message that is too large, also after decompression | `RESOURCE_EXHAUSTED`, "larger than max" |
+/// | malformed bytes, of gRPC, of a compression or of OTLP | `INVALID_ARGUMENT`, saying what is wrong |
+/// | another method, another compression | `UNIMPLEMENTED` |
+/// | another content type, or no POST | the same in HTTP: 415, 405 |
+/// | no token that is known, where one is asked for | `UNAUTHENTICATED` |
+/// | a body slower than 64 KiB a second | `UNAVAILABLE` |
+/// | more than its own `grpc-timeout` allows | `DEADLINE_EXCEEDED` |
+///
+/// Nothing is kept of a request that was not admitted. Dropped, a receiver ends at once.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+/// use spanwire_transport::receiver::grpc::GrpcReceiver;
+///
+/// let exporter = InMemoryExporter::new();
+/// let pipeline =
+///     Pipeline::builder().neighbours(8 << 20).exporter(move || exporter.clone()).build()?;
+/// let receiver = GrpcReceiver::builder().endpoint("127.0.0.1:0").serve(pipeline.intake())?;
+/// println!("listening on {:?}", receiver.local_addr());
+///
+/// assert!(receiver.stop(Duration::from_secs(5)).is_complete());
+/// assert!(pipeline.shutdown(Duration::from_secs(5)).is_complete());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[must_use = "a receiver that is dropped ends"]
+pub struct GrpcReceiver(Listener);
+
+impl GrpcReceiver {
+    /// Starts to build a receiver.
+    pub fn builder() -> GrpcReceiverBuilder {
+        GrpcReceiverBuilder::new()
+    }
+
+    /// The address that is listened on, with the port that was free; `None` for a Unix domain socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> ReceiverStats {
+        self.0.stats()
+    }
+
+    /// Accepts no more, finishes what is under way, and cuts what is not finished after `within`. Waits on this thread; on the
+    /// one thread of a runtime that the receiver runs on, nothing is finished meanwhile, so await
+    /// [`stop_async`](Self::stop_async) there.
+    pub fn stop(&self, within: Duration) -> Stopped {
+        self.0.stop(within)
+    }
+
+    /// The same as a future, which any runtime can await. It begins when this is called.
+    pub fn stop_async(&self, within: Duration) -> impl Future<Output = Stopped> + Send + use<> {
+        self.0.stop_async(within)
+    }
+}
+
+impl fmt::Debug for GrpcReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcReceiver")
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Speaks HTTP/2 on connections.
+struct Speaker {
+    desk: Arc<Desk>,
+    speech: Speech,
+}
+
+impl Protocol for Speaker {
+    fn serve(&self, stream: Connection, line: Line, executor: Executor) -> Serving {
+        let mut http2 = http2::Builder::new(Streams(executor));
+        http2
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW as u32)
+            .initial_connection_window_size(u32::try_from(line.window()).ok())
+            .max_concurrent_streams(self.speech.max_streams)
+            .max_header_list_size(MOST_HEADERS)
+            .max_send_buf_size(MOST_ANSWERS)
+            .keep_alive_interval(self.speech.keepalive_time)
+            .keep_alive_timeout(self.speech.keepalive_timeout)
+            .auto_date_header(false);
+        let service = Service {
+            desk: self.desk.clone(),
+            line: line.clone(),
+        };
+        let connection = http2.serve_connection(TokioIo::new(stream), service);
+        Box::pin(async move {
+            line.drive(connection, |connection| connection.graceful_shutdown())
+                .await;
+        })
+    }
+}
+
+/// Answers the requests of one connection.
+struct Service {
+    desk: Arc<Desk>,
+    line: Line,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let answer = self.desk.clone().answer(request, self.line.clone());
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// Runs the futures of requests.
+#[derive(Clone)]
+struct Streams(Executor);
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(Box::pin(future));
+    }
+}

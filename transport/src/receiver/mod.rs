@@ -1,0 +1,50 @@
+//! What takes in the spans of neighbours.
+//!
+//! A receiver listens on a socket of this machine, loopback unless told otherwise, and offers what it is sent to a
+//! pipeline's [`Intake`](spanwire_core::pipeline::Intake). Everything that it holds for others is granted by the neighbours'
+//! share of the budget before it is allocated: a connection's windows when it is accepted, a body as it arrives, what is
+//! decompressed as it comes out. Who would break a bound is refused, and told so; nobody else notices.
+//!
+//! - A connection is charged what its peer may make it hold: the flow-control window, and [`CONNECTION`] bytes for its
+//!   buffers. All connections together take half of the share at most; when there is no room for another, the one that was
+//!   idle longest is asked to leave, and accepting pauses until it has.
+//! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
+//! - A body that arrives at less than [`SLOWEST`] bytes a second, [`GRACE`] aside, is cut.
+#![cfg_attr(
+    not(feature = "receive-grpc"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what receivers stand on is of no use without one"
+    )
+)]
+
+// The sockets themselves.
+mod socket;
+
+// What happened, in numbers.
+mod stats;
+
+// One connection: how long it may stay, and how much it may hold.
+mod line;
+
+// Accepting, and coming to an end.
+mod listener;
+
+// Bodies below any codec.
+mod body;
+
+// Bodies that come compressed.
+mod inflate;
+
+// Who may send.
+mod bearer;
+
+// The OTLP/gRPC receiver.
+#[cfg(feature = "receive-grpc")]
+pub mod grpc;
+
+pub use bearer::{BearerTokens, InvalidToken};
+pub use line::{CONNECTION, GRACE, SLOWEST};
+pub use listener::{ListenError, Stopped};
+pub use stats::ReceiverStats;
