@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::Pattern;
 use crate::attribute::Value;
 use crate::batch::{Head, Record, payload_of};
-use crate::sampler::glob;
 use crate::wire::encode::{self, ValueLimit};
 use crate::wire::field::{scope, scope_spans};
 use crate::wire::raw::Fields;
@@ -190,45 +190,5 @@ fn equal(wanted: view::Value<'_>, found: view::Value<'_>) -> bool {
                 && found.next().is_none()
         }
         _ => false,
-    }
-}
-
-/// What a text is to be like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Kind);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Equals(String),
-    Glob(String),
-}
-
-impl Pattern {
-    /// Exactly this text.
-    #[must_use]
-    pub fn equals(text: &str) -> Self {
-        Self(Kind::Equals(text.into()))
-    }
-
-    /// This text, in which `*` stands for any number of characters and `?` for any one. There is no escape.
-    ///
-    /// ```
-    /// use spanwire_core::processor::Pattern;
-    ///
-    /// assert!(Pattern::glob("GET /pods/*").matches("GET /pods/web-0"));
-    /// assert!(!Pattern::glob("GET /pods/?").matches("GET /pods/web-0"));
-    /// ```
-    #[must_use]
-    pub fn glob(text: &str) -> Self {
-        Self(Kind::Glob(text.into()))
-    }
-
-    /// Whether `text` is like this.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        match &self.0 {
-            Kind::Equals(wanted) => wanted == text,
-            Kind::Glob(pattern) => glob::matches(pattern, text),
-        }
     }
 }

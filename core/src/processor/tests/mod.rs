@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,6 +22,8 @@ use crate::wire::{SpanKind, StatusCode};
 
 mod reference;
 mod sampling;
+#[cfg(all(feature = "regex", feature = "sha256"))]
+mod steps;
 
 fn reserve(bytes: usize) -> Account {
     MemoryLimiter::builder(bytes + 256)
