@@ -110,6 +110,37 @@ impl Put for Matching<'_> {
     }
 }
 
+/// Whether two values are of one type and the same. Goes as deep as the shallower of the two.
+pub(super) fn equal(wanted: Value<'_>, found: Value<'_>) -> bool {
+    use view::Value::{Array, Bool, Bytes, Double, Empty, Int, Map, Str};
+    match (wanted, found) {
+        (Empty, Empty) => true,
+        (Str(wanted), Str(found)) => wanted == found,
+        (Bool(wanted), Bool(found)) => wanted == found,
+        (Int(wanted), Int(found)) => wanted == found,
+        (Double(wanted), Double(found)) => wanted == found,
+        (Bytes(wanted), Bytes(found)) => wanted == found,
+        (Array(wanted), Array(found)) => {
+            let (mut wanted, mut found) = (wanted.iter(), found.iter());
+            wanted
+                .by_ref()
+                .all(|wanted| found.next().is_some_and(|found| equal(wanted, found)))
+                && found.next().is_none()
+        }
+        (Map(wanted), Map(found)) => {
+            let (mut wanted, mut found) = (wanted.iter(), found.iter());
+            let is = |wanted: view::KeyValue<'_>, found: view::KeyValue<'_>| {
+                wanted.key() == found.key() && equal(wanted.value(), found.value())
+            };
+            wanted
+                .by_ref()
+                .all(|wanted| found.next().is_some_and(|found| is(wanted, found)))
+                && found.next().is_none()
+        }
+        _ => false,
+    }
+}
+
 /// The text of a scalar, as the Collector has it; nothing for bytes, arrays and maps.
 pub(super) fn scalar_text<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     Some(match value {

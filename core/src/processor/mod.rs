@@ -26,6 +26,9 @@ mod sha256;
 // Changes of attributes.
 mod actions;
 
+// What is asked of a span in the Collector's language.
+mod ottl;
+
 // What is asked of a span.
 mod condition;
 
@@ -41,6 +44,7 @@ pub use actions::{Actions, ConvertTo, Extraction, InvalidExtraction};
 pub use attributes::AttributesProcessor;
 pub use condition::{AttributeCondition, Condition};
 pub use filter::FilterProcessor;
+pub use ottl::{InvalidOttl, OttlCondition, OttlContext};
 pub use pattern::Pattern;
 pub use probabilistic_sampler::ProbabilisticSampler;
 pub use regex::InvalidRegex;

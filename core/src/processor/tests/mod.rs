@@ -20,6 +20,8 @@ use crate::clock::Moment;
 use crate::limiter::{Account, Door, MemoryLimiter};
 use crate::wire::{SpanKind, StatusCode};
 
+#[cfg(feature = "regex")]
+mod ottl;
 mod reference;
 mod sampling;
 #[cfg(all(feature = "regex", feature = "sha256"))]
