@@ -154,15 +154,16 @@ impl Call {
                 Value::Bool(text.is_some_and(|text| pattern.matches(&text)))
             }
             Self::Is(what, target) => {
-                let is = match (what, target.value(subject)?) {
+                let value = target.value(subject)?;
+                let is = matches!(
+                    (what, value),
                     (Type::String, Value::Text(_))
-                    | (Type::Int, Value::Int(_))
-                    | (Type::Double, Value::Float(_))
-                    | (Type::Bool, Value::Bool(_))
-                    | (Type::Map, Value::Map(_))
-                    | (Type::List, Value::Array(_)) => true,
-                    _ => false,
-                };
+                        | (Type::Int, Value::Int(_))
+                        | (Type::Double, Value::Float(_))
+                        | (Type::Bool, Value::Bool(_))
+                        | (Type::Map, Value::Map(_))
+                        | (Type::List, Value::Array(_))
+                );
                 Value::Bool(is)
             }
             Self::HasPrefix(target, prefix) => {

@@ -25,13 +25,13 @@ enum Node {
     ScopeName,
     Attribute(&'static str),
     Resource(&'static str),
-    Compute(&'static str, Box<Node>, Box<Node>),
-    Compare(&'static str, Box<Node>, Box<Node>),
-    IsMatch(Box<Node>, &'static str),
+    Compute(&'static str, Box<Self>, Box<Self>),
+    Compare(&'static str, Box<Self>, Box<Self>),
+    IsMatch(Box<Self>, &'static str),
     IsRoot,
-    Not(Box<Node>),
-    And(Vec<Node>),
-    Or(Vec<Node>),
+    Not(Box<Self>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
 }
 
 /// A value of a decoded span.

@@ -347,9 +347,10 @@ fn mistakes_as_a_user_sees_them() {
 #[test]
 fn processors_made_in_code_are_checked_too() {
     let mut attributes = collector::Attributes::default();
-    let mut action = collector::Action::default();
-    action.action = "extract".into();
-    attributes.actions.push(action);
+    attributes.actions.push(collector::Action {
+        action: "extract".into(),
+        ..collector::Action::default()
+    });
     assert_eq!(
         attributes.processor().unwrap_err().to_string(),
         "actions::0: error creating AttrProc due to missing required field \"key\"\nactions::0: error creating AttrProc due to missing required field \"pattern\""
