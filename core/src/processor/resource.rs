@@ -41,6 +41,13 @@ pub struct ResourceProcessor {
     last: Option<Head>,
 }
 
+/// The clone has the same changes to make, and has made none.
+impl Clone for ResourceProcessor {
+    fn clone(&self) -> Self {
+        Self::new(self.actions.clone())
+    }
+}
+
 impl ResourceProcessor {
     /// One that makes these changes.
     #[must_use]
