@@ -34,18 +34,11 @@ use crate::wire::raw::{Field, Fields};
 /// assert!(named[0].head().as_bytes().ends_with(b"node-1"));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ResourceProcessor {
     actions: Actions,
     /// The head written last.
     last: Option<Head>,
-}
-
-/// The clone has the same changes to make, and has made none.
-impl Clone for ResourceProcessor {
-    fn clone(&self) -> Self {
-        Self::new(self.actions.clone())
-    }
 }
 
 impl ResourceProcessor {
