@@ -124,7 +124,7 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// How long TLS, and after it the opening of HTTP/2, may take. Default: 10 s.
+    /// How long TLS and the opening of HTTP/2 may take together. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.listening.stay.handshake = timeout;
         self

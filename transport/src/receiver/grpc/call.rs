@@ -16,7 +16,7 @@ use super::answer::{Answer, Kind, Refusal, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
 use crate::receiver::bearer::{Gate, Pass};
-use crate::receiver::body::{Draft, Pace, Source, Trouble};
+use crate::receiver::body::{Draft, Pace, Room, Source, Trouble};
 use crate::receiver::inflate::Coding;
 use crate::receiver::line::Line;
 use crate::receiver::stats::{Counts, count};
@@ -156,6 +156,7 @@ impl Desk {
         let Some(account) = self.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
+        let _room = Room::for_request(&account, line)?;
         let mut source = Source::new(body, Pace::begin(head.timeout));
         let read = self.read(&head, &mut source, &account, line).await;
         tally.received = source.received();
