@@ -40,6 +40,9 @@ mod inflate;
 // Who may send.
 mod bearer;
 
+// How one request is counted.
+mod tally;
+
 // The OTLP/gRPC receiver.
 #[cfg(feature = "receive-grpc")]
 pub mod grpc;
