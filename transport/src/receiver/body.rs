@@ -44,14 +44,6 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the same request may be taken later.
-    pub(crate) fn is_retryable(&self) -> bool {
-        match self {
-            Self::NoRoom(_) | Self::Crowded | Self::Slow | Self::Expired | Self::Abandoned => true,
-            Self::TooLarge { .. } | Self::Garbled { .. } => false,
-        }
-    }
-
     /// What a share says, of which `most` bytes can ever be had.
     pub(super) fn of(refused: Refused, most: usize) -> Self {
         if refused.is_retryable() {
