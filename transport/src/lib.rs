@@ -38,6 +38,10 @@ println!(\"{report}\");
 // What is said to people, and how often.
 pub mod diagnostics;
 
+// Dates and times of day.
+#[cfg(any(feature = "debug", feature = "health-check"))]
+mod calendar;
+
 // How a pipeline stands, in numbers for a scraper.
 pub mod telemetry;
 
@@ -71,6 +75,10 @@ pub mod exporter;
 // What takes in the spans of neighbours.
 #[cfg(feature = "listen")]
 pub mod receiver;
+
+// What stands beside pipelines: whether the program is well.
+#[cfg(feature = "health-check")]
+pub mod extension;
 
 // Settings from outside, validated.
 pub mod config;

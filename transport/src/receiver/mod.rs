@@ -20,7 +20,7 @@
 )]
 
 // The sockets themselves.
-mod socket;
+pub(crate) mod socket;
 
 // What happened, in numbers.
 mod stats;
