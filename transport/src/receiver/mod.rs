@@ -11,7 +11,7 @@
 //! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
 //! - A body that arrives at less than [`SLOWEST`] bytes a second, [`GRACE`] aside, is cut.
 #![cfg_attr(
-    not(feature = "receive-grpc"),
+    not(any(feature = "receive-grpc", feature = "receive-http")),
     allow(
         dead_code,
         unused_imports,
@@ -46,6 +46,10 @@ mod tally;
 // The OTLP/gRPC receiver.
 #[cfg(feature = "receive-grpc")]
 pub mod grpc;
+
+// The OTLP/HTTP receiver.
+#[cfg(feature = "receive-http")]
+pub mod http;
 
 pub use bearer::{BearerTokens, InvalidToken};
 pub use line::{CONNECTION, GRACE, SLOWEST};
