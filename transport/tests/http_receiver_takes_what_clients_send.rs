@@ -70,7 +70,7 @@ fn record(exporter: HttpExporter, count: usize) -> Vec<ExportTraceServiceRequest
 fn spans_of_our_own_exporter_arrive_as_they_were_recorded() {
     for encoding in [Encoding::Protobuf, Encoding::Json] {
         for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-            let (pipeline, kept) = pipeline(16 << 20);
+            let (pipeline, kept) = pipeline(64 << 20);
             let receiver = receiver().serve(pipeline.intake()).unwrap();
             let exporter = HttpExporter::builder()
                 .endpoint(format!("http://{}", receiver.local_addr().unwrap()))

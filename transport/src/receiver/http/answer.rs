@@ -258,7 +258,7 @@ mod tests {
         use http_body_util::BodyExt;
         let collected = core::pin::pin!(answer.into_body().collect());
         let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-        match core::future::Future::poll(collected, &mut context) {
+        match Future::poll(collected, &mut context) {
             core::task::Poll::Ready(Ok(collected)) => collected.to_bytes(),
             other => panic!("it is whole: {other:?}"),
         }
@@ -284,8 +284,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_the_form_of_the_request() {
-        let busy =
-            Refusal::new(Code::Unavailable, "no \"room\"\n").after(Duration::from_millis(1500));
+        let busy = Refusal::for_now("no \"room\"\n");
         let answer = busy.answer(Some(Form::Json), WAIT);
         assert_eq!(answer.status(), 503);
         assert_eq!(header(&answer, "retry-after"), Some("2"));

@@ -264,7 +264,8 @@ mod tests {
         let tenant = "allow-credentials: true; allow-headers: content-type,x-tenant; \
             allow-methods: POST; allow-origin: https://a.example; max-age: 7200";
         let any = "allow-headers: x-a; allow-methods: POST; allow-origin: *";
-        let table: &[(&Cors, &[(&'static str, &str)], &str)] = &[
+        type Pairs<'a> = &'a [(&'static str, &'a str)];
+        let table: &[(&Cors, Pairs<'_>, &str)] = &[
             (&one, &[origin, post], admitted),
             (&one, &[post], ""),
             (&one, &[("origin", "https://evil"), post], ""),
