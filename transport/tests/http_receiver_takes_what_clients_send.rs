@@ -352,6 +352,63 @@ fn spans_arrive_over_a_unix_domain_socket() {
     assert!(!path.exists());
 }
 
+/// Scenario: exporters that take, refuse, and never answer.
+#[test]
+fn an_answer_after_the_export_tells_what_became_of_the_spans() {
+    use spanwire_core::exporter::{Exporter, Outcome, Reply};
+
+    struct Sink(Option<Outcome>, Vec<Reply>);
+
+    impl Exporter for Sink {
+        fn export(&mut self, _: spanwire_core::batch::Batch, reply: Reply) {
+            match &self.0 {
+                Some(outcome) => reply.done(outcome.clone()),
+                None => self.1.push(reply),
+            }
+        }
+    }
+
+    let text = serde_json::to_vec(&request(3)).unwrap();
+    for (outcome, status, says) in [
+        (Some(Outcome::Exported), 200, ""),
+        (
+            Some(Outcome::rejected("no")),
+            500,
+            "a server behind this one refused the spans for good",
+        ),
+        (None, 503, "the spans were not exported in time"),
+    ] {
+        let pipeline = Pipeline::builder()
+            .memory_limit(32 << 20)
+            .neighbours(8 << 20)
+            .schedule_delay(Duration::from_millis(10))
+            .exporter(move || Sink(outcome.clone(), Vec::new()))
+            .build()
+            .unwrap();
+        let within = match status {
+            503 => Duration::from_millis(200),
+            _ => LONG,
+        };
+        let receiver = receiver()
+            .answer_after_export(within)
+            .serve(pipeline.intake())
+            .unwrap();
+        let mut caller = call(&receiver);
+        let answered = caller.post(&of_type(JSON), &text);
+        assert_eq!(answered.status, status);
+        assert!(
+            status == 200 || answered.says() == says,
+            "{}",
+            answered.says()
+        );
+        // Of nothing there is nothing to wait for.
+        assert_eq!(caller.post(&of_type(PROTOBUF), b"").status, 200);
+        let stats = receiver.stats();
+        assert_eq!((stats.admitted, stats.spans), (2, 3));
+        assert_eq!(stats.undelivered, u64::from(status != 200));
+    }
+}
+
 /// Scenario: a request is half sent when the receiver is told to stop, another connection is idle. Guarantees: the idle one
 /// ends, the request is answered, and after it nothing more is taken.
 #[test]

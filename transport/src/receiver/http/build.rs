@@ -30,6 +30,7 @@ pub struct HttpReceiverBuilder {
     head_timeout: Option<Duration>,
     keep_alive: bool,
     retry_after: Duration,
+    answer_after_export: Option<Duration>,
     bearer: Option<BearerTokens>,
     cors: Option<Cors>,
     response_headers: Headers,
@@ -62,6 +63,7 @@ impl HttpReceiverBuilder {
             head_timeout: Some(Duration::from_secs(10)),
             keep_alive: true,
             retry_after: Duration::from_secs(1),
+            answer_after_export: None,
             bearer: None,
             cors: None,
             response_headers: Headers::new(),
@@ -128,6 +130,17 @@ impl HttpReceiverBuilder {
         self
     }
 
+    /// Answers a request when every exporter has sent its spans, and not as soon as they are admitted; zero: as soon as they
+    /// are. Default: zero.
+    ///
+    /// A client hears 500 when a server refused its spans for good, and 503 when they were lost on the way, or when neither is
+    /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
+    /// at least.
+    pub fn answer_after_export(mut self, within: Duration) -> Self {
+        self.answer_after_export = some(within);
+        self
+    }
+
     /// Whether a connection is kept for the next request. Default: yes.
     pub fn keep_alives(mut self, keep: bool) -> Self {
         self.keep_alive = keep;
@@ -182,6 +195,7 @@ impl HttpReceiverBuilder {
                 max_request: self.max_request,
                 read_timeout: self.read_timeout,
                 retry_after: self.retry_after,
+                answer_after_export: self.answer_after_export,
                 gate: self.bearer.map(Gate::new),
                 cors: self.cors,
                 headers: CurrentHeaders::new(&self.response_headers),

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body;
-use spanwire_core::limiter::{Account, Buffer, Permit};
-use spanwire_core::pipeline::{Intake, IntakeError};
+use spanwire_core::limiter::{Account, Buffer};
+use spanwire_core::pipeline::{Delivered, Delivery, Intake, IntakeError};
+use tokio::time::timeout;
 
 use super::answer::{self, Answer, Form, Refusal};
 use super::cors::{Cors, is_preflight};
@@ -32,6 +33,8 @@ pub(super) struct Manners {
     pub(super) max_request: usize,
     pub(super) read_timeout: Option<Duration>,
     pub(super) retry_after: Duration,
+    /// How long to wait for the export before the answer; `None`: not at all.
+    pub(super) answer_after_export: Option<Duration>,
     pub(super) gate: Option<Gate>,
     pub(super) cors: Option<Cors>,
     pub(super) headers: CurrentHeaders,
@@ -83,7 +86,7 @@ impl Desk {
                     length,
                 };
                 let taken = self.export(form, coding, body, line, &mut tally).await;
-                (Some(form), taken.map(|spans| (form, spans)))
+                (Some(form), taken)
             }
             Err((form, refusal)) => (form, Err(refusal)),
         };
@@ -98,15 +101,25 @@ impl Desk {
             }
             _ => false,
         };
-        let answer = match taken {
-            Ok((form, spans)) => {
+        let exported = match taken {
+            Ok(Taken::Admitted(spans)) => {
                 tally.admitted(spans);
-                answer::taken(form)
+                Ok(())
+            }
+            Ok(Taken::OnItsWay(delivery, within)) => {
+                tally.admitted(delivery.spans());
+                wait(delivery, within)
+                    .await
+                    .inspect_err(|_| Tally::undelivered(line.counts()))
             }
             Err(refusal) => {
                 tally.not_admitted(refusal.kind());
-                refusal.answer(form, self.manners.retry_after)
+                Err(refusal)
             }
+        };
+        let answer = match exported {
+            Ok(()) => answer::taken(form.unwrap_or(Form::Protobuf)),
+            Err(refusal) => refusal.answer(form, self.manners.retry_after),
         };
         let mut answer = self.signed(answer);
         if let Some(cors) = &self.manners.cors {
@@ -190,7 +203,7 @@ impl Desk {
         })
     }
 
-    /// Reads a body, and offers what is in it. Returns how many spans were admitted.
+    /// Reads a body, and offers what is in it.
     async fn export<B>(
         &self,
         form: Form,
@@ -198,7 +211,7 @@ impl Desk {
         body: Arriving<'_, B>,
         line: &Line,
         tally: &mut Tally<'_>,
-    ) -> Result<usize, Refusal>
+    ) -> Result<Taken, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -218,18 +231,40 @@ impl Desk {
         }
         tally.whole = true;
         let body = coding.decode(draft.finish(), &account, line, most).await?;
-        let received = match form {
+        let buffer = match form {
             // What the connection holds for it is given back once it is admitted.
-            Form::Protobuf => {
-                let (buffer, _hold) = body;
-                self.intake.offer_buffer(buffer)
-            }
-            Form::Json => {
-                let request = protobuf(body, &account, most)?;
-                self.intake.offer(&request.bytes)
-            }
+            Form::Protobuf => body.0,
+            Form::Json => protobuf(body, &account, most)?,
         };
-        Ok(received?.spans())
+        Ok(match self.manners.answer_after_export {
+            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
+            Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
+        })
+    }
+}
+
+/// A request that was admitted.
+enum Taken {
+    /// So many spans.
+    Admitted(usize),
+    /// Its client is to hear what becomes of it, within that time.
+    OnItsWay(Delivery, Duration),
+}
+
+/// Waits until every exporter is done with a request.
+async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
+    match timeout(within, delivery).await {
+        Ok(Delivered::Exported) => Ok(()),
+        Ok(Delivered::Rejected) => Err(Refusal::new(
+            Code::Internal,
+            "a server behind this one refused the spans for good",
+        )),
+        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
+        // They may still be.
+        Err(_) => Err(Refusal::new(
+            Code::DeadlineExceeded,
+            "the spans were not exported in time",
+        )),
     }
 }
 
@@ -254,34 +289,30 @@ where
     }
 }
 
-/// A request that was JSON, and what pays for it.
-struct Converted {
-    bytes: Vec<u8>,
-    _permit: Permit,
-    _hold: Hold,
-}
-
-/// Writes the protobuf of a text, which is let go of.
-fn protobuf(text: (Buffer, Hold), account: &Account, most: usize) -> Result<Converted, Refusal> {
+/// Writes the protobuf of a text, which is let go of. Both are held for a while, and then the protobuf alone.
+fn protobuf(text: (Buffer, Hold), account: &Account, most: usize) -> Result<Buffer, Refusal> {
     let (text, mut hold) = text;
+    let grant = |len| {
+        account
+            .acquire(len)
+            .map_err(|refused| Trouble::of(refused, most))
+    };
     // What is written is never longer than what is read.
     let len = text.as_slice().len();
     if !hold.grow(len) {
         return Err(Trouble::Crowded.into());
     }
-    let permit = account
-        .acquire(len)
-        .map_err(|refused| Trouble::of(refused, most))?;
-    let mut bytes = Vec::with_capacity(len);
+    let paid = grant(len)?;
+    let mut bytes = Vec::with_capacity(paid.bytes());
     read_request(text.as_slice(), &mut bytes).map_err(|invalid| {
         Refusal::new(
             Code::InvalidArgument,
             format!("malformed request: {invalid}"),
         )
     })?;
-    Ok(Converted {
-        bytes,
-        _permit: permit,
-        _hold: hold,
-    })
+    drop(text);
+    let mut buffer = grant(bytes.len())?.into_buffer();
+    let fits = buffer.try_put(&bytes);
+    debug_assert!(fits, "it was made for them");
+    Ok(buffer)
 }
