@@ -15,6 +15,9 @@ mod component;
 // Settings of exporters.
 mod exporter;
 
+// What a collector says of itself.
+mod telemetry;
+
 // Components by id, and the pipelines between them.
 mod document;
 
@@ -32,3 +35,4 @@ pub use net::{
     ServerKeepalive, ServerParameters, ServerTls,
 };
 pub use secret::{Headers, Literal, Secret};
+pub use telemetry::{Logs, Telemetry};
