@@ -436,6 +436,106 @@ fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new
     assert_eq!((first.spans(), second.spans()), (30, 10));
 }
 
+/// What a probe is answered: its first line and its body.
+#[cfg(feature = "health-check")]
+fn probe(address: &str) -> Option<(String, String)> {
+    use std::io::{Read, Write};
+
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_owned(), body.to_owned()))
+}
+
+#[cfg(feature = "health-check")]
+#[test]
+fn probes_are_answered_while_it_runs_and_through_a_reload() {
+    let backend = Server::start(|_, _| Answer::ok());
+    let given = Given::default().with("BACKEND", backend.address);
+    let address = server::refusing();
+    let text = |bodies: &str, timeout: &str| {
+        let text = ONE.replace("batch: }", &format!("batch: {{timeout: {timeout}}} }}"));
+        format!(
+            "{text}  extensions: [health_check]\nextensions: {{health_check: {{endpoint: '{address}'{bodies}}}}}\n"
+        )
+    };
+    let address = address.to_string();
+    let start = |bodies, timeout| collector(&text(bodies, timeout), &given).unwrap();
+    let mut node = start("", "200ms").start().unwrap();
+    assert_eq!(node.probes(), [address.clone()]);
+    let (line, body) = probe(&address).unwrap();
+    assert_eq!(line, "HTTP/1.1 200 OK");
+    assert!(
+        body.starts_with("{\"status\":\"Server available\""),
+        "{body}"
+    );
+
+    // Other pipelines behind the same probe, then another answer at the same address.
+    for (bodies, timeout, wanted) in [
+        ("", "300ms", "{\"status\":\"Server available\""),
+        (", response_body: {healthy: fine}", "300ms", "fine"),
+    ] {
+        match node.reload(start(bodies, timeout), LONG) {
+            Ok(Reload::Restarted(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        let (line, body) = probe(&address).unwrap();
+        assert_eq!(line, "HTTP/1.1 200 OK");
+        assert!(body.starts_with(wanted), "{body}");
+    }
+    assert!(node.shutdown(LONG).is_complete());
+    let begun = std::time::Instant::now();
+    while probe(&address).is_some() {
+        assert!(begun.elapsed() < LONG, "probes are answered after the end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(all(feature = "http", feature = "receive-http"))]
+#[test]
+fn both_protocols_of_a_receiver_lead_to_the_same_pipelines() {
+    use spanwire_transport::exporter::http::{Encoding, HttpExporter};
+
+    let backend = Server::start(|_, _| Answer::ok());
+    let given = Given::default().with("BACKEND", backend.address);
+    let text = ONE.replace(
+        "'${env:LISTEN:-127.0.0.1:0}'}",
+        "'127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0', traces_url_path: /in}",
+    );
+    let node = collector(&text, &given).unwrap().start().unwrap();
+    let [grpc, http] = node.listening() else {
+        panic!("{node:?}")
+    };
+    assert_eq!((grpc.protocol(), http.protocol()), ("grpc", "http"));
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let exporter = HttpExporter::builder()
+            .traces_endpoint(format!("http://{}/in", http.address()))
+            .encoding(encoding)
+            .build()
+            .unwrap();
+        let pipeline = Pipeline::builder()
+            .exporter(move || exporter.clone())
+            .build()
+            .unwrap();
+        record(&pipeline, 2);
+        let report = pipeline.shutdown(LONG);
+        assert!(report.is_complete(), "{report}");
+    }
+    let kubelet = kubelet(grpc.address());
+    record(&kubelet, 3);
+    assert!(kubelet.shutdown(LONG).is_complete());
+    let account = node.shutdown(LONG);
+    assert!(account.is_complete(), "{account}");
+    assert_eq!(backend.spans(), 14);
+    let spans: Vec<_> = account.received().iter().map(|it| it.stats.spans).collect();
+    assert_eq!(spans, [6, 8]);
+}
+
 #[test]
 fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
     let backend = Server::start(|_, _| Answer::ok());
