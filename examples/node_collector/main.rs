@@ -57,15 +57,16 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let mut node = load(file, options.lenient)?
         .start()
         .map_err(|error| in_file(file, error))?;
+    let mut complete = true;
     for signal in signals {
         match signal {
             Signal::End => break,
-            Signal::Reload => reload(&mut node, file, &options)?,
+            Signal::Reload => complete &= reload(&mut node, file, &options)?,
         }
     }
     let account = node.shutdown(options.drain);
     print(&account.to_string());
-    Ok(match account.is_complete() {
+    Ok(match complete && account.is_complete() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(1),
     })
@@ -84,31 +85,33 @@ fn load(file: &Path, lenient: bool) -> Result<Collector, Box<dyn Error>> {
     Ok(collector.diagnostics(Diagnostics::stderr()))
 }
 
-/// Goes on as the file says now, or as it was. An error: neither.
-fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
+/// Goes on as the file says now, or as it was, and tells whether everything was sent so far. An error: it does not go on.
+fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<dyn Error>> {
     let say = Diagnostics::stderr();
     let next = match load(file, options.lenient) {
         Ok(next) => next,
         Err(error) => {
             let message = format_args!("the old configuration runs on\n{error}");
             say.say(Level::Error, "reload", message);
-            return Ok(());
+            return Ok(true);
         }
     };
-    match node.reload(next, options.drain) {
-        Ok(Reload::Restarted(account)) => print(&account.to_string()),
-        Ok(_) => say.say(Level::Info, "reload", format_args!("nothing has changed")),
-        Err(error) => {
-            if let Some(account) = &error.account {
-                print(&account.to_string());
-            }
-            if error.gone.is_some() {
-                return Err(in_file(file, error));
-            }
-            say.say(Level::Error, "reload", format_args!("{error}"));
+    let ended = match node.reload(next, options.drain) {
+        Ok(Reload::Restarted(account)) => Some(account),
+        Ok(_) => {
+            say.say(Level::Info, "reload", format_args!("nothing has changed"));
+            None
         }
+        Err(error) if error.gone.is_some() => return Err(in_file(file, error)),
+        Err(error) => {
+            say.say(Level::Error, "reload", format_args!("{error}"));
+            error.account
+        }
+    };
+    if let Some(account) = &ended {
+        print(&account.to_string());
     }
-    Ok(())
+    Ok(ended.is_none_or(|account| account.is_complete()))
 }
 
 /// Each fault on a line, after the name of the file as compilers put it.

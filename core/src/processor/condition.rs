@@ -4,9 +4,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::held::{equal, scalar_text};
+use super::{OttlCondition, Pattern};
 use crate::attribute::Value;
 use crate::batch::{Head, Record, payload_of};
-use crate::sampler::glob;
 use crate::wire::encode::{self, ValueLimit};
 use crate::wire::field::{scope, scope_spans};
 use crate::wire::raw::Fields;
@@ -40,6 +41,10 @@ pub enum Condition {
     ResourceAttribute(AttributeCondition),
     /// The name of its instrumentation scope is like this.
     Scope(Pattern),
+    /// The version of its instrumentation scope is like this.
+    ScopeVersion(Pattern),
+    /// This is true in the language of the Collector's conditions.
+    Ottl(OttlCondition),
     /// All of these are true; true when there are none.
     All(Vec<Self>),
     /// At least one of these is true; false when there are none.
@@ -73,7 +78,13 @@ impl Condition {
                 let resource = view::ResourceSpans::new(head.as_bytes()).resource();
                 resource.is_some_and(|resource| attribute.holds(resource.attributes()))
             }
-            Self::Scope(pattern) => pattern.matches(scope_name(record)),
+            Self::Scope(pattern) => {
+                pattern.matches(scope_text(record, scope::NAME, |scope| scope.name()))
+            }
+            Self::ScopeVersion(pattern) => {
+                pattern.matches(scope_text(record, scope::VERSION, |scope| scope.version()))
+            }
+            Self::Ottl(condition) => condition.holds(head, record, span),
             Self::All(conditions) => conditions
                 .iter()
                 .all(|condition| condition.holds(head, record, span)),
@@ -85,16 +96,20 @@ impl Condition {
     }
 }
 
-/// Of a scope in several parts, the last part that has a name.
-fn scope_name<'a>(record: &Record<'a>) -> &'a str {
+/// Of a scope in several parts, what the last part says that has this field.
+fn scope_text<'a>(
+    record: &Record<'a>,
+    number: u32,
+    text: impl Fn(view::Scope<'a>) -> &'a str,
+) -> &'a str {
     let parts = record
         .all()
         .filter_map(|field| payload_of(&field, scope_spans::SCOPE));
-    let named = parts
-        .filter(|part| Fields::new(part).any(|field| payload_of(&field, scope::NAME).is_some()));
-    named
+    let saying =
+        parts.filter(|part| Fields::new(part).any(|field| payload_of(&field, number).is_some()));
+    saying
         .last()
-        .map_or("", |part| view::Scope::new(part).name())
+        .map_or("", |part| text(view::Scope::new(part)))
 }
 
 /// What is asked of an attribute.
@@ -109,6 +124,7 @@ enum ValueCondition {
     Any,
     Equals(Vec<u8>),
     Matches(Pattern),
+    TextMatches(Pattern),
 }
 
 impl AttributeCondition {
@@ -136,6 +152,12 @@ impl AttributeCondition {
         Self::new(key, ValueCondition::Matches(pattern))
     }
 
+    /// There is one with this key, and its value is a string, a boolean or a number that is like this as a text.
+    #[must_use]
+    pub fn text_matches(key: &str, pattern: Pattern) -> Self {
+        Self::new(key, ValueCondition::TextMatches(pattern))
+    }
+
     fn new(key: &str, value: ValueCondition) -> Self {
         Self {
             key: key.into(),
@@ -158,77 +180,9 @@ impl AttributeCondition {
                 .value()
                 .as_str()
                 .is_some_and(|text| pattern.matches(text)),
-        }
-    }
-}
-
-/// Goes as deep as the shallower of the two.
-fn equal(wanted: view::Value<'_>, found: view::Value<'_>) -> bool {
-    use view::Value::{Array, Bool, Bytes, Double, Empty, Int, Map, Str};
-    match (wanted, found) {
-        (Empty, Empty) => true,
-        (Str(wanted), Str(found)) => wanted == found,
-        (Bool(wanted), Bool(found)) => wanted == found,
-        (Int(wanted), Int(found)) => wanted == found,
-        (Double(wanted), Double(found)) => wanted == found,
-        (Bytes(wanted), Bytes(found)) => wanted == found,
-        (Array(wanted), Array(found)) => {
-            let (mut wanted, mut found) = (wanted.iter(), found.iter());
-            wanted
-                .by_ref()
-                .all(|wanted| found.next().is_some_and(|found| equal(wanted, found)))
-                && found.next().is_none()
-        }
-        (Map(wanted), Map(found)) => {
-            let (mut wanted, mut found) = (wanted.iter(), found.iter());
-            let is = |wanted: view::KeyValue<'_>, found: view::KeyValue<'_>| {
-                wanted.key() == found.key() && equal(wanted.value(), found.value())
-            };
-            wanted
-                .by_ref()
-                .all(|wanted| found.next().is_some_and(|found| is(wanted, found)))
-                && found.next().is_none()
-        }
-        _ => false,
-    }
-}
-
-/// What a text is to be like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Kind);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Equals(String),
-    Glob(String),
-}
-
-impl Pattern {
-    /// Exactly this text.
-    #[must_use]
-    pub fn equals(text: &str) -> Self {
-        Self(Kind::Equals(text.into()))
-    }
-
-    /// This text, in which `*` stands for any number of characters and `?` for any one. There is no escape.
-    ///
-    /// ```
-    /// use spanwire_core::processor::Pattern;
-    ///
-    /// assert!(Pattern::glob("GET /pods/*").matches("GET /pods/web-0"));
-    /// assert!(!Pattern::glob("GET /pods/?").matches("GET /pods/web-0"));
-    /// ```
-    #[must_use]
-    pub fn glob(text: &str) -> Self {
-        Self(Kind::Glob(text.into()))
-    }
-
-    /// Whether `text` is like this.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        match &self.0 {
-            Kind::Equals(wanted) => wanted == text,
-            Kind::Glob(pattern) => glob::matches(pattern, text),
+            ValueCondition::TextMatches(pattern) => {
+                scalar_text(&found.value()).is_some_and(|text| pattern.matches(&text))
+            }
         }
     }
 }

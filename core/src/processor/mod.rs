@@ -6,19 +6,48 @@
 
 use core::fmt;
 
+// Regular expressions, or their absence.
+#[cfg(feature = "regex")]
+mod regex;
+#[cfg(not(feature = "regex"))]
+#[path = "no_regex.rs"]
+mod regex;
+
+// What a text is to be like.
+mod pattern;
+
+// A value on its way to another attribute.
+mod held;
+
+// A value that can't be read any more.
+#[cfg(feature = "sha256")]
+mod sha256;
+
+// Changes of attributes.
 mod actions;
-mod attributes;
+
+// What is asked of a span in the Collector's language.
+mod ottl;
+
+// What is asked of a span.
 mod condition;
+
+// A body with some spans changed or left out.
+mod rewrite;
+
+mod attributes;
 mod filter;
 mod probabilistic_sampler;
 mod resource;
-mod rewrite;
 
-pub use actions::Actions;
+pub use actions::{Actions, ConvertTo, Extraction, InvalidExtraction};
 pub use attributes::AttributesProcessor;
-pub use condition::{AttributeCondition, Condition, Pattern};
+pub use condition::{AttributeCondition, Condition};
 pub use filter::FilterProcessor;
+pub use ottl::{InvalidOttl, OttlCondition, OttlContext};
+pub use pattern::Pattern;
 pub use probabilistic_sampler::ProbabilisticSampler;
+pub use regex::InvalidRegex;
 pub use resource::ResourceProcessor;
 
 use crate::batch::Segment;

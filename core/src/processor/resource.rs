@@ -1,6 +1,7 @@
 //! Changes of who speaks.
 
 use super::actions::Attributed;
+use super::held::Matching;
 use super::{Actions, Edit, Later, Processor};
 use crate::batch::{Head, Segment, payload_of};
 use crate::stats::DropReason;
@@ -33,7 +34,7 @@ use crate::wire::raw::{Field, Fields};
 /// assert!(named[0].head().as_bytes().ends_with(b"node-1"));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ResourceProcessor {
     actions: Actions,
     /// The head written last.
@@ -122,7 +123,7 @@ impl<'a> NewHead<'a> {
         if head.len() == self.len {
             self.write(&mut rest);
         }
-        rest.0.is_some_and(<[u8]>::is_empty)
+        rest.is_whole()
     }
 }
 
@@ -136,13 +137,4 @@ fn attributes(head: &Head) -> Attributed<impl Iterator<Item = Field<'_>> + Clone
 fn others(head: &Head) -> impl Iterator<Item = Field<'_>> {
     Fields::new(head.as_bytes())
         .filter(|field| payload_of(field, resource_spans::RESOURCE).is_none())
-}
-
-/// Compares what is written with what is there: the bytes not written yet, or `None` once they differ.
-struct Matching<'a>(Option<&'a [u8]>);
-
-impl Put for Matching<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0 = self.0.and_then(|rest| rest.strip_prefix(bytes));
-    }
 }

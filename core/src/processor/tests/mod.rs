@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -19,8 +20,12 @@ use crate::clock::Moment;
 use crate::limiter::{Account, Door, MemoryLimiter};
 use crate::wire::{SpanKind, StatusCode};
 
+#[cfg(feature = "regex")]
+mod ottl;
 mod reference;
 mod sampling;
+#[cfg(all(feature = "regex", feature = "sha256"))]
+mod steps;
 
 fn reserve(bytes: usize) -> Account {
     MemoryLimiter::builder(bytes + 256)

@@ -90,6 +90,7 @@ fn any_leaf() -> impl Strategy<Value = Condition> {
         attribute().prop_map(Condition::Attribute),
         attribute().prop_map(Condition::ResourceAttribute),
         pattern().prop_map(Condition::Scope),
+        pattern().prop_map(Condition::ScopeVersion),
     ]
 }
 
@@ -123,6 +124,10 @@ fn holds(condition: &Condition, flat: &Flat) -> bool {
         Condition::Scope(pattern) => {
             pattern.matches(scope.as_ref().map_or("", |scope| &scope.name))
         }
+        Condition::ScopeVersion(pattern) => {
+            pattern.matches(scope.as_ref().map_or("", |scope| &scope.version))
+        }
+        Condition::Ottl(_) => unreachable!("has a reference of its own"),
         Condition::All(conditions) => conditions.iter().all(|condition| holds(condition, flat)),
         Condition::Any(conditions) => conditions.iter().any(|condition| holds(condition, flat)),
         Condition::Not(condition) => !holds(condition, flat),

@@ -6,11 +6,10 @@ use super::super::expand::{Surroundings, expand};
 use super::super::fault::{Fault, InvalidConfig};
 use super::super::keys::{Printed, Setting, Walk, lay_out, unknown};
 use super::super::yaml::{self, Node, Value};
-use super::component::{
-    Attributes, Batch, HealthCheck, MemoryLimiter, OtlpReceiver, ProbabilisticSampler, Resource,
-};
+use super::component::{HealthCheck, OtlpReceiver};
 use super::exporter::{DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter};
 use super::id::ComponentId;
+use super::processors::{Attributes, Batch, Filter, MemoryLimiter, ProbabilisticSampler, Resource};
 use super::telemetry::Telemetry;
 
 /// An enum of components: for each the types that name it, the first of them current, the others aliases.
@@ -57,7 +56,7 @@ components!(
 );
 components!(
     /// What may change, drop or hold spans on their way.
-    Processor, "processor", later ["filter", "tail_sampling", "k8sattributes", "resourcedetection", "transform", "span", "groupbytrace"],
+    Processor, "processor", later ["tail_sampling", "k8sattributes", "resourcedetection", "transform", "span", "groupbytrace"],
     /// Bounds memory.
     MemoryLimiter(MemoryLimiter) = ["memory_limiter"];
     /// Gathers spans.
@@ -66,6 +65,8 @@ components!(
     Resource(Resource) = ["resource"];
     /// Changes attributes of spans.
     Attributes(Attributes) = ["attributes"];
+    /// Leaves out spans.
+    Filter(Filter) = ["filter"];
     /// Keeps a share of the traces.
     ProbabilisticSampler(ProbabilisticSampler) = ["probabilistic_sampler"];
 );

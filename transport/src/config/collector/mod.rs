@@ -9,8 +9,11 @@ mod secret;
 // TLS, gRPC and HTTP settings.
 mod net;
 
-// Settings of receivers, processors and extensions.
+// Settings of receivers and extensions.
 mod component;
+
+// Settings of processors.
+mod processors;
 
 // Settings of exporters.
 mod exporter;
@@ -21,10 +24,7 @@ mod telemetry;
 // Components by id, and the pipelines between them.
 mod document;
 
-pub use component::{
-    Action, Attributes, Batch, HealthCheck, MemoryLimiter, OtlpReceiver, ProbabilisticSampler,
-    Protocols, Resource, ResponseBody,
-};
+pub use component::{HealthCheck, OtlpReceiver, Protocols, ResponseBody};
 pub use document::{Config, Exporter, Extension, Loaded, Pipeline, Processor, Receiver, Service};
 pub use exporter::{
     DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter, Retry, SendingQueue,
@@ -33,6 +33,11 @@ pub use id::ComponentId;
 pub use net::{
     Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
     ServerKeepalive, ServerParameters, ServerTls,
+};
+pub use processors::{
+    Action, Attributes, Batch, Filter, MatchAttribute, MatchLibrary, MatchRegexp, MatchSpans,
+    Memory, MemoryLimiter, MemorySource, ProbabilisticSampler, Resource, SpanFilter,
+    TraceConditions, TraceGroup, TraceLists,
 };
 pub use secret::{Headers, Literal, Secret};
 pub use telemetry::{Logs, Telemetry};

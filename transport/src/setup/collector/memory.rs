@@ -39,19 +39,19 @@ impl Budget {
                     continue;
                 };
                 let id = id.to_string();
-                let total = match section.limit_mib {
-                    0 => host.memory(),
-                    _ => Some(0),
-                };
-                let Some(total) = total else {
-                    walk.within(&id, |walk| {
-                        walk.within("limit_percentage", |walk| {
-                            walk.fault("this system does not say how much memory there is: use `limit_mib`");
+                let (limit, spike) = match section.bytes_here() {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        walk.within(&id, |walk| {
+                            walk.within("limit_percentage", |walk| {
+                                walk.fault(format!(
+                                    "this system does not say how much memory there is ({error}): use `limit_mib`"
+                                ));
+                            });
                         });
-                    });
-                    continue;
+                        continue;
+                    }
                 };
-                let (limit, spike) = section.bytes(total);
                 match &strictest {
                     Some((_, _, known)) if *known == id => {}
                     Some((least, ..)) => {

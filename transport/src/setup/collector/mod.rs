@@ -108,19 +108,6 @@ struct Host {
     runtime: Runtime,
 }
 
-impl Host {
-    /// The memory of the machine, or of the cgroup that this process is in.
-    fn memory(&self) -> Option<u64> {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace()
-            .nth(1)?
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(1024)
-    }
-}
-
 /// What is to run.
 struct Plan {
     budget: Budget,

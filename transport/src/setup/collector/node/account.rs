@@ -113,6 +113,7 @@ impl fmt::Display for Account {
         match self.report.lost() + self.report.unsettled() {
             0 if self.is_complete() => write!(f, "lost       nothing"),
             0 => write!(f, "lost       not known: the time was over"),
+            1 => write!(f, "lost       1 span"),
             spans => write!(f, "lost       {spans} spans"),
         }
     }
