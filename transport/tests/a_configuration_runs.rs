@@ -379,6 +379,32 @@ fn what_no_backend_takes_is_in_the_account_to_the_span() {
 }
 
 #[test]
+fn without_a_queue_who_sends_is_told_how_the_export_went() {
+    let unavailable = |_: usize, _: &server::Received| Answer::status(3, "not like this", &[]);
+    for (queue, batch, told) in [
+        ("", false, true),
+        ("enabled: false", false, false),
+        ("wait_for_result: true", false, false),
+        // Who gathers spans has answered for them.
+        ("enabled: false", true, true),
+    ] {
+        let backend = Server::start(unavailable);
+        let given = Given::default().with("BACKEND", backend.address);
+        let text = ONE.replace("timeout: 2s", &format!("sending_queue: {{{queue}}}"));
+        let text = match batch {
+            true => text,
+            false => text.replace("[memory_limiter, batch]", "[memory_limiter]"),
+        };
+        let node = collector(&text, &given).unwrap().start().unwrap();
+        let kubelet = kubelet(address_of(&node, "otlp"));
+        record(&kubelet, 1);
+        let report = kubelet.shutdown(LONG);
+        assert_eq!(report.is_complete(), told, "{queue} {batch}: {report}");
+        assert_eq!(node.shutdown(LONG).report().lost(), 2);
+    }
+}
+
+#[test]
 fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new_one_fails() {
     let (first, second) = (
         Server::start(|_, _| Answer::ok()),

@@ -20,6 +20,13 @@ mod otlp;
 /// How much longer a pipeline waits than the exporter does, which knows better what it waited for.
 const LONGER: Duration = Duration::from_secs(1);
 
+/// How long who sends waits for an export that may take for ever. Its own deadline comes first.
+#[cfg_attr(
+    not(any(feature = "grpc", feature = "http")),
+    allow(dead_code, reason = "for exporters over the network")
+)]
+const MOST_WAIT: Duration = Duration::from_secs(3600);
+
 /// Adds an exporter to a pipeline, as often as it is asked to.
 type Add = Arc<dyn Fn(PipelineBuilder) -> PipelineBuilder + Send + Sync>;
 
@@ -30,6 +37,8 @@ pub(super) struct Outlet {
     /// `otel.component.type` of its metrics.
     pub(super) kind: &'static str,
     add: Add,
+    /// How long who sends waits for the export; `None`: for admission alone.
+    pub(super) waits: Option<Duration>,
     /// The file that is made when it starts, and whether what is there is kept.
     pub(super) file: Option<(PathBuf, bool)>,
 }
@@ -105,6 +114,7 @@ fn debug(id: &str, section: &collector::DebugExporter, walk: &mut Walk) -> Optio
                     .sampling_thereafter(thereafter)
             })
         }),
+        waits: None,
         file: None,
     })
 }
@@ -129,6 +139,7 @@ fn file(id: &str, section: &collector::FileExporter, _: &mut Walk) -> Option<Out
             let settings = settings.clone();
             builder.shared_exporter(&name, move || settings.clone().build())
         }),
+        waits: None,
         file: Some((PathBuf::from(&section.path), section.append)),
     })
 }
@@ -154,11 +165,6 @@ fn queue(section: Option<&SendingQueue>, walk: &mut Walk) {
                 walk.warn(
                     "has no effect: who sends when there is no room is refused, and may send again",
                 );
-            });
-        }
-        if section.wait_for_result {
-            walk.within("wait_for_result", |walk| {
-                walk.fault("is not built yet: requests are answered once they are admitted");
             });
         }
     });
@@ -194,4 +200,30 @@ fn policy(retry: &collector::Retry, timeout: Duration, walk: &mut Walk) -> Expor
         timeout => timeout.saturating_add(LONGER),
     };
     ExportPolicy::new().retry(retry).export_timeout(timeout)
+}
+
+/// How long an export may take with everything that is tried, where there is no queue between who sends and the exporter.
+#[cfg_attr(
+    not(any(feature = "grpc", feature = "http")),
+    allow(dead_code, reason = "for exporters over the network")
+)]
+fn waits(
+    queue: Option<&SendingQueue>,
+    retry: &collector::Retry,
+    timeout: Duration,
+) -> Option<Duration> {
+    if queue.is_some_and(|queue| !queue.wait_for_result) {
+        return None;
+    }
+    let attempt = if timeout.is_zero() {
+        MOST_WAIT
+    } else {
+        timeout
+    };
+    let retrying = match (retry.enabled, retry.max_elapsed_time) {
+        (false, _) => Duration::ZERO,
+        (true, Duration::ZERO) => MOST_WAIT,
+        (true, most) => most,
+    };
+    Some(attempt.saturating_add(retrying).min(MOST_WAIT))
 }

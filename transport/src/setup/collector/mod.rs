@@ -11,6 +11,8 @@
 //!   `memory_limiter`, exact at all times. Without one it is [`Collector::memory_limit`].
 //! - Receivers and exporters are shared by the pipelines that name them; each pipeline has processors of its own, in the
 //!   order in which it lists them, and a backlog of its own.
+//! - Who sends is answered when the spans are admitted; after the export where an exporter's `sending_queue` is off, or has
+//!   `wait_for_result`, and no `batch` comes before it: as the Collector answers then.
 //! - A component that no pipeline names is checked, and not started.
 //! - This program's own spans enter one pipeline: the first, which is `traces` where there is one of that name. See
 //!   [`Collector::own_spans`].
@@ -306,13 +308,29 @@ impl Collector {
         let mut entrances = Vec::new();
         walk.within("receivers", |walk| {
             for (id, section) in &config.receivers {
-                let used = pipelines
-                    .values()
-                    .any(|pipeline| pipeline.receivers.contains(id));
+                let fed = || {
+                    let pipelines = pipelines.values();
+                    pipelines.filter(|pipeline| pipeline.receivers.contains(id))
+                };
+                // Who gathers spans answers for them: only without is there something to wait for.
+                let gathers = |id: &ComponentId| {
+                    steps
+                        .iter()
+                        .any(|(known, step)| *known == id && step.gathers)
+                };
+                let waits = |id: &ComponentId| {
+                    let id = id.to_string();
+                    let outlet = outlets.iter().find(|outlet| outlet.id == id);
+                    outlet.and_then(|outlet| outlet.waits)
+                };
+                let direct = fed().filter(|pipeline| !pipeline.processors.iter().any(gathers));
+                let led_to = direct.flat_map(|pipeline| &pipeline.exporters);
+                let waits = led_to.filter_map(waits).max();
                 let name = id.to_string();
                 let opened = walk.within(&name, |walk| {
-                    Entrance::all(&name, section, &self.host, walk)
+                    Entrance::all(&name, section, waits, &self.host, walk)
                 });
+                let used = fed().next().is_some();
                 entrances.extend(opened.into_iter().filter(|_| used));
             }
         });

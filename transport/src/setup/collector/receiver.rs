@@ -54,13 +54,20 @@ pub(super) struct Entrance {
 }
 
 impl Entrance {
-    /// What a section asks for, protocol by protocol. What can't be had is told to `walk`.
-    pub(super) fn all(id: &str, receiver: &Receiver, host: &Host, walk: &mut Walk) -> Vec<Self> {
+    /// What a section asks for, protocol by protocol. What can't be had is told to `walk`. Who sends is answered after the
+    /// export within `waits`, or after admission.
+    pub(super) fn all(
+        id: &str,
+        receiver: &Receiver,
+        waits: Option<Duration>,
+        host: &Host,
+        walk: &mut Walk,
+    ) -> Vec<Self> {
         let Receiver::Otlp(section) = receiver;
         let mut all = Vec::new();
         walk.within("protocols", |walk| {
             if let Some(section) = &section.protocols.grpc {
-                let serve = walk.within("grpc", |walk| grpc(section, host, walk));
+                let serve = walk.within("grpc", |walk| grpc(section, waits, host, walk));
                 all.extend(serve.map(|serve| Self {
                     id: id.into(),
                     protocol: "grpc",
@@ -69,7 +76,7 @@ impl Entrance {
                 }));
             }
             if let Some(section) = &section.protocols.http {
-                let serve = walk.within("http", |walk| http(section, host, walk));
+                let serve = walk.within("http", |walk| http(section, waits, host, walk));
                 all.extend(serve.map(|serve| Self {
                     id: id.into(),
                     protocol: "http",
@@ -98,13 +105,23 @@ use self::grpc::serve as grpc;
 use self::http::serve as http;
 
 #[cfg(not(feature = "receive-grpc"))]
-fn grpc(_: &collector::GrpcServer, _: &Host, walk: &mut Walk) -> Option<Serve> {
+fn grpc(
+    _: &collector::GrpcServer,
+    _: Option<Duration>,
+    _: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
     super::not_built_in("receive-grpc", walk);
     None
 }
 
 #[cfg(not(feature = "receive-http"))]
-fn http(_: &collector::HttpServer, _: &Host, walk: &mut Walk) -> Option<Serve> {
+fn http(
+    _: &collector::HttpServer,
+    _: Option<Duration>,
+    _: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
     super::not_built_in("receive-http", walk);
     None
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Outlet, policy, queue};
+use super::{Outlet, policy, queue, waits};
 use crate::compression::Compression;
 use crate::config::Walk;
 use crate::config::collector::{self, Authenticator, SendingQueue};
@@ -79,6 +79,11 @@ pub(super) fn grpc(
     {
         builder = builder.tls(tls(&section.tls, walk));
     }
+    let waits = waits(
+        section.sending_queue.as_ref(),
+        &section.retry_on_failure,
+        section.timeout,
+    );
     let policy = policy(&section.retry_on_failure, section.timeout, walk);
     let exporter = match builder.build() {
         Ok(exporter) => exporter,
@@ -101,6 +106,7 @@ pub(super) fn grpc(
             let exporter = exporter.clone();
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
+        waits,
         file: None,
     })
 }
@@ -139,6 +145,11 @@ pub(super) fn http(
         "endpoint" => builder.endpoint(url),
         _ => builder.traces_endpoint(url),
     };
+    let waits = waits(
+        section.sending_queue.as_ref(),
+        &section.retry_on_failure,
+        section.timeout,
+    );
     let policy = policy(&section.retry_on_failure, section.timeout, walk);
     let exporter = match builder.build() {
         Ok(exporter) => exporter,
@@ -164,6 +175,7 @@ pub(super) fn http(
             let exporter = exporter.clone();
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
+        waits,
         file: None,
     })
 }
@@ -217,15 +229,9 @@ fn compression(name: &str, walk: &mut Walk) -> Compression {
 
 fn concurrency(section: Option<&SendingQueue>, walk: &mut Walk) -> usize {
     queue(section, walk);
-    match section {
-        Some(section) => usize::try_from(section.num_consumers).unwrap_or(1),
-        None => {
-            walk.within("sending_queue", |walk| {
-                walk.warn("there is one all the same, bounded in bytes: requests are answered once they are admitted");
-            });
-            SendingQueue::default().num_consumers as usize
-        }
-    }
+    // Without a queue there are as many exports as there are requests; what the queue would allow is enough.
+    let consumers = section.map_or(SendingQueue::default().num_consumers, |it| it.num_consumers);
+    usize::try_from(consumers).unwrap_or(1)
 }
 
 #[cfg(feature = "tls")]

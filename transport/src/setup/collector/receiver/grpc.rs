@@ -12,7 +12,12 @@ use crate::receiver::{ReceiverStats, Stopped};
 use crate::setup::collector::Host;
 
 /// What a section asks for.
-pub(super) fn serve(section: &GrpcServer, host: &Host, walk: &mut Walk) -> Option<Serve> {
+pub(super) fn serve(
+    section: &GrpcServer,
+    waits: Option<Duration>,
+    host: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
     let before = walk.faults.len();
     let usual = GrpcServer::default();
     for (key, changed) in [
@@ -66,6 +71,9 @@ pub(super) fn serve(section: &GrpcServer, host: &Host, walk: &mut Walk) -> Optio
                 builder = builder.keepalive_timeout(parameters.timeout);
             }
         }
+    }
+    if let Some(within) = waits {
+        builder = builder.answer_after_export(within);
     }
     let tls = shared::tls(section.tls.as_ref(), walk);
     #[cfg(feature = "tls")]

@@ -13,7 +13,12 @@ use crate::receiver::{ReceiverStats, Stopped};
 use crate::setup::collector::Host;
 
 /// What a section asks for.
-pub(super) fn serve(section: &HttpServer, host: &Host, walk: &mut Walk) -> Option<Serve> {
+pub(super) fn serve(
+    section: &HttpServer,
+    waits: Option<Duration>,
+    host: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
     let before = walk.faults.len();
     shared::authenticator(section.auth.as_ref(), walk);
     shared::metadata(section.include_metadata, walk);
@@ -73,6 +78,9 @@ pub(super) fn serve(section: &HttpServer, host: &Host, walk: &mut Walk) -> Optio
             cors = cors.max_age(Duration::from_secs(seconds));
         }
         builder = builder.cors(cors);
+    }
+    if let Some(within) = waits {
+        builder = builder.answer_after_export(within);
     }
     let tls = shared::tls(section.tls.as_ref(), walk);
     #[cfg(feature = "tls")]
