@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use spanwire_core::batch::{BatchLimits, Batcher};
+use spanwire_core::batch::{Batch, BatchLimits, Batcher};
+use spanwire_core::engine::Retry;
+use spanwire_core::exporter::{Exporter, Outcome, Reply};
 use spanwire_core::pipeline::{
-    Branch, IntakeError, InvalidBranch, InvalidPipeline, Pipeline, PipelineBuilder, Report,
+    Branch, ExportPolicy, IntakeError, InvalidBranch, InvalidPipeline, Pipeline, PipelineBuilder,
+    Report,
 };
 use spanwire_core::processor::{Condition, FilterProcessor, Pattern};
 use spanwire_core::testing::InMemoryExporter;
@@ -330,4 +333,164 @@ fn without_a_receiver_there_is_no_door() {
     let error = pipeline.intake().offer(&REQUEST).unwrap_err();
     assert_eq!(error, IntakeError::NoPipeline);
     assert!(!error.is_retryable());
+}
+
+/// Never takes anything, and counts batches and the most spans in one.
+#[derive(Clone, Default)]
+struct Refusing {
+    batches: Arc<AtomicUsize>,
+    largest: Arc<AtomicUsize>,
+}
+
+impl Exporter for Refusing {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.largest.fetch_max(batch.spans(), Ordering::Relaxed);
+        drop(batch);
+        reply.done(Outcome::retry("not today"));
+    }
+}
+
+#[test]
+fn a_shared_exporter_is_tried_as_its_own_delivery_says() {
+    let (once, thrice) = (Refusing::default(), Refusing::default());
+    let (to_once, to_thrice) = (once.clone(), thrice.clone());
+    let often = Retry {
+        initial: Duration::from_millis(1),
+        max: Duration::from_millis(1),
+        max_elapsed: None,
+        ..Retry::default()
+    };
+    let pipeline = Pipeline::builder()
+        .schedule_delay(Duration::from_millis(1))
+        .retry(Retry::NEVER)
+        .shared_exporter("once", move || to_once.clone())
+        .shared_exporter_with("thrice", ExportPolicy::new().retry(often), move || {
+            to_thrice.clone()
+        })
+        .branch(
+            Branch::new("own")
+                .own_spans()
+                .exporter("once")
+                .exporter("thrice"),
+        )
+        .build()
+        .unwrap();
+    record(&pipeline, 1);
+    sinks::eventually("a third attempt", || {
+        thrice.batches.load(Ordering::Relaxed) >= 3
+    });
+    assert_eq!(once.batches.load(Ordering::Relaxed), 1);
+    let report = pipeline.shutdown(LONG);
+    check(&report);
+    assert_eq!(report.lost(), 2, "{report}");
+}
+
+#[test]
+fn a_shared_exporter_has_its_own_time() {
+    let (patient, hasty) = (Silent::default(), Silent::default());
+    let (to_patient, to_hasty) = (patient.clone(), hasty.clone());
+    let soon = ExportPolicy::new()
+        .retry(Retry::NEVER)
+        .export_timeout(Duration::from_millis(20));
+    let pipeline = Pipeline::builder()
+        .export_timeout(Duration::ZERO)
+        .shared_exporter("patient", move || to_patient.clone())
+        .shared_exporter_with("hasty", soon, move || to_hasty.clone())
+        .branch(
+            Branch::new("own")
+                .own_spans()
+                .exporter("patient")
+                .exporter("hasty"),
+        )
+        .build()
+        .unwrap();
+    record(&pipeline, 1);
+    let first = pipeline.flush(Duration::from_millis(50));
+    let cancelled = |silent: &Silent| {
+        let held = silent.0.lock().unwrap();
+        held.iter().any(|(_, reply)| reply.cancelled())
+    };
+    sinks::eventually("the time of the hasty one", || cancelled(&hasty));
+    assert!(!cancelled(&patient));
+    assert_eq!(patient.speak(), 1);
+    hasty.0.lock().unwrap().clear();
+    let report = pipeline.shutdown(LONG);
+    check(&report);
+    assert_eq!(first.lost() + report.lost(), 1, "{report}");
+}
+
+#[test]
+fn a_branch_has_its_own_batch_size() {
+    let (narrow, wide) = (Refusing::default(), Refusing::default());
+    let (to_narrow, to_wide) = (narrow.clone(), wide.clone());
+    let batcher = || Batcher::new(BatchLimits::default());
+    let pipeline = Pipeline::builder()
+        .neighbours(1 << 20)
+        .retry(Retry::NEVER)
+        .shared_exporter("narrow", move || to_narrow.clone())
+        .shared_exporter("wide", move || to_wide.clone())
+        .branch(
+            Branch::new("narrow")
+                .own_spans()
+                .receiver("otlp")
+                .stage(batcher)
+                .exporter("narrow")
+                .max_export_batch_size(3),
+        )
+        .branch(
+            Branch::new("wide")
+                .receiver("otlp")
+                .stage(batcher)
+                .exporter("wide"),
+        )
+        .build()
+        .unwrap();
+    let otlp = pipeline.receiver("otlp").unwrap();
+    for _ in 0..4 {
+        otlp.offer(&REQUEST).unwrap();
+    }
+    check(&pipeline.shutdown(LONG));
+    assert_eq!(narrow.largest.load(Ordering::Relaxed), 3);
+    assert_eq!(wide.largest.load(Ordering::Relaxed), 12);
+}
+
+#[test]
+fn neighbours_get_what_the_own_part_leaves_and_are_refused_below_its_end() {
+    let memory = |builder: PipelineBuilder| {
+        let pipeline = builder
+            .memory_limit(8 << 20)
+            .own(1 << 20)
+            .exporter(Answering::default)
+            .build()
+            .unwrap();
+        pipeline.stats().memory.unwrap()
+    };
+    let usage = memory(Pipeline::builder());
+    assert_eq!(usage.own.limit, 1 << 20);
+    assert_eq!(
+        usage.neighbours.limit,
+        (8 << 20) - (1 << 20) - usage.reserve.limit
+    );
+    assert_eq!(
+        usage.neighbours.soft_limit,
+        usage.neighbours.limit - usage.neighbours.limit / 5
+    );
+    let usage = memory(Pipeline::builder().neighbours_spike(1 << 19));
+    assert_eq!(
+        usage.neighbours.soft_limit,
+        usage.neighbours.limit - (1 << 19)
+    );
+    let error = Pipeline::builder()
+        .own(1 << 20)
+        .neighbours_spike(usize::MAX)
+        .exporter(Answering::default)
+        .build()
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("memory_limit: memory 'spike'"),
+        "{error}"
+    );
 }

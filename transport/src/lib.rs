@@ -38,6 +38,10 @@ println!(\"{report}\");
 // What is said to people, and how often.
 pub mod diagnostics;
 
+// Dates and times of day.
+#[cfg(any(feature = "debug", feature = "health-check"))]
+mod calendar;
+
 // How a pipeline stands, in numbers for a scraper.
 pub mod telemetry;
 
@@ -49,6 +53,10 @@ pub mod endpoint;
 
 // What is sent along with every request; values stay secret.
 pub mod headers;
+
+// What stands before a server.
+#[cfg(feature = "http")]
+pub mod proxy;
 
 // Smaller requests.
 pub mod compression;
@@ -71,6 +79,10 @@ pub mod exporter;
 // What takes in the spans of neighbours.
 #[cfg(feature = "listen")]
 pub mod receiver;
+
+// What stands beside pipelines: whether the program is well.
+#[cfg(feature = "health-check")]
+pub mod extension;
 
 // Settings from outside, validated.
 pub mod config;

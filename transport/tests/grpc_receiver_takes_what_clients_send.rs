@@ -148,6 +148,63 @@ fn only_who_shows_a_token_is_let_in() {
     );
 }
 
+/// Scenario: exporters that take, refuse, lose, and never answer.
+#[test]
+fn an_answer_after_the_export_tells_what_became_of_the_spans() {
+    use spanwire_core::exporter::{Exporter, Outcome, Reply};
+
+    struct Sink(Option<Outcome>, Vec<Reply>);
+
+    impl Exporter for Sink {
+        fn export(&mut self, _: spanwire_core::batch::Batch, reply: Reply) {
+            match &self.0 {
+                Some(outcome) => reply.done(outcome.clone()),
+                None => self.1.push(reply),
+            }
+        }
+    }
+
+    for (outcome, code, says) in [
+        (Some(Outcome::Exported), 0, ""),
+        (
+            Some(Outcome::Rejected {
+                reason: "no".into(),
+            }),
+            13,
+            "a server behind this one refused the spans for good",
+        ),
+        (None, 4, "the spans were not exported in time"),
+    ] {
+        let pipeline = spanwire_core::pipeline::Pipeline::builder()
+            .memory_limit(32 << 20)
+            .neighbours(8 << 20)
+            .schedule_delay(Duration::from_millis(10))
+            .exporter(move || Sink(outcome.clone(), Vec::new()))
+            .build()
+            .unwrap();
+        let within = if code == 4 {
+            Duration::from_millis(200)
+        } else {
+            LONG
+        };
+        let receiver = receiver()
+            .answer_after_export(within)
+            .serve(pipeline.intake())
+            .unwrap();
+        let address = receiver.local_addr().unwrap();
+        run(async {
+            let mut client = Client::connect(address).await;
+            let reply = client.export(&request(3).encode_to_vec()).await;
+            assert_eq!((reply.code, &*reply.message), (code, says));
+            // Of nothing there is nothing to wait for.
+            assert_eq!(client.export(&[]).await.code, 0);
+        });
+        let stats = receiver.stats();
+        assert_eq!((stats.admitted, stats.spans), (2, 3));
+        assert_eq!(stats.undelivered, u64::from(code != 0));
+    }
+}
+
 /// Scenario: a request has begun when the receiver is told to stop, and ends after that.
 #[test]
 fn a_stop_answers_what_is_under_way_and_accepts_no_more() {

@@ -5,8 +5,9 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
-use crate::engine::{LaneReport, Stage};
+use crate::engine::{LaneReport, Retry, Stage};
 use crate::exporter::Exporter;
 
 /// Makes an exporter, at the start and again in a forked child.
@@ -52,6 +53,7 @@ pub struct Branch {
     receivers: Vec<String>,
     stages: Vec<MakeStage>,
     exporters: Vec<String>,
+    batch_spans: Option<usize>,
 }
 
 impl Branch {
@@ -64,6 +66,7 @@ impl Branch {
             receivers: Vec::new(),
             stages: Vec::new(),
             exporters: Vec::new(),
+            batch_spans: None,
         }
     }
 
@@ -96,6 +99,49 @@ impl Branch {
         }
         self
     }
+
+    /// The most spans in a batch of this branch. Default: as
+    /// [`PipelineBuilder::max_export_batch_size`](super::PipelineBuilder::max_export_batch_size) says.
+    pub fn max_export_batch_size(mut self, spans: usize) -> Self {
+        self.batch_spans = Some(spans);
+        self
+    }
+}
+
+/// How a [shared exporter](super::PipelineBuilder::shared_exporter_with) is tried, and how often. What is not said is as the
+/// pipeline has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[must_use = "settings do nothing by themselves"]
+pub struct ExportPolicy {
+    pub(super) retry: Option<Retry>,
+    pub(super) timeout: Option<Option<Duration>>,
+}
+
+impl ExportPolicy {
+    /// As the pipeline has it.
+    pub const fn new() -> Self {
+        Self {
+            retry: None,
+            timeout: None,
+        }
+    }
+
+    /// How a batch that failed is tried again: see [`PipelineBuilder::retry`](super::PipelineBuilder::retry).
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// How long an export may take; zero: for ever. See
+    /// [`PipelineBuilder::export_timeout`](super::PipelineBuilder::export_timeout).
+    pub const fn export_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(if timeout.is_zero() {
+            None
+        } else {
+            Some(timeout)
+        });
+        self
+    }
 }
 
 impl fmt::Debug for Branch {
@@ -106,6 +152,7 @@ impl fmt::Debug for Branch {
             .field("receivers", &self.receivers)
             .field("stages", &self.stages.len())
             .field("exporters", &self.exporters)
+            .field("max_export_batch_size", &self.batch_spans)
             .finish()
     }
 }
@@ -165,9 +212,16 @@ impl core::error::Error for InvalidBranch {}
 #[derive(Default)]
 pub(super) struct Chart {
     pub(super) branches: Vec<Charted>,
-    pub(super) exporters: Vec<(String, MakeExporter)>,
+    pub(super) exporters: Vec<Outlet>,
     /// The names of receivers.
     pub(super) receivers: Vec<String>,
+}
+
+/// One exporter.
+pub(super) struct Outlet {
+    pub(super) name: String,
+    pub(super) policy: ExportPolicy,
+    pub(super) make: MakeExporter,
 }
 
 /// One branch of a chart.
@@ -179,6 +233,7 @@ pub(super) struct Charted {
     pub(super) receivers: Vec<usize>,
     pub(super) stages: Vec<MakeStage>,
     pub(super) exporters: Vec<usize>,
+    pub(super) batch_spans: Option<usize>,
 }
 
 impl Charted {
@@ -197,7 +252,7 @@ pub(super) struct Draft {
     /// Of the branch that the builder's own stages and exporters make.
     pub(super) stages: Vec<MakeStage>,
     pub(super) exporters: Vec<MakeExporter>,
-    pub(super) shared: Vec<(String, MakeExporter)>,
+    pub(super) shared: Vec<Outlet>,
     pub(super) branches: Vec<Branch>,
 }
 
@@ -209,19 +264,19 @@ impl Draft {
 
     /// Puts names together. An exporter that no branch leads to is left out.
     pub(super) fn chart(self) -> Result<Chart, InvalidBranch> {
-        for (index, (name, _)) in self.shared.iter().enumerate() {
-            if self
-                .shared
-                .iter()
-                .take(index)
-                .any(|(known, _)| known == name)
-            {
+        for (index, Outlet { name, .. }) in self.shared.iter().enumerate() {
+            let mut before = self.shared.iter().take(index);
+            if before.any(|known| known.name == *name) {
                 return Err(InvalidBranch::NameTaken { name: name.clone() });
             }
         }
         let mut chart = Chart::default();
         for (number, make) in self.exporters.into_iter().enumerate() {
-            chart.exporters.push((number.to_string(), make));
+            chart.exporters.push(Outlet {
+                name: number.to_string(),
+                policy: ExportPolicy::new(),
+                make,
+            });
         }
         if !chart.exporters.is_empty() {
             chart.branches.push(Charted {
@@ -231,12 +286,13 @@ impl Draft {
                 receivers: Vec::new(),
                 stages: self.stages,
                 exporters: (0..chart.exporters.len()).collect(),
+                batch_spans: None,
             });
         }
         let mut shared: Vec<_> = self
             .shared
             .into_iter()
-            .map(|(name, make)| (name, Some(make), None))
+            .map(|outlet| (outlet.name.clone(), Some(outlet), None))
             .collect();
         for branch in self.branches {
             let Branch {
@@ -245,6 +301,7 @@ impl Draft {
                 receivers,
                 stages,
                 exporters,
+                batch_spans,
             } = branch;
             if name.is_empty() || chart.branches.iter().any(|known| known.name == name) {
                 return Err(InvalidBranch::NameTaken { name });
@@ -258,15 +315,15 @@ impl Draft {
             let mut led_to = Vec::new();
             for exporter in exporters {
                 let known = shared.iter_mut().find(|(known, ..)| *known == exporter);
-                let Some((_, make, position)) = known else {
+                let Some((_, outlet, position)) = known else {
                     return Err(InvalidBranch::UnknownExporter {
                         branch: name,
                         exporter,
                     });
                 };
-                if let Some(make) = make.take() {
+                if let Some(outlet) = outlet.take() {
                     *position = Some(chart.exporters.len());
-                    chart.exporters.push((exporter, make));
+                    chart.exporters.push(outlet);
                 }
                 led_to.extend(*position);
             }
@@ -285,6 +342,7 @@ impl Draft {
                 receivers: fed_by,
                 stages,
                 exporters: led_to,
+                batch_spans,
             });
         }
         if !chart.branches.iter().any(|branch| branch.own) {
@@ -304,7 +362,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of(chart: &Chart) -> Self {
         let branches = chart.branches.iter().map(|branch| branch.name.clone());
-        let exporters = chart.exporters.iter().map(|(name, _)| name.clone());
+        let exporters = chart.exporters.iter().map(|outlet| outlet.name.clone());
         Self {
             branches: branches.collect(),
             exporters: exporters.collect(),

@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::sync::OnceLock;
 
 use super::Pipeline;
-use super::branch::{Branch, Chart, Draft, InvalidBranch, Names};
+use super::branch::{Branch, Chart, Draft, ExportPolicy, InvalidBranch, Names, Outlet};
 use super::life::{Life, Lives, Organs, Routes};
 use crate::batch::Head;
 use crate::clock::{Clock, Moment, Timestamp};
@@ -51,7 +51,9 @@ const LEAST_MEMORY: usize = 1 << 20;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PipelineBuilder {
     memory: usize,
-    neighbours: usize,
+    own: Option<usize>,
+    neighbours: Option<usize>,
+    spike: Option<usize>,
     sampler: Result<Arc<dyn Sampler>, InvalidRate>,
     resource: Result<Resource, SchemaConflict>,
     draft: Draft,
@@ -63,7 +65,9 @@ pub(super) struct Blueprint {
     pub(super) sampler: Arc<dyn Sampler>,
     pub(super) shutdown_timeout: Duration,
     memory: usize,
-    neighbours: usize,
+    own: Option<usize>,
+    neighbours: Option<usize>,
+    spike: Option<usize>,
     head: Head,
     pub(super) chart: Chart,
     names: Arc<Names>,
@@ -87,7 +91,9 @@ impl PipelineBuilder {
     pub(super) fn new() -> Self {
         Self {
             memory: 16 << 20,
-            neighbours: 0,
+            own: None,
+            neighbours: None,
+            spike: None,
             sampler: Ok(Arc::new(ParentBased::new(AlwaysOn))),
             resource: Ok(detect::sdk()),
             draft: Draft::default(),
@@ -115,9 +121,24 @@ impl PipelineBuilder {
         self
     }
 
-    /// The part of the memory that requests of neighbours may fill. Default: none, and every request is refused.
+    /// The part of the memory that requests of neighbours may fill. Default: none, and every request is refused; or, where
+    /// [`own`](Self::own) is said, what that and the working reserve leave.
     pub fn neighbours(mut self, bytes: usize) -> Self {
-        self.neighbours = bytes;
+        self.neighbours = Some(bytes);
+        self
+    }
+
+    /// The part of the memory for this program's own spans: the ring and live spans. Default: what the neighbours and the
+    /// working reserve leave.
+    pub fn own(mut self, bytes: usize) -> Self {
+        self.own = Some(bytes);
+        self
+    }
+
+    /// How many bytes below the end of the neighbours' part their requests are refused, so that what is let in already
+    /// has room to grow. Less than that part. Default: a fifth of it.
+    pub fn neighbours_spike(mut self, bytes: usize) -> Self {
+        self.spike = Some(bytes);
         self
     }
 
@@ -229,13 +250,25 @@ impl PipelineBuilder {
 
     /// Adds an exporter that [branches](Self::branch) share by its name. One that no branch leads to is not made.
     pub fn shared_exporter<E: Exporter + 'static>(
-        mut self,
+        self,
         name: &str,
         make: impl Fn() -> E + Send + Sync + 'static,
     ) -> Self {
-        self.draft
-            .shared
-            .push((name.to_owned(), Box::new(move || Box::new(make()))));
+        self.shared_exporter_with(name, ExportPolicy::new(), make)
+    }
+
+    /// Adds an exporter that [branches](Self::branch) share by its name, with an [`ExportPolicy`] of its own.
+    pub fn shared_exporter_with<E: Exporter + 'static>(
+        mut self,
+        name: &str,
+        policy: ExportPolicy,
+        make: impl Fn() -> E + Send + Sync + 'static,
+    ) -> Self {
+        self.draft.shared.push(Outlet {
+            name: name.to_owned(),
+            policy,
+            make: Box::new(move || Box::new(make())),
+        });
         self
     }
 
@@ -271,7 +304,9 @@ impl PipelineBuilder {
             sampler,
             shutdown_timeout: self.settings.shutdown_timeout,
             memory: self.memory,
+            own: self.own,
             neighbours: self.neighbours,
+            spike: self.spike,
             head: Head::from_resource(resource.as_bytes(), resource.schema_url()),
             names: Arc::new(Names::of(&chart)),
             chart,
@@ -287,6 +322,7 @@ impl fmt::Debug for PipelineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PipelineBuilder")
             .field("memory_limit", &self.memory)
+            .field("own", &self.own)
             .field("neighbours", &self.neighbours)
             .field("schedule_delay", &self.settings.schedule_delay)
             .field("export_timeout", &self.settings.export_timeout)
@@ -303,12 +339,19 @@ impl Blueprint {
         let settings = &self.settings;
         let batch_bytes = settings.batch_bytes.clamp(1, self.memory / 8);
         let reserve = 2 * batch_bytes + (self.memory / 16).min(1 << 20);
-        let limiter = MemoryLimiter::builder(self.memory)
-            .neighbours(self.neighbours)
+        let mut limiter = MemoryLimiter::builder(self.memory)
             .largest_batch(batch_bytes)
-            .reserve(reserve)
-            .build()
-            .map_err(InvalidPipeline::Budget)?;
+            .reserve(reserve);
+        if let Some(own) = self.own {
+            limiter = limiter.own(own);
+        }
+        if let Some(neighbours) = self.neighbours {
+            limiter = limiter.neighbours(neighbours);
+        }
+        if let Some(spike) = self.spike {
+            limiter = limiter.spike(spike);
+        }
+        let limiter = limiter.build().map_err(InvalidPipeline::Budget)?;
         if !is_obtainable(self.memory) {
             return Err(InvalidPipeline::OutOfMemory { bytes: self.memory });
         }
@@ -336,7 +379,7 @@ impl Blueprint {
             .chart
             .exporters
             .iter()
-            .map(|(_, make)| make())
+            .map(|outlet| (outlet.make)())
             .collect();
         let provisions = Provisions::new(Arc::new(Time(recorder.clone())), limiter.clone());
         for exporter in &mut exporters {
@@ -394,13 +437,16 @@ impl Blueprint {
         builder
             .seed(u64::from_be_bytes(ThreadIds.span_id().to_bytes()))
             .waker(Waker::from(bell.clone()));
-        let ids: Vec<_> = exporters
+        let outlets = &self.chart.exporters;
+        let ids: Vec<_> = outlets
             .iter()
-            .map(|exporter| {
-                builder.exporter(ExporterSettings {
-                    timeout: settings.export_timeout,
+            .zip(exporters)
+            .map(|(outlet, exporter)| {
+                let id = builder.exporter(ExporterSettings {
+                    timeout: outlet.policy.timeout.unwrap_or(settings.export_timeout),
                     ..ExporterSettings::of(exporter)
-                })
+                });
+                (id, outlet.policy.retry.unwrap_or(settings.retry))
             })
             .collect();
         let mut pipelines = Vec::new();
@@ -411,7 +457,8 @@ impl Blueprint {
             } else {
                 limiter.reserve().limit()
             };
-            let neighbours = self.neighbours.saturating_add(edited);
+            let neighbours = limiter.door(Door::Neighbours).limit();
+            let neighbours = neighbours.saturating_add(edited);
             let mut pipeline = PipelineSettings::new(own_bytes.saturating_add(neighbours))
                 .neighbours(neighbours)
                 .own_charge(ring.block_bytes())
@@ -425,11 +472,13 @@ impl Blueprint {
             for make in &branch.stages {
                 pipeline = pipeline.stage(make());
             }
-            for exporter in branch.exporters.iter().filter_map(|at| ids.get(*at)) {
+            for (exporter, retry) in branch.exporters.iter().filter_map(|at| ids.get(*at)) {
                 let mut lane = LaneSettings::new(*exporter);
                 lane.max_bytes = settings.batch_bytes.clamp(1, self.memory / 8);
-                lane.max_spans = settings.batch_spans;
-                lane.retry = settings.retry;
+                lane.max_spans = branch.batch_spans.or(settings.batch_spans);
+                // Spans that are to leave at once wait for nobody.
+                lane.linger = lane.linger.min(settings.schedule_delay);
+                lane.retry = *retry;
                 pipeline = pipeline.lane(lane);
             }
             pipelines.push(builder.pipeline(pipeline));

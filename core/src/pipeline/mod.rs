@@ -20,7 +20,7 @@ mod life;
 mod report;
 mod wait;
 
-pub use self::branch::{Branch, InvalidBranch};
+pub use self::branch::{Branch, ExportPolicy, InvalidBranch};
 pub use self::build::{InvalidPipeline, PipelineBuilder};
 pub use self::delivery::Delivery;
 pub use self::intake::{Intake, IntakeAccount, IntakeError, Received};

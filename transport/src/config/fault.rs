@@ -63,7 +63,7 @@ pub struct InvalidConfig {
 }
 
 impl InvalidConfig {
-    pub(super) fn new(faults: Vec<Fault>) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>) -> Self {
         Self { faults }
     }
 

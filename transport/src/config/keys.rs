@@ -9,24 +9,24 @@ use super::yaml::{Node, Value};
 
 /// Where the walk is, and what it found.
 #[derive(Default)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     pub(super) path: Vec<String>,
-    pub(super) faults: Vec<Fault>,
-    pub(super) warnings: Vec<Fault>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) warnings: Vec<Fault>,
     /// Whether components that are known and not built are warnings.
     pub(super) lenient: bool,
 }
 
 impl Walk {
-    pub(super) fn fault(&mut self, message: impl Into<String>) {
+    pub(crate) fn fault(&mut self, message: impl Into<String>) {
         self.faults.push(Fault::new(&self.path, message));
     }
 
-    pub(super) fn warn(&mut self, message: impl Into<String>) {
+    pub(crate) fn warn(&mut self, message: impl Into<String>) {
         self.warnings.push(Fault::new(&self.path, message));
     }
 
-    pub(super) fn within<R>(&mut self, key: &str, inner: impl FnOnce(&mut Self) -> R) -> R {
+    pub(crate) fn within<R>(&mut self, key: &str, inner: impl FnOnce(&mut Self) -> R) -> R {
         self.path.push(key.into());
         let result = inner(self);
         self.path.pop();

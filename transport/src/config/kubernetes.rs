@@ -150,8 +150,9 @@ fn finish(document: &Node, inner: impl FnOnce(&mut Walk)) -> Result<(), InvalidC
     if walk.faults.is_empty() {
         return Ok(());
     }
+    let places = yaml::Places::of(document);
     let faults = walk.faults.into_iter().map(|fault| {
-        let at = document.find(&fault.path);
+        let at = places.find(&fault.path);
         fault.at(at)
     });
     Err(InvalidConfig::new(faults.collect()))

@@ -39,6 +39,8 @@ pub mod kubernetes;
 pub use expand::{Process, Surroundings};
 #[cfg(feature = "config")]
 pub use fault::{Fault, InvalidConfig, Position};
+#[cfg(feature = "config")]
+pub(crate) use keys::Walk;
 
 #[cfg(all(test, feature = "config"))]
 mod tests;

@@ -59,25 +59,42 @@ impl Node {
             Value::Map(_) => "map",
         }
     }
+}
 
-    /// The node at the end of a path of keys, or the last one on the way that there is.
+/// Where the values of a document stand, without the values.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Places {
+    at: Position,
+    /// Of a map by key, of a list by index: where it stands itself, and what is in it.
+    inner: Vec<(String, Position, Places)>,
+}
+
+impl Places {
+    pub(super) fn of(node: &Node) -> Self {
+        let inner = match &node.value {
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, node)| (key.text.clone(), key.at, Self::of(node)))
+                .collect(),
+            Value::List(nodes) => nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| (index.to_string(), node.at, Self::of(node)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self { at: node.at, inner }
+    }
+
+    /// Where the value stands that these keys lead to, or the last of them that there is.
     pub(super) fn find(&self, path: &str) -> Position {
-        let (mut node, mut at) = (self, self.at);
+        let (mut places, mut at) = (self, self.at);
         for name in path.split("::").filter(|name| !name.is_empty()) {
-            let next = match &node.value {
-                Value::Map(entries) => entries
-                    .iter()
-                    .find(|(key, _)| key.text == name)
-                    .map(|(key, node)| (key.at, node)),
-                Value::List(nodes) => name
-                    .parse()
-                    .ok()
-                    .and_then(|index: usize| nodes.get(index))
-                    .map(|node| (node.at, node)),
-                _ => None,
+            let next = places.inner.iter().find(|(known, ..)| known == name);
+            let Some((_, position, next)) = next else {
+                break;
             };
-            let Some((position, next)) = next else { break };
-            (at, node) = (position, next);
+            (at, places) = (*position, next);
         }
         at
     }

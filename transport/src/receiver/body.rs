@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use spanwire_core::limiter::{Account, Buffer, Refused};
+use spanwire_core::limiter::{Account, Buffer, Permit, Refused};
 use tokio::time::{Instant, timeout_at};
 
 use super::line::{GRACE, Hold, Line, SLOWEST};
@@ -44,14 +44,6 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the same request may be taken later.
-    pub(crate) fn is_retryable(&self) -> bool {
-        match self {
-            Self::NoRoom(_) | Self::Crowded | Self::Slow | Self::Expired | Self::Abandoned => true,
-            Self::TooLarge { .. } | Self::Garbled { .. } => false,
-        }
-    }
-
     /// What a share says, of which `most` bytes can ever be had.
     pub(super) fn of(refused: Refused, most: usize) -> Self {
         if refused.is_retryable() {
@@ -92,6 +84,31 @@ impl fmt::Display for Trouble {
             Self::Abandoned => f.write_str("the client took the request back"),
             Self::Garbled { coding, why } => write!(f, "body is no {coding}: {why}"),
         }
+    }
+}
+
+/// Bytes charged for a request beside its body, from its head to its answer: the state of its stream, and the future that
+/// handles it.
+const REQUEST: usize = 6 << 10;
+
+/// Room for a request beside its body.
+pub(crate) struct Room {
+    _permit: Permit,
+    _hold: Hold,
+}
+
+impl Room {
+    /// Charges a request that has begun.
+    pub(crate) fn for_request(account: &Account, line: &Line) -> Result<Self, Trouble> {
+        let mut hold = line.hold();
+        if !hold.grow(REQUEST) {
+            return Err(Trouble::Crowded);
+        }
+        let permit = account.acquire(REQUEST).map_err(Trouble::NoRoom)?;
+        Ok(Self {
+            _permit: permit,
+            _hold: hold,
+        })
     }
 }
 
@@ -196,23 +213,27 @@ impl Draft {
         if bytes.len() > self.buffer.remaining() {
             let capacity = len + self.buffer.remaining();
             let end = self.hint.filter(|hint| *hint >= wanted);
-            let next = capacity
-                .saturating_mul(2)
-                .max(wanted)
-                .min(end.unwrap_or(self.most));
-            let more = next.saturating_sub(capacity);
-            if !self.hold.grow(more) {
-                return Err(Trouble::Crowded);
-            }
-            self.buffer
-                .grow(more)
-                .map_err(|refused| Trouble::of(refused, self.most))?;
+            let end = end.unwrap_or(self.most);
+            // Where twice as much is not to be had, a step may be.
+            self.grow_to(capacity, capacity.saturating_mul(2).max(wanted).min(end))
+                .or_else(|_| self.grow_to(capacity, wanted.saturating_add(STEP).min(end)))?;
         }
         if self.buffer.try_put(bytes) {
             Ok(())
         } else {
             Err(Trouble::Crowded)
         }
+    }
+
+    fn grow_to(&mut self, capacity: usize, next: usize) -> Result<(), Trouble> {
+        let more = next.saturating_sub(capacity);
+        if !self.hold.grow(more) {
+            return Err(Trouble::Crowded);
+        }
+        self.buffer.grow(more).map_err(|refused| {
+            self.hold.shrink(more);
+            Trouble::of(refused, self.most)
+        })
     }
 
     /// The whole body, in a buffer of its own size, and what its connection holds for it.
@@ -312,4 +333,4 @@ where
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -16,7 +16,7 @@ use super::stats::{Counts, count};
 use crate::dial::Connection;
 
 /// Bytes charged for a connection beside its window: its tasks, its read and write buffers, its table of header names.
-pub const CONNECTION: usize = 32 << 10;
+pub const CONNECTION: usize = 48 << 10;
 
 /// The same for TLS around it: keys, and a record on either side.
 #[cfg(feature = "tls")]
@@ -38,7 +38,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long connections may stay.
 #[derive(Clone, Debug)]
 pub(crate) struct Stay {
-    /// How long until TLS is agreed upon, and again until the opening has come.
+    /// How long until TLS is agreed upon and the opening has come.
     pub(crate) handshake: Duration,
     /// The bytes of the opening: until so many have come, a connection has said nothing.
     pub(crate) opening: u64,
@@ -149,13 +149,18 @@ impl Line {
         })
     }
 
-    /// Asks the connection to leave, since another needs its place. Returns whether it was not asked before.
-    pub(super) fn evict(&self) -> bool {
-        self.ask(Leave::Evicted)
+    /// Asks the connection to leave, since another needs its place.
+    pub(super) fn evict(&self) {
+        self.ask(Leave::Evicted);
     }
 
     pub(super) fn is_asked(&self) -> bool {
         self.0.asked.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the peer has said what a connection begins with.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.heard.load(Ordering::Relaxed) >= self.0.stay.opening
     }
 
     /// Asks the connection to leave, since the receiver comes to an end.
@@ -163,14 +168,11 @@ impl Line {
         self.ask(Leave::Stop);
     }
 
-    fn ask(&self, why: Leave) -> bool {
-        let first = self
-            .0
-            .asked
-            .compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
+    fn ask(&self, why: Leave) {
+        let asked = &self.0.asked;
+        // The first reason stays.
+        let _ = asked.compare_exchange(0, why as u8, Ordering::Relaxed, Ordering::Relaxed);
         self.0.notify.notify_one();
-        first
     }
 
     /// Ready once the connection is to leave.
@@ -188,7 +190,7 @@ impl Line {
                 return Leave::Old;
             }
             let mut until = |at: Option<Instant>| next = next.into_iter().chain(at).min();
-            if state.heard.load(Ordering::Relaxed) < state.stay.opening {
+            if !self.is_open() {
                 let opened_by = state.began.checked_add(state.stay.handshake);
                 if opened_by.is_some_and(|by| by <= now) {
                     return Leave::Silent;
@@ -225,6 +227,9 @@ impl Line {
         let Some(why) = why else { return };
         if why == Leave::Silent {
             count(&self.0.counts.handshakes_failed, 1);
+        }
+        if !self.is_open() {
+            // Nobody to take leave of.
             return;
         }
         leave(connection.as_mut());
@@ -296,6 +301,13 @@ impl Hold {
             self.bytes += more;
         }
         grown
+    }
+
+    /// Gives back `less` bytes.
+    pub(crate) fn shrink(&mut self, less: usize) {
+        let less = less.min(self.bytes);
+        self.bytes -= less;
+        self.line.0.held.fetch_sub(less, Ordering::Relaxed);
     }
 }
 

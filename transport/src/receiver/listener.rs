@@ -31,6 +31,12 @@ const MOST_WINDOW: usize = 1 << 20;
 /// How long a connection has to be idle before it can be asked to leave for another.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// The same for one that has not said anything yet.
+const SILENT: Duration = Duration::from_millis(50);
+
+/// How long until another is asked when one does not go.
+const NEXT: Duration = Duration::from_millis(100);
+
 /// How often it is looked whether there is room again.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -90,6 +96,8 @@ struct Live {
     next: u64,
     /// Bytes charged for connections.
     charged: usize,
+    /// When a connection was last asked to leave for another.
+    evicted: Option<Instant>,
     wakers: Vec<Waker>,
 }
 
@@ -437,7 +445,7 @@ impl<P: Protocol> Porter<P> {
                     return Some((line, member));
                 }
                 if crowded {
-                    self.evict(&live);
+                    self.evict(&mut live);
                 }
             }
             // Connections say when they go; other memory comes back without a word.
@@ -445,24 +453,26 @@ impl<P: Protocol> Porter<P> {
         }
     }
 
-    /// Asks the connection that was idle longest to leave, unless one is leaving already.
-    fn evict(&self, live: &Live) {
-        if live
-            .lines
-            .values()
-            .any(|line| line.is_asked() && line.idle().is_some())
-        {
+    /// Asks the connection that was idle longest to leave, unless one is about to.
+    fn evict(&self, live: &mut Live) {
+        let lately = live.evicted.is_some_and(|at| at.elapsed() < NEXT);
+        let leaves = |line: &Line| line.is_asked() && line.idle().is_some();
+        if lately && live.lines.values().any(leaves) {
             return;
         }
-        let settled = |line: &&Line| line.idle().is_some_and(|idle| idle >= SETTLED);
         let longest = live
             .lines
             .values()
-            .filter(settled)
-            .max_by_key(|line| line.idle());
-        if let Some(line) = longest
-            && line.evict()
-        {
+            .filter(|line| !line.is_asked())
+            .filter_map(|line| {
+                let settled = if line.is_open() { SETTLED } else { SILENT };
+                let idle = line.idle().filter(|idle| *idle >= settled)?;
+                Some((idle, line))
+            })
+            .max_by_key(|(idle, _)| *idle);
+        if let Some((_, line)) = longest {
+            line.evict();
+            live.evicted = Some(Instant::now());
             count(&self.shared.counts.evicted, 1);
         }
     }
@@ -471,18 +481,25 @@ impl<P: Protocol> Porter<P> {
     fn serve(&self, stream: Connection, line: Line, member: Member) -> Serving {
         let (protocol, executor) = (self.protocol.clone(), self.executor.clone());
         #[cfg(feature = "tls")]
-        let (tls, within) = (self.tls.clone(), self.stay.handshake);
+        let tls = self.tls.clone();
         Box::pin(async move {
             let _member = member;
             #[cfg(feature = "tls")]
             let stream = match tls {
-                Some(tls) => match timeout(within, shake_hands(tls, stream)).await {
-                    Ok(Some(stream)) => stream,
-                    Ok(None) | Err(_) => {
-                        count(&line.counts().handshakes_failed, 1);
-                        return;
+                Some(tls) => {
+                    let mut shaken = None;
+                    let shaking = async { shaken = Some(shake_hands(tls, stream).await) };
+                    line.drive(shaking, |_| {}).await;
+                    match shaken {
+                        Some(Some(stream)) => stream,
+                        Some(None) => {
+                            count(&line.counts().handshakes_failed, 1);
+                            return;
+                        }
+                        // It was told to leave.
+                        None => return,
                     }
-                },
+                }
                 None => stream,
             };
             let stream = line.listen_to(stream);

@@ -11,7 +11,7 @@
 //! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
 //! - A body that arrives at less than [`SLOWEST`] bytes a second, [`GRACE`] aside, is cut.
 #![cfg_attr(
-    not(feature = "receive-grpc"),
+    not(any(feature = "receive-grpc", feature = "receive-http")),
     allow(
         dead_code,
         unused_imports,
@@ -20,7 +20,7 @@
 )]
 
 // The sockets themselves.
-mod socket;
+pub(crate) mod socket;
 
 // What happened, in numbers.
 mod stats;
@@ -40,9 +40,16 @@ mod inflate;
 // Who may send.
 mod bearer;
 
+// How one request is counted.
+mod tally;
+
 // The OTLP/gRPC receiver.
 #[cfg(feature = "receive-grpc")]
 pub mod grpc;
+
+// The OTLP/HTTP receiver.
+#[cfg(feature = "receive-http")]
+pub mod http;
 
 pub use bearer::{BearerTokens, InvalidToken};
 pub use line::{CONNECTION, GRACE, SLOWEST};

@@ -10,7 +10,7 @@ use crate::endpoint::{Address, Endpoint, InvalidEndpoint};
 
 /// Where to listen, from the text of a setting: `host:port`, where port 0 stands for any that is free, `unix:/path` or
 /// `unix-abstract:name`.
-pub(super) fn address(text: &str) -> Result<Address, InvalidEndpoint> {
+pub(crate) fn address(text: &str) -> Result<Address, InvalidEndpoint> {
     let any = text.strip_suffix(":0");
     let parsed: Endpoint = match any {
         Some(host) => format!("{host}:1").parse()?,
@@ -32,14 +32,14 @@ pub(super) fn address(text: &str) -> Result<Address, InvalidEndpoint> {
 }
 
 /// A socket that is bound, and not yet part of a runtime.
-pub(super) enum Bound {
+pub(crate) enum Bound {
     Tcp(std::net::TcpListener),
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixListener, Option<SocketFile>),
 }
 
 impl Bound {
-    pub(super) fn bind(address: &Address) -> io::Result<Self> {
+    pub(crate) fn bind(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp { host, port } => {
                 let mut found: Vec<_> = (host.as_str(), *port).to_socket_addrs()?.collect();
@@ -74,7 +74,7 @@ impl Bound {
     }
 
     /// The address of IP that it is bound to; `None` for a Unix domain socket.
-    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
             #[cfg(unix)]
@@ -83,7 +83,7 @@ impl Bound {
     }
 
     /// The same as part of the runtime that this is called in.
-    pub(super) fn open(self) -> io::Result<Open> {
+    pub(crate) fn open(self) -> io::Result<Open> {
         match self {
             Self::Tcp(listener) => tokio::net::TcpListener::from_std(listener).map(Open::Tcp),
             #[cfg(unix)]
@@ -96,7 +96,7 @@ impl Bound {
 }
 
 /// A socket that is listened on. Dropped, it is closed, and its file is gone.
-pub(super) enum Open {
+pub(crate) enum Open {
     Tcp(tokio::net::TcpListener),
     #[cfg(unix)]
     Unix(
@@ -106,7 +106,7 @@ pub(super) enum Open {
 }
 
 impl Open {
-    pub(super) async fn accept(&self) -> io::Result<Connection> {
+    pub(crate) async fn accept(&self) -> io::Result<Connection> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -122,7 +122,7 @@ impl Open {
 
 /// The file of a Unix domain socket. Dropped, it is removed, unless another was put in its place.
 #[cfg(unix)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     id: Option<(u64, u64)>,
 }

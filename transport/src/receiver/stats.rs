@@ -24,6 +24,9 @@ pub struct ReceiverStats {
     pub admitted: u64,
     /// Spans in these.
     pub spans: u64,
+    /// Of the requests that were admitted, those whose clients waited for the export and were told that there was none, or
+    /// none in time.
+    pub undelivered: u64,
     /// Requests that were refused for now, for want of room or because the pipeline had ended: the client may send them
     /// again.
     pub refused: u64,
@@ -53,6 +56,7 @@ pub(crate) struct Counts {
     pub(crate) bytes: AtomicU64,
     pub(crate) admitted: AtomicU64,
     pub(crate) spans: AtomicU64,
+    pub(crate) undelivered: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) unauthenticated: AtomicU64,
@@ -79,6 +83,7 @@ impl Counts {
             bytes: read(&self.bytes),
             admitted: read(&self.admitted),
             spans: read(&self.spans),
+            undelivered: read(&self.undelivered),
             refused: read(&self.refused),
             rejected: read(&self.rejected),
             unauthenticated: read(&self.unauthenticated),

@@ -35,6 +35,10 @@ mod grpc;
 #[cfg(feature = "http")]
 mod http;
 
+// A Collector's configuration, running.
+#[cfg(feature = "config")]
+pub mod collector;
+
 /// An environment, with what the program itself says on top.
 ///
 #[cfg_attr(

@@ -15,7 +15,7 @@
 
 use core::fmt::{self, Display};
 
-use spanwire_core::engine::{LaneAccount, LaneReport};
+use spanwire_core::engine::LaneAccount;
 use spanwire_core::limiter::{ShareUsage, Usage};
 use spanwire_core::pipeline::Stats;
 use spanwire_core::stats::DropReason;
@@ -121,9 +121,24 @@ impl Exposition<'_> {
     /// The lanes with the names of their exporters.
     fn lanes(&self) -> impl Iterator<Item = Lane<'_>> + Clone {
         self.stats.lanes.iter().map(|report| Lane {
-            report,
+            account: report.account,
+            index: report.lane.index(),
+            exporter: report.exporter.index(),
             named: self.exporters.get(report.exporter.index()),
         })
+    }
+
+    /// One lane for each exporter: the sum of those that lead to it from several pipelines, since a number may appear
+    /// under the same labels once.
+    fn exporters(&self) -> Vec<Lane<'_>> {
+        let mut sums: Vec<Lane<'_>> = Vec::new();
+        for lane in self.lanes() {
+            match sums.iter_mut().find(|sum| sum.exporter == lane.exporter) {
+                Some(sum) => add(&mut sum.account, &lane.account),
+                None => sums.push(lane),
+            }
+        }
+        sums
     }
 
     fn sdk(&self, text: &mut Text<'_, '_>) -> fmt::Result {
@@ -180,7 +195,7 @@ impl Exposition<'_> {
             GAUGE,
             "Spans in the hands of the exporter, or waiting to be sent again.",
         )?;
-        for lane in self.lanes() {
+        for lane in self.exporters() {
             let name = lane.component();
             let labels = lane.labels(&name);
             text.sample(
@@ -195,7 +210,7 @@ impl Exposition<'_> {
             COUNTER,
             "Spans whose export is over: arrived, and failed by error.type.",
         )?;
-        for lane in self.lanes() {
+        for lane in self.exporters() {
             let name = lane.component();
             let labels = lane.labels(&name);
             text.sample(EXPORTED, &labels, lane.account().exported)?;
@@ -255,7 +270,7 @@ impl Exposition<'_> {
         ];
         for (name, kind, help, read) in families {
             text.family(name, kind, help)?;
-            for lane in self.lanes() {
+            for lane in self.exporters() {
                 let id = lane.id();
                 let labels = [("exporter", id.as_str()), ("data_type", "traces")];
                 // The Collector labels its queue with the signal, and its counters without.
@@ -330,7 +345,7 @@ impl Exposition<'_> {
             COUNTER,
             "Spans lost on their way to an exporter, by reason.",
         )?;
-        for lane in self.lanes() {
+        for lane in self.exporters() {
             for reason in DropReason::ALL {
                 let count = lane.account().dropped.get(reason);
                 if stage(reason) != Stage::Door || count > 0 {
@@ -381,7 +396,7 @@ impl Exposition<'_> {
         ];
         for (name, kind, help, read) in families {
             text.family(name, kind, help)?;
-            for lane in self.lanes() {
+            for lane in self.exporters() {
                 let id = lane.id();
                 let labels = [("exporter", id.as_str())];
                 text.sample(name, &labels, read(lane.account()))?;
@@ -459,13 +474,33 @@ impl Exposition<'_> {
 /// A lane, and what its exporter is called.
 #[derive(Clone, Copy)]
 struct Lane<'a> {
-    report: &'a LaneReport,
+    account: LaneAccount,
+    index: usize,
+    exporter: usize,
     named: Option<&'a Named<'a>>,
 }
 
+/// Adds what a lane counts to what others do.
+fn add(sum: &mut LaneAccount, more: &LaneAccount) {
+    sum.dropped.merge(&more.dropped);
+    for (sum, more) in [
+        (&mut sum.admitted, more.admitted),
+        (&mut sum.filtered, more.filtered),
+        (&mut sum.exported, more.exported),
+        (&mut sum.buffered, more.buffered),
+        (&mut sum.in_flight, more.in_flight),
+        (&mut sum.retrying, more.retrying),
+        (&mut sum.possibly_duplicated, more.possibly_duplicated),
+        (&mut sum.late_replies, more.late_replies),
+        (&mut sum.retries, more.retries),
+    ] {
+        *sum = sum.wrapping_add(more);
+    }
+}
+
 impl<'a> Lane<'a> {
-    fn account(&self) -> &'a LaneAccount {
-        &self.report.account
+    fn account(&self) -> &LaneAccount {
+        &self.account
     }
 
     fn kind(&self) -> &'a str {
@@ -473,11 +508,11 @@ impl<'a> Lane<'a> {
     }
 
     fn processor(&self) -> String {
-        format!("batching_span_processor/{}", self.report.lane.index())
+        format!("batching_span_processor/{}", self.index)
     }
 
     fn component(&self) -> String {
-        format!("{}/{}", self.kind(), self.report.exporter.index())
+        format!("{}/{}", self.kind(), self.exporter)
     }
 
     fn labels<'l>(&self, component: &'l str) -> [(&'static str, &'l str); 2]
@@ -493,7 +528,7 @@ impl<'a> Lane<'a> {
     fn id(&self) -> String {
         match self.named {
             Some(named) => named.id.into(),
-            None => format!("exporter/{}", self.report.exporter.index()),
+            None => format!("exporter/{}", self.exporter),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::component::{HealthCheck, OtlpReceiver};
 use super::exporter::{DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter};
 use super::id::ComponentId;
 use super::processors::{Attributes, Batch, Filter, MemoryLimiter, ProbabilisticSampler, Resource};
+use super::telemetry::Telemetry;
 
 /// An enum of components: for each the types that name it, the first of them current, the others aliases.
 macro_rules! components {
@@ -108,6 +109,8 @@ pub struct Service {
     pub extensions: Vec<ComponentId>,
     /// Pipelines by id: `traces` or `traces/name`.
     pub pipelines: BTreeMap<ComponentId, Pipeline>,
+    /// What is said of how they run.
+    pub telemetry: Telemetry,
 }
 
 /// A configuration of the Collector, as far as it is built here.
@@ -157,6 +160,41 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings: unset variables, line breaks left out of headers, and, when lenient, what is not built.
     pub warnings: Vec<Fault>,
+    /// Where things stand in the text.
+    places: Option<yaml::Places>,
+}
+
+impl Loaded {
+    /// These faults at their positions in the text, in the order of it.
+    pub(crate) fn placed(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        match &self.places {
+            Some(places) => placed(faults, places),
+            None => faults,
+        }
+    }
+}
+
+/// One that was made in code: there is no text that anything could stand in.
+impl From<Config> for Loaded {
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            warnings: Vec::new(),
+            places: None,
+        }
+    }
+}
+
+fn placed(faults: Vec<Fault>, places: &yaml::Places) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = faults
+        .into_iter()
+        .map(|fault| {
+            let at = places.find(&fault.path);
+            fault.at(at)
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.position);
+    faults
 }
 
 impl Config {
@@ -202,7 +240,7 @@ impl Config {
             Some(root) if root.value != Value::Null => root,
             _ => return Err(Fault::new(&[], "empty configuration file").into()),
         };
-        let mut warnings = expand(&mut root, from)?;
+        let warnings = expand(&mut root, from)?;
         let mut walk = Walk {
             lenient,
             ..Walk::default()
@@ -220,22 +258,16 @@ impl Config {
         let found = walk.faults.split_off(known);
         walk.faults
             .extend(found.into_iter().filter(|fault| !follows(fault)));
-        let placed = |faults: Vec<Fault>| {
-            let mut faults: Vec<Fault> = faults
-                .into_iter()
-                .map(|fault| {
-                    let at = root.find(&fault.path);
-                    fault.at(at)
-                })
-                .collect();
-            faults.sort_by_key(|fault| fault.position);
-            faults
-        };
+        let places = yaml::Places::of(&root);
         if walk.faults.is_empty() {
-            warnings.extend(placed(walk.warnings));
-            Ok(Loaded { config, warnings })
+            let warnings = warnings.into_iter().chain(walk.warnings).collect();
+            Ok(Loaded {
+                config,
+                warnings: placed(warnings, &places),
+                places: Some(places),
+            })
         } else {
-            Err(InvalidConfig::new(placed(walk.faults)))
+            Err(InvalidConfig::new(placed(walk.faults, &places)))
         }
     }
 
@@ -280,8 +312,7 @@ impl Config {
                         });
                     }
                 }
-                // What Spanwire says of itself is set where it is embedded.
-                "telemetry" => walk.warn("has no effect: telemetry is set by the program"),
+                "telemetry" => self.service.telemetry.read(node, walk),
                 _ => unknown(&["extensions", "pipelines", "telemetry"], walk),
             });
         }
@@ -511,9 +542,11 @@ impl core::fmt::Display for Config {
             let lists = lists.map(|(key, ids)| (key.to_owned(), names(ids)));
             (id.to_string(), Printed::Map(lists.into()))
         });
+        let mut telemetry = self.service.telemetry.clone();
         let service = Printed::Map(vec![
             ("extensions".into(), names(&self.service.extensions)),
             ("pipelines".into(), Printed::Map(pipelines.collect())),
+            ("telemetry".into(), telemetry.print()),
         ]);
         let document = Printed::Map(vec![
             ("receivers".into(), all(&self.receivers)),

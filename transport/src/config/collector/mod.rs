@@ -18,6 +18,9 @@ mod processors;
 // Settings of exporters.
 mod exporter;
 
+// What a collector says of itself.
+mod telemetry;
+
 // Components by id, and the pipelines between them.
 mod document;
 
@@ -37,3 +40,4 @@ pub use processors::{
     TraceConditions, TraceGroup, TraceLists,
 };
 pub use secret::{Headers, Literal, Secret};
+pub use telemetry::{Logs, Telemetry};

@@ -27,7 +27,8 @@ mod text;
 
 use self::sampling::Sampling;
 use self::text::{Detailed, Normal};
-use self::time::{Stamp, unix_nanos};
+use self::time::Stamp;
+use crate::calendar::unix_nanos;
 use crate::otlp::runs::runs;
 
 /// How much of a batch is shown.

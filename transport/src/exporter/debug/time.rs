@@ -1,59 +1,8 @@
-//! Time as the Collector spells it: in UTC, by the proleptic Gregorian calendar.
+//! Time as the Collector spells it.
 
 use core::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-const NANOS: u64 = 1_000_000_000;
-const DAY: u64 = 24 * 60 * 60;
-
-/// Nanoseconds since the Unix epoch; 0 before it.
-pub(super) fn unix_nanos(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A time in nanoseconds since the Unix epoch, taken apart.
-struct Civil {
-    year: u64,
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-    nanos: u64,
-}
-
-impl Civil {
-    fn of(nanos: u64) -> Self {
-        let seconds = nanos / NANOS;
-        let (days, rest) = (seconds / DAY, seconds % DAY);
-        // Years that begin in March end with their leap day: 400 of them have 146,097 days, and the days before each
-        // month follow a straight line. 1970-01-01 is day 719,468 of such a count.
-        let days = days + 719_468;
-        let (era, of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let march = (5 * of_year + 2) / 153;
-        let month = if march < 10 { march + 3 } else { march - 9 };
-        Self {
-            year: era * 400 + year_of_era + u64::from(month <= 2),
-            month,
-            day: of_year - (153 * march + 2) / 5 + 1,
-            hour: rest / 3600,
-            minute: rest / 60 % 60,
-            second: rest % 60,
-            nanos: nanos % NANOS,
-        }
-    }
-
-    fn date(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
-    }
-
-    fn clock(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
-    }
-}
+use crate::calendar::Civil;
 
 /// As Go prints a time: `2026-01-02 03:04:05.5 +0000 UTC`, without the zeros at the end of the fraction.
 pub(super) struct Time(pub(super) u64);
@@ -64,10 +13,7 @@ impl fmt::Display for Time {
         civil.date(f)?;
         f.write_str(" ")?;
         civil.clock(f)?;
-        if civil.nanos > 0 {
-            let fraction = format!("{:09}", civil.nanos);
-            write!(f, ".{}", fraction.trim_end_matches('0'))?;
-        }
+        civil.fraction(f)?;
         f.write_str(" +0000 UTC")
     }
 }
@@ -116,29 +62,5 @@ mod tests {
             Stamp(1_581_452_772_007_999_999).to_string(),
             "2020-02-11T20:26:12.007Z"
         );
-    }
-
-    /// Every day of 584 years follows the day before by the calendar's plain rules.
-    #[test]
-    fn days_follow_each_other() {
-        let (mut year, mut month, mut day) = (1970_u64, 1_u64, 1_u64);
-        for n in 0..u64::MAX / NANOS / DAY {
-            let civil = Civil::of(n * DAY * NANOS);
-            assert_eq!((civil.year, civil.month, civil.day), (year, month, day));
-            let leap =
-                year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-            let last = match month {
-                2 => 28 + u64::from(leap),
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            day += 1;
-            if day > last {
-                (day, month) = (1, month + 1);
-            }
-            if month > 12 {
-                (month, year) = (1, year + 1);
-            }
-        }
     }
 }

@@ -16,6 +16,7 @@ use crate::otlp::grpc::Code;
 use crate::otlp::{printable, refusal};
 use crate::receiver::body::Trouble;
 use crate::receiver::inflate::Coding;
+use crate::receiver::tally::Kind;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -94,16 +95,6 @@ pub(super) struct Refusal {
     /// Whether it may be taken later.
     again: bool,
     kind: Kind,
-}
-
-/// Under what it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Refused,
-    Rejected,
-    Unauthenticated,
-    Cut,
-    Abandoned,
 }
 
 impl Refusal {

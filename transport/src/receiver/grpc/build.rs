@@ -41,6 +41,7 @@ pub struct GrpcReceiverBuilder {
     bearer: Option<BearerTokens>,
     max_message: usize,
     retry_after: Duration,
+    answer_after_export: Option<Duration>,
 }
 
 /// How HTTP/2 is spoken.
@@ -79,6 +80,7 @@ impl GrpcReceiverBuilder {
             bearer: None,
             max_message: 4 << 20,
             retry_after: Duration::from_secs(1),
+            answer_after_export: None,
         }
     }
 
@@ -124,7 +126,7 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// How long TLS, and after it the opening of HTTP/2, may take. Default: 10 s.
+    /// How long TLS and the opening of HTTP/2 may take together. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.listening.stay.handshake = timeout;
         self
@@ -169,6 +171,17 @@ impl GrpcReceiverBuilder {
         self
     }
 
+    /// Answers a request when every exporter has sent its spans, and not as soon as they are admitted; zero: as soon as they
+    /// are. Default: zero.
+    ///
+    /// A client hears `INTERNAL` when a server refused its spans for good, `UNAVAILABLE` when they were lost on the way, and
+    /// `DEADLINE_EXCEEDED` when neither is known `within` that time, after which they may still be exported. It waits for as
+    /// long as a batch waits to be filled, at least.
+    pub fn answer_after_export(mut self, within: Duration) -> Self {
+        self.answer_after_export = some(within);
+        self
+    }
+
     /// Takes spans only from clients that show one of these tokens; others are `UNAUTHENTICATED`. Default: from everybody.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
         self.bearer = Some(tokens);
@@ -199,6 +212,7 @@ impl GrpcReceiverBuilder {
             gate: self.bearer.map(Gate::new),
             max_message: self.max_message,
             retry_after: self.retry_after,
+            answer_after_export: self.answer_after_export,
         };
         let speaker = Speaker {
             desk: Arc::new(desk),

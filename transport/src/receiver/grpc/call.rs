@@ -3,23 +3,23 @@
 use core::str;
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use spanwire_core::limiter::Account;
-use spanwire_core::pipeline::Intake;
+use spanwire_core::pipeline::{Delivered, Delivery, Intake};
+use tokio::time::timeout as timeout_after;
 
-use super::answer::{Answer, Kind, Refusal, taken};
+use super::answer::{Answer, Refusal, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
 use crate::receiver::bearer::{Gate, Pass};
-use crate::receiver::body::{Draft, Pace, Source, Trouble};
+use crate::receiver::body::{Draft, Pace, Room, Source, Trouble};
 use crate::receiver::inflate::Coding;
 use crate::receiver::line::Line;
-use crate::receiver::stats::{Counts, count};
+use crate::receiver::tally::Tally;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -30,6 +30,33 @@ pub(super) struct Desk {
     pub(super) gate: Option<Gate>,
     pub(super) max_message: usize,
     pub(super) retry_after: Duration,
+    /// How long to wait for the export before the answer; `None`: not at all.
+    pub(super) answer_after_export: Option<Duration>,
+}
+
+/// A request that was admitted.
+enum Taken {
+    /// So many spans.
+    Admitted(usize),
+    /// Its client is to hear what becomes of it, within that time.
+    OnItsWay(Delivery, Duration),
+}
+
+/// Waits until every exporter is done with a request.
+async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
+    match timeout_after(within, delivery).await {
+        Ok(Delivered::Exported) => Ok(()),
+        Ok(Delivered::Rejected) => Err(Refusal::new(
+            Code::Internal,
+            "a server behind this one refused the spans for good",
+        )),
+        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
+        // They may still be.
+        Err(_) => Err(Refusal::new(
+            Code::DeadlineExceeded,
+            "the spans were not exported in time",
+        )),
+    }
 }
 
 /// What the head of a request says of the rest.
@@ -62,15 +89,25 @@ impl Desk {
             Ok(head) => self.take(head, body, &line, &mut tally).await,
             Err(refusal) => Err(refusal),
         };
-        match taken {
-            Ok(spans) => {
+        let exported = match taken {
+            Ok(Taken::Admitted(spans)) => {
                 tally.admitted(spans);
-                self::taken()
+                Ok(())
+            }
+            Ok(Taken::OnItsWay(delivery, within)) => {
+                tally.admitted(delivery.spans());
+                wait(delivery, within)
+                    .await
+                    .inspect_err(|_| Tally::undelivered(line.counts()))
             }
             Err(refusal) => {
                 tally.not_admitted(refusal.kind());
-                refusal.answer(self.retry_after)
+                Err(refusal)
             }
+        };
+        match exported {
+            Ok(()) => self::taken(),
+            Err(refusal) => refusal.answer(self.retry_after),
         }
     }
 
@@ -142,20 +179,21 @@ impl Desk {
         })
     }
 
-    /// Reads the one message that a request has, and offers it. Returns how many spans were admitted.
+    /// Reads the one message that a request has, and offers it.
     async fn take<B>(
         &self,
         head: Head,
         body: B,
         line: &Line,
         tally: &mut Tally<'_>,
-    ) -> Result<usize, Refusal>
+    ) -> Result<Taken, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let Some(account) = self.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
+        let _room = Room::for_request(&account, line)?;
         let mut source = Source::new(body, Pace::begin(head.timeout));
         let read = self.read(&head, &mut source, &account, line).await;
         tally.received = source.received();
@@ -173,7 +211,10 @@ impl Desk {
         if source.into_pace().is_expired() {
             return Err(Trouble::Expired.into());
         }
-        Ok(self.intake.offer_buffer(buffer)?.spans())
+        Ok(match self.answer_after_export {
+            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
+            Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
+        })
     }
 
     /// The message, and whether it is compressed.
@@ -284,62 +325,6 @@ fn timeout(value: &[u8]) -> Option<Duration> {
 fn length(headers: &HeaderMap) -> Option<usize> {
     let value = headers.get(header::CONTENT_LENGTH)?;
     value.to_str().ok()?.trim().parse().ok()
-}
-
-/// Counts a request once, however it ends: dropped unsettled, its client went away.
-struct Tally<'a> {
-    counts: &'a Counts,
-    announced: usize,
-    received: usize,
-    whole: bool,
-    settled: bool,
-}
-
-impl<'a> Tally<'a> {
-    fn new(line: &'a Line) -> Self {
-        Self {
-            counts: line.counts(),
-            announced: 0,
-            received: 0,
-            whole: false,
-            settled: false,
-        }
-    }
-
-    fn admitted(mut self, spans: usize) {
-        self.settled = true;
-        count(&self.counts.admitted, 1);
-        count(&self.counts.spans, spans as u64);
-    }
-
-    fn not_admitted(mut self, kind: Kind) {
-        self.settle(kind);
-    }
-
-    fn settle(&mut self, kind: Kind) {
-        self.settled = true;
-        let counter: &AtomicU64 = match kind {
-            Kind::Refused => &self.counts.refused,
-            Kind::Rejected => &self.counts.rejected,
-            Kind::Unauthenticated => &self.counts.unauthenticated,
-            Kind::Cut => &self.counts.cut,
-            Kind::Abandoned => &self.counts.abandoned,
-        };
-        count(counter, 1);
-        if !self.whole {
-            count(&self.counts.unread, 1);
-            let unread = self.announced.saturating_sub(self.received);
-            count(&self.counts.unread_bytes, unread as u64);
-        }
-    }
-}
-
-impl Drop for Tally<'_> {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.settle(Kind::Abandoned);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! A collector for one node: what `--config` says, inside this process, until a signal ends it.
+//!
+//! Everything it does is the library's: [`Collector::from_config`], [`Collector::start`], [`Node::shutdown`].
+
+use std::error::Error;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use spanwire_transport::config::collector::Config;
+use spanwire_transport::config::{InvalidConfig, Process};
+use spanwire_transport::diagnostics::{Diagnostics, Level};
+use spanwire_transport::setup::collector::{Collector, Node, Reload};
+
+// What the command line says.
+mod options;
+
+// What the system says.
+#[cfg_attr(unix, path = "signals/unix.rs")]
+#[cfg_attr(not(unix), path = "signals/other.rs")]
+mod signals;
+
+use options::Options;
+use signals::{Signal, Signals};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, Box<dyn Error>> {
+    let options = Options::of_process().map_err(with_advice)?;
+    if options.help {
+        print(options::HELP);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = options.file().map_err(with_advice)?;
+    if options.check || options.print {
+        let collector = load(file, options.lenient)?;
+        for warning in collector.warnings() {
+            eprintln!("warning: {}:{warning}", file.display());
+        }
+        match options.print {
+            true => print(collector.config().to_string().trim_end()),
+            false => print(&format!("{}: valid", file.display())),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let signals = Signals::new()?;
+    let mut node = load(file, options.lenient)?
+        .start()
+        .map_err(|error| in_file(file, error))?;
+    let mut complete = true;
+    for signal in signals {
+        match signal {
+            Signal::End => break,
+            Signal::Reload => complete &= reload(&mut node, file, &options)?,
+        }
+    }
+    let account = node.shutdown(options.drain);
+    print(&account.to_string());
+    Ok(match complete && account.is_complete() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+/// A validated configuration.
+fn load(file: &Path, lenient: bool) -> Result<Collector, Box<dyn Error>> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| in_file(file, format_args!(" {error}")))?;
+    let loaded = match lenient {
+        true => Config::load_lenient(&text, &Process),
+        false => Config::load(&text, &Process),
+    };
+    let collector = loaded.and_then(Collector::from_config);
+    let collector = collector.map_err(|error| wrong(file, &error))?;
+    Ok(collector.diagnostics(Diagnostics::stderr()))
+}
+
+/// Goes on as the file says now, or as it was, and tells whether everything was sent so far. An error: it does not go on.
+fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<dyn Error>> {
+    let say = Diagnostics::stderr();
+    let next = match load(file, options.lenient) {
+        Ok(next) => next,
+        Err(error) => {
+            let message = format_args!("the old configuration runs on\n{error}");
+            say.say(Level::Error, "reload", message);
+            return Ok(true);
+        }
+    };
+    let ended = match node.reload(next, options.drain) {
+        Ok(Reload::Restarted(account)) => Some(account),
+        Ok(_) => {
+            say.say(Level::Info, "reload", format_args!("nothing has changed"));
+            None
+        }
+        Err(error) if error.gone.is_some() => return Err(in_file(file, error)),
+        Err(error) => {
+            say.say(Level::Error, "reload", format_args!("{error}"));
+            error.account
+        }
+    };
+    if let Some(account) = &ended {
+        print(&account.to_string());
+    }
+    Ok(ended.is_none_or(|account| account.is_complete()))
+}
+
+/// Each fault on a line, after the name of the file as compilers put it.
+fn wrong(file: &Path, error: &InvalidConfig) -> Box<dyn Error> {
+    let faults = error.faults().iter();
+    let lines: Vec<_> = faults
+        .map(|fault| format!("{}:{fault}", file.display()))
+        .collect();
+    lines.join("\n").into()
+}
+
+fn in_file(file: &Path, what: impl fmt::Display) -> Box<dyn Error> {
+    format!("{}:{what}", file.display()).into()
+}
+
+fn with_advice(error: impl fmt::Display) -> Box<dyn Error> {
+    format!("node_collector: {error}\nnode_collector --help says what can be asked for").into()
+}
+
+/// Writes a line to standard output. Where nobody reads it any more, there is nobody to tell.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}

@@ -1,0 +1,109 @@
+//! What the command line says.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+pub(crate) const HELP: &str = "\
+Takes in the spans of this node's programs and sends them on, as a Collector's configuration says.
+
+Usage: node_collector --config FILE [OPTIONS]
+
+      --config FILE   the configuration, as YAML: ${env:NAME}, ${env:NAME:-DEFAULT} and ${file:PATH} are filled in
+      --check         say what is wrong with it, and end; opens no socket
+      --print         print it as it is used, with every default and without secrets, and end
+      --lenient       leave out, with a warning, what a Collector has and this has not
+      --drain TIME    how long the end may take: 500ms, 5s, 2m [default: 10s]
+  -h, --help          print this
+
+SIGTERM and SIGINT end it: receivers finish what is under way, what was taken in is sent, and the account is printed.
+SIGHUP reads the file again. One that is wrong, or that can't start, changes nothing. Otherwise receivers, pipelines and
+exporters start anew; meanwhile clients are refused, and send again. Files of certificates are read again when they
+change, without a signal.
+
+Exit codes: 0 everything was sent, 1 spans were lost, 2 the options or the configuration can't be used.";
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) help: bool,
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) check: bool,
+    pub(crate) print: bool,
+    pub(crate) lenient: bool,
+    pub(crate) drain: Duration,
+}
+
+/// An option that can't be used.
+#[derive(Debug)]
+pub(crate) struct InvalidOption(String);
+
+impl fmt::Display for InvalidOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for InvalidOption {}
+
+impl From<lexopt::Error> for InvalidOption {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Options {
+    /// Reads the arguments of this process.
+    pub(crate) fn of_process() -> Result<Self, InvalidOption> {
+        let mut options = Self {
+            help: false,
+            config: None,
+            check: false,
+            print: false,
+            lenient: false,
+            drain: Duration::from_secs(10),
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Short('h') | Long("help") => options.help = true,
+                Long("config") => options.config = Some(parser.value()?.into()),
+                Long("check") => options.check = true,
+                Long("print") => options.print = true,
+                Long("lenient") => options.lenient = true,
+                Long("drain") => options.drain = time(&parser.value()?.string()?)?,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> Result<&PathBuf, InvalidOption> {
+        let file = self.config.as_ref();
+        file.ok_or_else(|| InvalidOption("--config: it needs a file".into()))
+    }
+}
+
+fn time(text: &str) -> Result<Duration, InvalidOption> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let millis = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    let number = number.parse::<u32>().ok();
+    match number.zip(millis) {
+        Some((number, millis)) => Ok(Duration::from_millis(u64::from(number) * millis)),
+        None => Err(InvalidOption(format!(
+            "--drain: {text:?} is not a time such as 500ms, 5s or 2m"
+        ))),
+    }
+}

@@ -1,0 +1,298 @@
+//! The settings of a receiver of OTLP/HTTP.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use spanwire_core::pipeline::Intake;
+
+use super::cors::Cors;
+use super::desk::{Desk, Manners};
+use super::{Http, HttpReceiver};
+use crate::headers::{CurrentHeaders, Headers};
+use crate::otlp::HTTP_PATH;
+use crate::receiver::bearer::{BearerTokens, Gate};
+use crate::receiver::line::{STREAM_WINDOW, Stay};
+use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::runtime::Runtime;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+
+/// Builds an [`HttpReceiver`]. The defaults are the Collector's, except where said otherwise.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `serve`"]
+pub struct HttpReceiverBuilder {
+    listening: Listening,
+    path: String,
+    max_request: usize,
+    read_timeout: Option<Duration>,
+    head_timeout: Option<Duration>,
+    keep_alive: bool,
+    retry_after: Duration,
+    answer_after_export: Option<Duration>,
+    bearer: Option<BearerTokens>,
+    cors: Option<Cors>,
+    response_headers: Headers,
+}
+
+impl HttpReceiverBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            listening: Listening {
+                endpoint: "127.0.0.1:4318".into(),
+                max_connections: 1024,
+                // HTTP/1.1 has no window; what is read at a time is charged in its place.
+                window: Some(STREAM_WINDOW),
+                stay: Stay {
+                    handshake: Duration::from_secs(10),
+                    opening: 1,
+                    max_idle: Some(Duration::from_secs(60)),
+                    max_age: None,
+                    age_grace: None,
+                },
+                runtime: Runtime::own(),
+                #[cfg(feature = "tls")]
+                alpn: &[b"http/1.1"],
+                #[cfg(feature = "tls")]
+                tls: None,
+            },
+            path: format!("/{HTTP_PATH}"),
+            max_request: 20 << 20,
+            read_timeout: None,
+            head_timeout: Some(Duration::from_secs(10)),
+            keep_alive: true,
+            retry_after: Duration::from_secs(1),
+            answer_after_export: None,
+            bearer: None,
+            cors: None,
+            response_headers: Headers::new(),
+        }
+    }
+
+    /// Where to listen: `host:port`, where port 0 stands for any that is free, `unix:/path` or `unix-abstract:name`.
+    /// Default: `127.0.0.1:4318`, which nobody reaches from outside.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.listening.endpoint = endpoint.into();
+        self
+    }
+
+    /// The path that spans are posted to; the slash before it may be left out. Default: `/v1/traces`.
+    pub fn traces_url_path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// The most bytes of a body, before and after decompression; at least 1. A connection may hold an eighth of the
+    /// neighbours' share, which may be less; of JSON, whose protobuf stands beside it for a while, half of that. What is
+    /// larger is answered with 413. Default: 20 MiB.
+    pub fn max_request_body_size(mut self, bytes: usize) -> Self {
+        self.max_request = bytes.max(1);
+        self
+    }
+
+    /// The most connections at once; at least 1. When one more comes, the one that was idle longest has to go. Default:
+    /// 1024.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.listening.max_connections = connections.max(1);
+        self
+    }
+
+    /// How long the body of a request may take to come, however fast it is; zero: as long as it comes at
+    /// [`SLOWEST`](crate::receiver::SLOWEST). Default: zero.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.read_timeout = some(timeout);
+        self
+    }
+
+    /// How long the head of a request may take from its first byte to its last; zero: until the connection counts as idle.
+    /// Default: 10 s, where the Collector has a minute.
+    pub fn read_header_timeout(mut self, timeout: Duration) -> Self {
+        self.head_timeout = some(timeout);
+        self
+    }
+
+    /// How long TLS, and after it the first byte, may take. Default: 10 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.listening.stay.handshake = timeout;
+        self
+    }
+
+    /// How long a connection may stay without a request; zero: until another needs its place. Default: 1 minute.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.listening.stay.max_idle = some(timeout);
+        self
+    }
+
+    /// What clients that are refused for now are told to wait; in `Retry-After`, in whole seconds. Default: 1 s.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Answers a request when every exporter has sent its spans, and not as soon as they are admitted; zero: as soon as they
+    /// are. Default: zero.
+    ///
+    /// A client hears 500 when a server refused its spans for good, and 503 when they were lost on the way, or when neither is
+    /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
+    /// at least.
+    pub fn answer_after_export(mut self, within: Duration) -> Self {
+        self.answer_after_export = some(within);
+        self
+    }
+
+    /// Whether a connection is kept for the next request. Default: yes.
+    pub fn keep_alives(mut self, keep: bool) -> Self {
+        self.keep_alive = keep;
+        self
+    }
+
+    /// Who may send. Default: everybody who can connect.
+    pub fn bearer(mut self, tokens: BearerTokens) -> Self {
+        self.bearer = Some(tokens);
+        self
+    }
+
+    /// Which web pages may send. Default: none.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
+    /// What is sent along with every answer. One whose file can't be read is left out. Default: nothing.
+    pub fn response_headers(mut self, headers: Headers) -> Self {
+        self.response_headers = headers;
+        self
+    }
+
+    /// Speaks TLS, and nothing else. Default: plain.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.listening.tls = Some(tls);
+        self
+    }
+
+    /// What runs the network. Default: [`Runtime::own`].
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.listening.runtime = runtime;
+        self
+    }
+
+    /// Binds, and begins to take in what is offered to `intake`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHttpReceiver`] names the setting at fault.
+    pub fn serve(self, intake: Intake) -> Result<HttpReceiver, InvalidHttpReceiver> {
+        let path = checked_path(self.path)?;
+        if let Some(why) = self.cors.as_ref().and_then(Cors::fault) {
+            return Err(InvalidHttpReceiver::Cors { why });
+        }
+        let desk = Desk::new(
+            intake.clone(),
+            Manners {
+                path,
+                max_request: self.max_request,
+                read_timeout: self.read_timeout,
+                retry_after: self.retry_after,
+                answer_after_export: self.answer_after_export,
+                gate: self.bearer.map(Gate::new),
+                cors: self.cors,
+                headers: CurrentHeaders::new(&self.response_headers),
+            },
+        );
+        let http = Http {
+            desk: Arc::new(desk),
+            head_timeout: self.head_timeout,
+            keep_alive: self.keep_alive,
+        };
+        let listener = Listener::start(self.listening, intake, Arc::default(), http)
+            .map_err(InvalidHttpReceiver::Listen)?;
+        Ok(HttpReceiver { listener })
+    }
+}
+
+/// Zero is no bound.
+fn some(timeout: Duration) -> Option<Duration> {
+    Some(timeout).filter(|timeout| !timeout.is_zero())
+}
+
+/// A path with its slash.
+fn checked_path(path: String) -> Result<String, InvalidHttpReceiver> {
+    let whole = match path.starts_with('/') {
+        true => path,
+        false => format!("/{path}"),
+    };
+    let parsed = PathAndQuery::try_from(whole.as_str());
+    match parsed {
+        Ok(parsed) if parsed.path() == whole => Ok(whole),
+        _ => Err(InvalidHttpReceiver::Path { path: whole }),
+    }
+}
+
+/// Why a receiver can't be had. Names the setting at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidHttpReceiver {
+    /// There can be no listening.
+    Listen(ListenError),
+    /// The path has a query, or characters that no request may have.
+    Path {
+        /// The path.
+        path: String,
+    },
+    /// A setting of [`Cors`] that no browser would understand.
+    Cors {
+        /// Which, and why.
+        why: String,
+    },
+}
+
+impl fmt::Display for InvalidHttpReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Path { path } => write!(
+                f,
+                "traces_url_path '{}' has a query, or characters that have to be percent-encoded",
+                path.escape_debug()
+            ),
+            Self::Cors { why } => write!(f, "cors: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidHttpReceiver {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Listen(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_gets_its_slash_and_nothing_else() {
+        for (path, wanted) in [
+            ("/v1/traces", Some("/v1/traces")),
+            ("v1/traces", Some("/v1/traces")),
+            ("/", Some("/")),
+            ("", Some("/")),
+            ("/a%20b", Some("/a%20b")),
+            ("/a b", None),
+            ("/a?b", None),
+            ("/a#b", None),
+        ] {
+            assert_eq!(checked_path(path.into()).ok().as_deref(), wanted, "{path}");
+        }
+        let error = checked_path("a\nb".into()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "traces_url_path '/a\\nb' has a query, or characters that have to be percent-encoded"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! How one request is counted: once, however it ends.
+
+use std::sync::atomic::AtomicU64;
+
+use super::line::Line;
+use super::stats::{Counts, count};
+
+/// Under what a request is counted that is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Refused,
+    Rejected,
+    Unauthenticated,
+    Cut,
+    Abandoned,
+}
+
+/// Counts a request once. Dropped unsettled, its client went away.
+pub(super) struct Tally<'a> {
+    counts: &'a Counts,
+    /// What its body said that it is long; 0 when it did not.
+    pub(super) announced: usize,
+    pub(super) received: usize,
+    /// Whether all of its body was read.
+    pub(super) whole: bool,
+    settled: bool,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(line: &'a Line) -> Self {
+        Self {
+            counts: line.counts(),
+            announced: 0,
+            received: 0,
+            whole: false,
+            settled: false,
+        }
+    }
+
+    pub(super) fn admitted(mut self, spans: usize) {
+        self.settled = true;
+        count(&self.counts.admitted, 1);
+        count(&self.counts.spans, spans as u64);
+    }
+
+    /// Counts a request that was admitted, and of which its client was not told that it was exported.
+    pub(super) fn undelivered(counts: &Counts) {
+        count(&counts.undelivered, 1);
+    }
+
+    pub(super) fn not_admitted(mut self, kind: Kind) {
+        self.settle(kind);
+    }
+
+    fn settle(&mut self, kind: Kind) {
+        self.settled = true;
+        let counter: &AtomicU64 = match kind {
+            Kind::Refused => &self.counts.refused,
+            Kind::Rejected => &self.counts.rejected,
+            Kind::Unauthenticated => &self.counts.unauthenticated,
+            Kind::Cut => &self.counts.cut,
+            Kind::Abandoned => &self.counts.abandoned,
+        };
+        count(counter, 1);
+        if !self.whole {
+            count(&self.counts.unread, 1);
+            let unread = self.announced.saturating_sub(self.received);
+            count(&self.counts.unread_bytes, unread as u64);
+        }
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.settle(Kind::Abandoned);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What runs.
+
+use core::fmt;
+use core::time::Duration;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::time::Instant;
+
+use spanwire_core::pipeline::{Pipeline, Report};
+use spanwire_core::resource::InstrumentationScope;
+use spanwire_core::tracer::Tracer;
+
+use super::health::Probes;
+use super::receiver::Open;
+use super::{Collector, Plan, StartError};
+use crate::config::Fault;
+use crate::diagnostics::Level;
+use crate::telemetry::Exposition;
+
+// What became of everything, at the end.
+mod account;
+
+// Another configuration, in place.
+mod reload;
+
+pub use self::account::{Account, Received};
+pub use self::reload::{Reload, ReloadError};
+
+/// How long sockets may take to close that nobody has sent anything to.
+#[cfg(feature = "listen")]
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// A collector that runs inside this program. Made by [`Collector::start`].
+///
+/// It runs until [`shutdown`](Self::shutdown). Dropped, it cuts its receivers, and what has been taken in is exported by
+/// the drop of the pipeline's last handle.
+#[must_use = "a node that is dropped ends"]
+pub struct Node {
+    // Dropped in this order.
+    running: Running,
+    collector: Collector,
+}
+
+/// Receivers before what they lead to.
+struct Running {
+    listening: Vec<Listening>,
+    probes: Probes,
+    pipeline: Pipeline,
+    /// `otel.component.type` and id of each exporter, in order.
+    exporters: Vec<(&'static str, String)>,
+}
+
+/// A socket that neighbours send to.
+pub struct Listening {
+    receiver: String,
+    protocol: &'static str,
+    address: String,
+    open: Box<dyn Open>,
+}
+
+impl Listening {
+    /// The receiver's id, such as `otlp/kubelet`.
+    #[must_use]
+    pub fn receiver(&self) -> &str {
+        &self.receiver
+    }
+
+    /// What is spoken: `grpc` or `http`.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
+    /// Where: `host:port` with the port that was free, or what the configuration says of a Unix domain socket.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What happened there so far.
+    #[cfg(feature = "listen")]
+    #[must_use]
+    pub fn stats(&self) -> crate::receiver::ReceiverStats {
+        self.open.stats()
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening")
+            .field("receiver", &self.receiver)
+            .field("protocol", &self.protocol)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    fn start(
+        collector: &Collector,
+        plan: Plan,
+        before: Option<Probes>,
+    ) -> Result<Self, StartError> {
+        let probes = Probes::start(&plan.probes, before)?;
+        for outlet in &plan.outlets {
+            if let Some((path, append)) = &outlet.file {
+                let opened = match append {
+                    true => OpenOptions::new().create(true).append(true).open(path),
+                    false => File::create(path),
+                };
+                opened.map_err(|error| StartError::File {
+                    path: format!("exporters::{}::path", outlet.id),
+                    why: format!("{}: {}", path.display(), said(&error)),
+                })?;
+            }
+        }
+        let pipeline = plan.pipeline(collector.adjust.as_ref())?;
+        let mut listening: Vec<Listening> = Vec::new();
+        for entrance in &plan.entrances {
+            // A receiver exists because a pipeline names it.
+            let Some(intake) = pipeline.receiver(&entrance.id) else {
+                continue;
+            };
+            let open = match entrance.serve(intake) {
+                Ok(open) => open,
+                Err(why) => {
+                    // What is open already is closed by the time that the caller is told.
+                    #[cfg(feature = "listen")]
+                    for listening in &listening {
+                        let _ = listening.open.stop(CLOSING);
+                    }
+                    let path = entrance.path();
+                    return Err(StartError::Listen { path, why });
+                }
+            };
+            let address = open.local_addr();
+            let address = address.map_or_else(|| entrance.endpoint.clone(), |it| it.to_string());
+            collector.say(
+                Level::Info,
+                format_args!("{} takes {} on {address}", entrance.id, entrance.protocol),
+            );
+            listening.push(Listening {
+                receiver: entrance.id.clone(),
+                protocol: entrance.protocol,
+                address,
+                open,
+            });
+        }
+        probes.ready();
+        let exporters = plan.outlets.iter();
+        Ok(Self {
+            listening,
+            probes,
+            pipeline,
+            exporters: exporters
+                .map(|outlet| (outlet.kind, outlet.id.clone()))
+                .collect(),
+        })
+    }
+
+    /// Lets go of the sockets, but for those of probes.
+    fn close(&mut self) -> Probes {
+        self.listening.clear();
+        core::mem::take(&mut self.probes)
+    }
+
+    /// Takes in no more, and exports what was taken in.
+    fn shutdown(&self, within: Duration) -> Account {
+        self.probes.unavailable();
+        let begun = Instant::now();
+        // What senders have under way is finished first, and half of the time is left for the way out.
+        let half = within / 2;
+        let left = |of: Duration| of.saturating_sub(begun.elapsed());
+        let mut received = Vec::new();
+        #[cfg(feature = "listen")]
+        {
+            for listening in &self.listening {
+                listening.open.begin_to_stop(half);
+            }
+            for listening in &self.listening {
+                let stopped = listening.open.stop(left(half));
+                received.push(Received {
+                    receiver: listening.receiver.clone(),
+                    protocol: listening.protocol,
+                    stats: listening.open.stats(),
+                    cut: stopped.cut,
+                });
+            }
+        }
+        #[cfg(not(feature = "listen"))]
+        let _ = (half, &mut received);
+        let report = self.pipeline.shutdown(left(within));
+        Account { report, received }
+    }
+}
+
+impl Node {
+    pub(super) fn start(collector: Collector, plan: Plan) -> Result<Self, StartError> {
+        Ok(Self {
+            running: Running::start(&collector, plan, None)?,
+            collector,
+        })
+    }
+
+    /// The tracer of an instrumentation scope, whose spans leave through the pipeline that takes this program's own. Make it
+    /// once and keep it, until a [`reload`](Self::reload).
+    #[must_use]
+    pub fn tracer(&self, scope: impl Into<InstrumentationScope>) -> Tracer {
+        self.running.pipeline.tracer(scope)
+    }
+
+    /// The pipelines, for what else can be asked of them.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.running.pipeline
+    }
+
+    /// The sockets that neighbours send to, in the order of the receivers' ids, gRPC before HTTP.
+    #[must_use]
+    pub fn listening(&self) -> &[Listening] {
+        &self.running.listening
+    }
+
+    /// Where probes are answered, one address for each `health_check`.
+    #[must_use]
+    pub fn probes(&self) -> &[String] {
+        self.running.probes.addresses()
+    }
+
+    /// What is odd about the configuration: see [`Collector::warnings`].
+    #[must_use]
+    pub fn warnings(&self) -> &[Fault] {
+        self.collector.warnings()
+    }
+
+    /// How things stand, as Prometheus text: see [`Exposition`].
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let stats = self.running.pipeline.stats();
+        let receivers: Vec<_> = self
+            .listening()
+            .iter()
+            .map(|listening| listening.receiver.as_str())
+            .collect();
+        let mut receivers = receivers;
+        receivers.dedup();
+        let receivers = receivers.join(",");
+        let mut exposition = Exposition::new(&stats).receiver(&receivers);
+        for (kind, id) in &self.running.exporters {
+            exposition = exposition.exporter(kind, id);
+        }
+        exposition.to_string()
+    }
+
+    /// Exports every span that was admitted or has ended by now, and says how that went.
+    pub fn flush(&self, within: Duration) -> Report {
+        self.running.pipeline.flush(within)
+    }
+
+    /// Ends: probes are told so, receivers accept no more and finish what is under way within half of the time, and then what
+    /// was taken in is exported within the rest. Waits on this thread; on the one thread of a host's runtime that it runs on,
+    /// nothing would go on meanwhile.
+    pub fn shutdown(self, within: Duration) -> Account {
+        self.running.shutdown(within)
+    }
+
+    /// Goes on with another configuration, in the place of this one.
+    ///
+    /// The new one was validated when it was made, so a wrong file costs nothing. Then this node ends as
+    /// [`shutdown`](Self::shutdown) has it, and the new one starts: within one budget at a time. What neighbours send in
+    /// between is refused by the system, and they send it again. If the new one can't start, the old one is started again.
+    ///
+    /// Where nothing has changed nothing happens. Files of headers' tokens and of certificates are read again when they
+    /// change, without any of this. A [`tracer`](Self::tracer) from before has to be made anew: its later spans count as
+    /// dropped after the shutdown.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`] says what could not start, and whether the old configuration runs again.
+    pub fn reload(&mut self, next: Collector, within: Duration) -> Result<Reload, ReloadError> {
+        reload::reload(self, next, within)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("listening", &self.running.listening)
+            .field("pipeline", &self.running.pipeline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the system says, without its number.
+fn said(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text.get(..at).unwrap_or(&text).to_lowercase(),
+        None => text,
+    }
+}

@@ -1,0 +1,100 @@
+//! Another configuration, in place.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::{Account, Collector, Node, Probes, Running, StartError};
+use crate::config::{InvalidConfig, Walk};
+use crate::diagnostics::Level;
+
+/// How a reload went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reload {
+    /// Both configurations are the same: nothing happened.
+    Unchanged,
+    /// The new one runs. The account of the old one.
+    Restarted(Account),
+}
+
+/// Why the new configuration does not run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ReloadError {
+    /// What could not start.
+    pub why: StartError,
+    /// Why the old one could not start again; `None`: it runs.
+    pub gone: Option<StartError>,
+    /// The account of the old one up to then, if it was ended at all.
+    pub account: Option<Account>,
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.gone {
+            None => write!(f, "{}; the old configuration runs on", self.why),
+            Some(gone) => write!(
+                f,
+                "{}; and the old configuration does not start again: {gone}",
+                self.why
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ReloadError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
+pub(super) fn reload(
+    node: &mut Node,
+    next: Collector,
+    within: Duration,
+) -> Result<Reload, ReloadError> {
+    if next.is_same(&node.collector) {
+        return Ok(Reload::Unchanged);
+    }
+    let refused = |why, gone, account| ReloadError { why, gone, account };
+    let plan = |collector: &Collector| {
+        let mut walk = Walk::default();
+        let plan = collector.plan(&mut walk);
+        match walk.faults.is_empty() {
+            true => Ok(plan),
+            false => {
+                let faults = collector.loaded.placed(walk.faults);
+                Err(StartError::Config(InvalidConfig::new(faults)))
+            }
+        }
+    };
+    let planned = plan(&next).map_err(|why| refused(why, None, None))?;
+    let account = node.running.shutdown(within);
+    // Its sockets are free before the next one asks for them; probes are answered all the while.
+    let probes = node.running.close();
+    match Running::start(&next, planned, Some(probes)) {
+        Ok(running) => {
+            next.tell_warnings();
+            next.say(
+                Level::Info,
+                format_args!("goes on with the new configuration"),
+            );
+            node.running = running;
+            node.collector = next;
+            Ok(Reload::Restarted(account))
+        }
+        Err(why) => {
+            let again = plan(&node.collector).and_then(|planned| {
+                Running::start(&node.collector, planned, Some(Probes::default()))
+            });
+            let gone = match again {
+                Ok(running) => {
+                    node.running = running;
+                    None
+                }
+                Err(gone) => Some(gone),
+            };
+            Err(refused(why, gone, Some(account)))
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Receivers as their sections say.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use spanwire_core::pipeline::Intake;
+
+use super::Host;
+use crate::config::Walk;
+#[cfg(not(all(feature = "receive-grpc", feature = "receive-http")))]
+use crate::config::collector;
+use crate::config::collector::Receiver;
+#[cfg(feature = "listen")]
+use crate::receiver::{ReceiverStats, Stopped};
+
+// OTLP over gRPC.
+#[cfg(feature = "receive-grpc")]
+mod grpc;
+
+// OTLP over HTTP.
+#[cfg(feature = "receive-http")]
+mod http;
+
+// What both are told.
+#[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
+mod shared;
+
+/// A receiver that listens. Dropped, it ends.
+pub(super) trait Open: Send + Sync {
+    fn local_addr(&self) -> Option<SocketAddr>;
+    #[cfg(feature = "listen")]
+    fn stats(&self) -> ReceiverStats;
+    /// Begins to stop, and returns at once.
+    #[cfg(feature = "listen")]
+    fn begin_to_stop(&self, within: Duration);
+    /// Comes to an end.
+    #[cfg(feature = "listen")]
+    fn stop(&self, within: Duration) -> Stopped;
+}
+
+type Serve = Arc<dyn Fn(Intake) -> Result<Box<dyn Open>, String> + Send + Sync>;
+
+/// One protocol of a receiver, validated.
+#[derive(Clone)]
+pub(super) struct Entrance {
+    /// The receiver.
+    pub(super) id: String,
+    /// `grpc` or `http`.
+    pub(super) protocol: &'static str,
+    /// Where it listens, as its section says.
+    pub(super) endpoint: String,
+    serve: Serve,
+}
+
+impl Entrance {
+    /// What a section asks for, protocol by protocol. What can't be had is told to `walk`. Who sends is answered after the
+    /// export within `waits`, or after admission.
+    pub(super) fn all(
+        id: &str,
+        receiver: &Receiver,
+        waits: Option<Duration>,
+        host: &Host,
+        walk: &mut Walk,
+    ) -> Vec<Self> {
+        let Receiver::Otlp(section) = receiver;
+        let mut all = Vec::new();
+        walk.within("protocols", |walk| {
+            if let Some(section) = &section.protocols.grpc {
+                let serve = walk.within("grpc", |walk| grpc(section, waits, host, walk));
+                all.extend(serve.map(|serve| Self {
+                    id: id.into(),
+                    protocol: "grpc",
+                    endpoint: section.endpoint.clone(),
+                    serve,
+                }));
+            }
+            if let Some(section) = &section.protocols.http {
+                let serve = walk.within("http", |walk| http(section, waits, host, walk));
+                all.extend(serve.map(|serve| Self {
+                    id: id.into(),
+                    protocol: "http",
+                    endpoint: section.endpoint.clone(),
+                    serve,
+                }));
+            }
+        });
+        all
+    }
+
+    /// Listens, and offers what comes to `intake`.
+    pub(super) fn serve(&self, intake: Intake) -> Result<Box<dyn Open>, String> {
+        (self.serve)(intake)
+    }
+
+    /// The keys that lead to it.
+    pub(super) fn path(&self) -> String {
+        format!("receivers::{}::protocols::{}", self.id, self.protocol)
+    }
+}
+
+#[cfg(feature = "receive-grpc")]
+use self::grpc::serve as grpc;
+#[cfg(feature = "receive-http")]
+use self::http::serve as http;
+
+#[cfg(not(feature = "receive-grpc"))]
+fn grpc(
+    _: &collector::GrpcServer,
+    _: Option<Duration>,
+    _: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
+    super::not_built_in("receive-grpc", walk);
+    None
+}
+
+#[cfg(not(feature = "receive-http"))]
+fn http(
+    _: &collector::HttpServer,
+    _: Option<Duration>,
+    _: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
+    super::not_built_in("receive-http", walk);
+    None
+}

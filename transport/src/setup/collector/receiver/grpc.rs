@@ -1,0 +1,110 @@
+//! OTLP over gRPC.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Open, Serve, shared};
+use crate::config::Walk;
+use crate::config::collector::GrpcServer;
+use crate::receiver::grpc::GrpcReceiver;
+use crate::receiver::{ReceiverStats, Stopped};
+use crate::setup::collector::Host;
+
+/// What a section asks for.
+pub(super) fn serve(
+    section: &GrpcServer,
+    waits: Option<Duration>,
+    host: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
+    let before = walk.faults.len();
+    let usual = GrpcServer::default();
+    for (key, changed) in [
+        (
+            "read_buffer_size",
+            section.read_buffer_size != usual.read_buffer_size,
+        ),
+        (
+            "write_buffer_size",
+            section.write_buffer_size != usual.write_buffer_size,
+        ),
+    ] {
+        if changed {
+            walk.within(key, |walk| {
+                walk.warn("has no effect: buffers are sized by the memory there is");
+            });
+        }
+    }
+    shared::authenticator(section.auth.as_ref(), walk);
+    shared::metadata(section.include_metadata, walk);
+    let endpoint = shared::endpoint(&section.endpoint, &section.transport, walk);
+    let mut builder = GrpcReceiver::builder()
+        .endpoint(endpoint)
+        .runtime(host.runtime.clone());
+    if let Some(mib) = usize::try_from(section.max_recv_msg_size_mib)
+        .ok()
+        .filter(|mib| *mib > 0)
+    {
+        builder = builder.max_message_size(mib << 20);
+    }
+    if section.max_concurrent_streams > 0 {
+        builder = builder.max_concurrent_streams(section.max_concurrent_streams);
+    }
+    if let Some(keepalive) = &section.keepalive {
+        walk.within("keepalive", |walk| {
+            if keepalive.enforcement_policy.is_some() {
+                walk.within("enforcement_policy", |walk| {
+                    walk.warn("has no effect: a client that pings too often is not told to go");
+                });
+            }
+        });
+        if let Some(parameters) = &keepalive.server_parameters {
+            builder = builder
+                .max_connection_idle(parameters.max_connection_idle)
+                .max_connection_age(parameters.max_connection_age)
+                .max_connection_age_grace(parameters.max_connection_age_grace);
+            if !parameters.time.is_zero() {
+                builder = builder.keepalive_time(parameters.time);
+            }
+            if !parameters.timeout.is_zero() {
+                builder = builder.keepalive_timeout(parameters.timeout);
+            }
+        }
+    }
+    if let Some(within) = waits {
+        builder = builder.answer_after_export(within);
+    }
+    let tls = shared::tls(section.tls.as_ref(), walk);
+    #[cfg(feature = "tls")]
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    #[cfg(not(feature = "tls"))]
+    let _: Option<()> = tls;
+    (walk.faults.len() == before).then(|| -> Serve {
+        Arc::new(move |intake| {
+            let receiver = builder.clone().serve(intake);
+            let receiver = receiver.map_err(|error| error.to_string())?;
+            Ok(Box::new(receiver))
+        })
+    })
+}
+
+impl Open for GrpcReceiver {
+    fn local_addr(&self) -> Option<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn stats(&self) -> ReceiverStats {
+        Self::stats(self)
+    }
+
+    fn begin_to_stop(&self, within: Duration) {
+        drop(Self::stop_async(self, within));
+    }
+
+    fn stop(&self, within: Duration) -> Stopped {
+        Self::stop(self, within)
+    }
+}

@@ -1,0 +1,117 @@
+//! OTLP over HTTP.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Open, Serve, shared};
+use crate::config::Walk;
+use crate::config::collector::HttpServer;
+use crate::headers::Headers;
+use crate::receiver::http::{Cors, HttpReceiver};
+use crate::receiver::{ReceiverStats, Stopped};
+use crate::setup::collector::Host;
+
+/// What a section asks for.
+pub(super) fn serve(
+    section: &HttpServer,
+    waits: Option<Duration>,
+    host: &Host,
+    walk: &mut Walk,
+) -> Option<Serve> {
+    let before = walk.faults.len();
+    shared::authenticator(section.auth.as_ref(), walk);
+    shared::metadata(section.include_metadata, walk);
+    let usual = HttpServer::default();
+    if section.compression_algorithms != usual.compression_algorithms {
+        walk.within("compression_algorithms", |walk| {
+            walk.warn("has no effect: every encoding that is built in is taken");
+        });
+    }
+    if !section.write_timeout.is_zero() {
+        walk.within("write_timeout", |walk| {
+            walk.warn("has no effect: answers are small, and a connection that takes none is cut");
+        });
+    }
+    let endpoint = shared::endpoint(&section.endpoint, &section.transport, walk);
+    let mut headers = Headers::new();
+    walk.within("response_headers", |walk| {
+        for (name, value) in &section.response_headers.0 {
+            if let Err(error) = headers.set(name, value.expose()) {
+                walk.within(name, |walk| walk.fault(error.to_string()));
+            }
+        }
+    });
+    let mut builder = HttpReceiver::builder()
+        .endpoint(endpoint)
+        .traces_url_path(&section.traces_url_path)
+        .keep_alives(section.keep_alives_enabled)
+        .response_headers(headers)
+        .runtime(host.runtime.clone());
+    if let Some(bytes) = usize::try_from(section.max_request_body_size)
+        .ok()
+        .filter(|bytes| *bytes > 0)
+    {
+        builder = builder.max_request_body_size(bytes);
+    }
+    if !section.read_timeout.is_zero() {
+        builder = builder.read_timeout(section.read_timeout);
+    }
+    if !section.read_header_timeout.is_zero() {
+        builder = builder.read_header_timeout(section.read_header_timeout);
+    }
+    if !section.idle_timeout.is_zero() {
+        builder = builder.idle_timeout(section.idle_timeout);
+    }
+    if let Some(section) = &section.cors {
+        let mut cors = Cors::new();
+        for origin in &section.allowed_origins {
+            cors = cors.allow_origin(origin);
+        }
+        for header in &section.allowed_headers {
+            cors = cors.allow_header(header);
+        }
+        for header in &section.exposed_headers {
+            cors = cors.expose_header(header);
+        }
+        if let Some(seconds) = u64::try_from(section.max_age).ok().filter(|age| *age > 0) {
+            cors = cors.max_age(Duration::from_secs(seconds));
+        }
+        builder = builder.cors(cors);
+    }
+    if let Some(within) = waits {
+        builder = builder.answer_after_export(within);
+    }
+    let tls = shared::tls(section.tls.as_ref(), walk);
+    #[cfg(feature = "tls")]
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    #[cfg(not(feature = "tls"))]
+    let _: Option<()> = tls;
+    (walk.faults.len() == before).then(|| -> Serve {
+        Arc::new(move |intake| {
+            let receiver = builder.clone().serve(intake);
+            let receiver = receiver.map_err(|error| error.to_string())?;
+            Ok(Box::new(receiver))
+        })
+    })
+}
+
+impl Open for HttpReceiver {
+    fn local_addr(&self) -> Option<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn stats(&self) -> ReceiverStats {
+        Self::stats(self)
+    }
+
+    fn begin_to_stop(&self, within: Duration) {
+        drop(Self::stop_async(self, within));
+    }
+
+    fn stop(&self, within: Duration) -> Stopped {
+        Self::stop(self, within)
+    }
+}

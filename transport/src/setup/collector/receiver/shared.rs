@@ -1,0 +1,101 @@
+//! What receivers of every protocol are told.
+
+use crate::config::Walk;
+use crate::config::collector::{self, Authenticator};
+use crate::endpoint::Endpoint;
+#[cfg(feature = "tls")]
+use crate::tls::{ServerTls, TlsVersion};
+
+/// The endpoint as a listener reads it.
+pub(super) fn endpoint(endpoint: &str, transport: &str, walk: &mut Walk) -> String {
+    let text = match transport {
+        "unix" if endpoint.starts_with('@') => {
+            format!("unix-abstract:{}", endpoint.trim_start_matches('@'))
+        }
+        "unix" => format!("unix:{endpoint}"),
+        // Go listens on every address when there is none.
+        _ if endpoint.starts_with(':') => format!("0.0.0.0{endpoint}"),
+        _ => endpoint.to_owned(),
+    };
+    walk.within("endpoint", |walk| {
+        // A port of 0 is one that is free, and no place to send to.
+        let port_0 = text.strip_suffix(":0").map(|host| format!("{host}:1"));
+        if let Err(error) = port_0.as_ref().unwrap_or(&text).parse::<Endpoint>() {
+            let error = error.to_string();
+            walk.fault(error.strip_prefix("endpoint ").unwrap_or(&error));
+        }
+    });
+    text
+}
+
+pub(super) fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
+    if let Some(section) = section {
+        walk.within("auth", |walk| {
+            walk.within("authenticator", |walk| {
+                walk.fault(format!("{:?} is not built yet", section.authenticator));
+            });
+        });
+    }
+}
+
+/// Metadata of requests is for processors that read it.
+pub(super) fn metadata(include: bool, walk: &mut Walk) {
+    if include {
+        walk.within("include_metadata", |walk| {
+            walk.warn("has no effect: no processor here reads the metadata of requests");
+        });
+    }
+}
+
+/// `None` without TLS.
+#[cfg(feature = "tls")]
+pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Option<ServerTls> {
+    let section = section?;
+    walk.within("tls", |walk| {
+        if !section.ca_file.is_empty() || !section.ca_pem.is_empty() {
+            walk.within("ca_file", |walk| {
+                walk.warn(
+                    "has no effect on a server: `client_ca_file` says whose clients are let in",
+                );
+            });
+        }
+        if !section.reload_interval.is_zero() {
+            walk.within("reload_interval", |walk| {
+                walk.warn("has no effect: files are read again when they change");
+            });
+        }
+        if !section.max_version.is_empty() && section.max_version != "1.3" {
+            walk.within("max_version", |walk| {
+                walk.fault("is not built yet: TLS 1.3 is always spoken");
+            });
+        }
+        let tls = match (&*section.cert_file, &*section.key_file) {
+            ("", "") => ServerTls::pem(section.cert_pem.expose(), section.key_pem.expose()),
+            ("", _) | (_, "") => {
+                walk.fault("certificate and key have to be two files, or two texts");
+                return None;
+            }
+            (certificate, key) => ServerTls::files(certificate, key),
+        };
+        let tls = tls.min_version(match &*section.min_version {
+            "1.3" => TlsVersion::Tls13,
+            _ => TlsVersion::Tls12,
+        });
+        let tls = match &*section.client_ca_file {
+            "" => tls,
+            file => tls.client_roots_file(file),
+        };
+        if let Err(error) = tls.check() {
+            walk.fault(error.to_string());
+        }
+        Some(tls)
+    })
+}
+
+/// `None` without TLS.
+#[cfg(not(feature = "tls"))]
+pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Option<()> {
+    section?;
+    walk.within("tls", |walk| super::super::not_built_in("tls", walk));
+    None
+}

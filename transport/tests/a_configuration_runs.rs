@@ -1,0 +1,635 @@
+//! A Collector's configuration, running: what neighbours send arrives, changed as it says and in no other way.
+#![cfg(all(feature = "config", feature = "grpc", feature = "receive-grpc"))]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use prost::Message;
+use server::{Answer, Server};
+use spanwire_core::attribute::KeyValue;
+use spanwire_core::engine::Retry;
+use spanwire_core::pipeline::Pipeline;
+use spanwire_core::resource::Resource;
+use spanwire_transport::config::collector::Config;
+use spanwire_transport::config::{InvalidConfig, Surroundings};
+use spanwire_transport::diagnostics::{Diagnostics, Level};
+use spanwire_transport::exporter::grpc::GrpcExporter;
+use spanwire_transport::setup::collector::{Collector, Node, Reload, StartError};
+
+mod server;
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// An environment of these variables.
+#[derive(Default)]
+struct Given(HashMap<&'static str, String>);
+
+impl Given {
+    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.0.insert(name, value.to_string());
+        self
+    }
+}
+
+impl Surroundings for Given {
+    fn variable(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(self.0.get(name).cloned())
+    }
+
+    fn file(&self, path: &Path) -> Result<String, String> {
+        std::fs::read_to_string(path).map_err(|error| error.to_string())
+    }
+}
+
+fn collector(text: &str, given: &Given) -> Result<Collector, InvalidConfig> {
+    let collector = Collector::from_config(Config::load(text, given)?)?;
+    Ok(collector.diagnostics(Diagnostics::silent()))
+}
+
+/// The agent that sends, as kubelet does: a resource of its own, spans of every shape.
+fn kubelet(address: &str) -> Pipeline {
+    let exporter = GrpcExporter::builder()
+        .endpoint(format!("http://{address}"))
+        .build()
+        .unwrap();
+    let resource = Resource::builder()
+        .attribute("service.name", "kubelet")
+        .attribute("host.name", "node-1")
+        .build();
+    Pipeline::builder()
+        .resource(&resource)
+        .retry(Retry {
+            initial: Duration::from_millis(20),
+            max: Duration::from_millis(50),
+            max_elapsed: Some(LONG),
+            ..Retry::default()
+        })
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap()
+}
+
+fn record(pipeline: &Pipeline, spans: i64) {
+    let tracer = pipeline.tracer("kubelet");
+    for n in 0..spans {
+        let mut parent = tracer.start("syncPod");
+        parent
+            .set_attribute("n", n)
+            .set_attribute("k8s.pod", "a-pod");
+        parent.add_event("started", &[KeyValue::new("attempt", n)]);
+        let entered = parent.enter();
+        tracer.start("RunPodSandbox").set_attribute("n", n);
+        drop(entered);
+    }
+}
+
+/// Every span with its resource and scope, in an order of its own: equal for equal multisets.
+fn multiset(
+    requests: impl IntoIterator<Item = Vec<ResourceSpans>>,
+) -> Vec<(String, String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for resource in requests.into_iter().flatten() {
+        let attributes = resource.resource.as_ref().map(|it| &it.attributes);
+        let mut names: Vec<_> = attributes
+            .into_iter()
+            .flatten()
+            .map(|pair| format!("{}={:?}", pair.key, pair.value))
+            .collect();
+        names.sort();
+        for scope in &resource.scope_spans {
+            let name = format!("{:?}", scope.scope);
+            for span in &scope.spans {
+                all.push((names.join(";"), name.clone(), Span::encode_to_vec(span)));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+fn seen(server: &Server) -> Vec<(String, String, Vec<u8>)> {
+    multiset(
+        server
+            .seen()
+            .into_iter()
+            .map(|seen| seen.request.resource_spans),
+    )
+}
+
+/// The same spans with one more attribute of their resources.
+fn edited(
+    spans: Vec<(String, String, Vec<u8>)>,
+    key: &str,
+    value: &str,
+) -> Vec<(String, String, Vec<u8>)> {
+    let mut spans: Vec<_> = spans
+        .into_iter()
+        .map(|(resource, scope, span)| {
+            let mut names: Vec<_> = resource.split(';').map(str::to_owned).collect();
+            names.push(format!(
+                "{key}=Some(AnyValue {{ value: Some(StringValue({value:?})) }})"
+            ));
+            names.sort();
+            (names.join(";"), scope, span)
+        })
+        .collect();
+    spans.sort();
+    spans
+}
+
+const DOCUMENTED: &str = "
+receivers:
+  otlp:
+    protocols:
+      grpc: {endpoint: '127.0.0.1:0'}
+  otlp/kubelet:
+    protocols:
+      grpc: {endpoint: '127.0.0.1:0'}
+processors:
+  memory_limiter: {check_interval: 5s, limit_mib: 32, spike_limit_mib: 8}
+  batch: {timeout: 50ms}
+  resource:
+    attributes:
+      - {key: k8s.cluster.name, value: '${env:CLUSTER_ID}', action: insert}
+exporters:
+  debug: {verbosity: basic, sampling_initial: 1, sampling_thereafter: 0}
+  otlp:
+    endpoint: ${env:BACKEND}
+    tls: {insecure: true}
+    headers: {Authentication: '${env:OPENTELEMETRY_GRPC_TOKEN}'}
+service:
+  pipelines:
+    traces:
+      receivers: [otlp, otlp/kubelet]
+      processors: [memory_limiter, batch, resource]
+      exporters: [debug, otlp]
+";
+
+fn address_of<'a>(node: &'a Node, receiver: &str) -> &'a str {
+    node.listening()
+        .iter()
+        .find(|listening| listening.receiver() == receiver)
+        .unwrap()
+        .address()
+}
+
+#[test]
+fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else() {
+    // The same spans go to a server of their own as well, to be compared with.
+    let (plain, backend) = (
+        Server::start(|_, _| Answer::ok()),
+        Server::start(|_, _| Answer::ok()),
+    );
+    let given = Given::default()
+        .with("CLUSTER_ID", "c-1")
+        .with("BACKEND", backend.address)
+        .with("OPENTELEMETRY_GRPC_TOKEN", "s3cret\n");
+    let collector = collector(DOCUMENTED, &given).unwrap();
+    let warnings: Vec<_> = collector
+        .warnings()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "20:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
+        ]
+    );
+    let node = collector.start().unwrap();
+
+    let resource = Resource::builder()
+        .attribute("service.name", "kubelet")
+        .attribute("host.name", "node-1")
+        .build();
+    let exporter = |url: String| GrpcExporter::builder().endpoint(url).build().unwrap();
+    let to_node = exporter(format!("http://{}", address_of(&node, "otlp/kubelet")));
+    let to_plain = exporter(plain.url());
+    let kubelet = Pipeline::builder()
+        .resource(&resource)
+        .exporter(move || to_node.clone())
+        .exporter(move || to_plain.clone())
+        .build()
+        .unwrap();
+    record(&kubelet, 300);
+    let sent = kubelet.shutdown(LONG);
+    assert!(sent.is_complete(), "{sent}");
+
+    // What has come in leaves by the end, though no batch was full.
+    let account = node.shutdown(LONG);
+    assert!(account.is_complete(), "{account}");
+    assert_eq!(account.report().neighbours().admitted, 600);
+    let came = seen(&backend);
+    assert_eq!(came.len(), 600);
+    assert_eq!(came, edited(seen(&plain), "k8s.cluster.name", "c-1"));
+    for request in backend.seen() {
+        assert_eq!(request.headers["authentication"], "s3cret");
+        // The Collector's default.
+        assert_eq!(request.compressed, cfg!(feature = "gzip"));
+    }
+    let lines = account.to_string();
+    assert!(
+        lines.starts_with("received   otlp grpc: 0 spans in 0 requests\nreceived   otlp/kubelet grpc: 600 spans in "),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("exported   traces -> otlp: 600 of 600 spans\n")
+            && lines.ends_with("lost       nothing"),
+        "{lines}"
+    );
+    assert!(!lines.contains("s3cret"));
+}
+
+const TWO_PIPELINES: &str = "
+receivers:
+  otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}}}
+  otlp/kubelet: {protocols: {grpc: {endpoint: '127.0.0.1:0'}}}
+processors:
+  memory_limiter: {check_interval: 1s, limit_mib: 32}
+  resource/a: {attributes: [{key: via, value: a, action: upsert}]}
+  resource/b: {attributes: [{key: via, value: b, action: upsert}]}
+exporters:
+  otlp/shared: {endpoint: '${env:SHARED}', tls: {insecure: true}, compression: none}
+  otlp/only: {endpoint: '${env:ONLY}', tls: {insecure: true}, compression: none}
+  otlp/unused: {endpoint: 'nowhere:1', tls: {insecure: true}}
+service:
+  pipelines:
+    traces/a:
+      receivers: [otlp, otlp/kubelet]
+      processors: [memory_limiter, resource/a]
+      exporters: [otlp/shared]
+    traces/b:
+      receivers: [otlp/kubelet]
+      processors: [memory_limiter, resource/b]
+      exporters: [otlp/shared, otlp/only]
+";
+
+#[test]
+fn pipelines_share_receivers_and_exporters_and_own_spans_take_one_of_them() {
+    let (shared, only) = (
+        Server::start(|_, _| Answer::ok()),
+        Server::start(|_, _| Answer::ok()),
+    );
+    let given = Given::default()
+        .with("SHARED", shared.address)
+        .with("ONLY", only.address);
+    let collector = collector(TWO_PIPELINES, &given).unwrap();
+    let error = collector.clone().own_spans("traces/c").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "service::pipelines: there is no pipeline \"traces/c\" for own spans; configured: traces/a, traces/b"
+    );
+    let node = collector
+        .own_spans("traces/b")
+        .unwrap()
+        .adjust(|builder| builder.service_name("agent"))
+        .start()
+        .unwrap();
+    for (receiver, spans) in [("otlp", 3), ("otlp/kubelet", 5)] {
+        let kubelet = kubelet(address_of(&node, receiver));
+        record(&kubelet, spans);
+        assert!(kubelet.shutdown(LONG).is_complete());
+    }
+    node.tracer("agent").start("relist").end();
+    assert!(node.flush(LONG).is_complete());
+
+    let came = |server: &Server, resource: &str| {
+        let spans = seen(server);
+        let there = spans.iter().filter(|(it, ..)| it.contains(resource));
+        there.count()
+    };
+    // Both receivers lead to a, one of them to b as well.
+    assert_eq!(
+        came(
+            &shared,
+            "via=Some(AnyValue { value: Some(StringValue(\"a\")) })"
+        ),
+        16
+    );
+    assert_eq!(
+        came(
+            &shared,
+            "via=Some(AnyValue { value: Some(StringValue(\"b\")) })"
+        ),
+        11
+    );
+    assert_eq!(shared.spans(), 27);
+    assert_eq!(only.spans(), 11);
+    assert_eq!(
+        came(
+            &only,
+            "service.name=Some(AnyValue { value: Some(StringValue(\"agent\")) })"
+        ),
+        1
+    );
+
+    let metrics = node.metrics();
+    for line in [
+        "otelcol_exporter_sent_spans_total{exporter=\"otlp/shared\"} 27",
+        "otelcol_exporter_sent_spans_total{exporter=\"otlp/only\"} 11",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    let account = node.shutdown(LONG);
+    assert!(account.is_complete(), "{account}");
+    assert_eq!(account.report().neighbours().received, 16);
+    assert_eq!(account.received()[1].stats.spans, 10);
+}
+
+const ONE: &str = "
+receivers: {otlp: {protocols: {grpc: {endpoint: '${env:LISTEN:-127.0.0.1:0}'}}}}
+processors: {memory_limiter: {check_interval: 1s, limit_mib: 16}, batch: }
+exporters:
+  otlp:
+    endpoint: ${env:BACKEND}
+    tls: {insecure: true}
+    compression: none
+    retry_on_failure: {enabled: '${env:RETRY:-false}'}
+    timeout: 2s
+service:
+  pipelines:
+    traces: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp]}
+";
+
+#[test]
+fn what_no_backend_takes_is_in_the_account_to_the_span() {
+    let given = Given::default().with("BACKEND", server::refusing());
+    let node = collector(ONE, &given).unwrap().start().unwrap();
+    let kubelet = kubelet(address_of(&node, "otlp"));
+    record(&kubelet, 20);
+    // Admission is what is answered: kubelet has nothing to send again.
+    assert!(kubelet.shutdown(LONG).is_complete());
+    let account = node.shutdown(LONG);
+    assert!(!account.is_complete());
+    let report = account.report();
+    let lanes: Vec<_> = report.lanes().iter().map(|lane| &lane.account).collect();
+    let [lane] = &*lanes else { panic!("{account}") };
+    assert!(lane.balances());
+    assert_eq!(
+        (lane.admitted, lane.exported, lane.dropped.total()),
+        (40, 0, 40)
+    );
+    // Whether a batch failed before the end or by it, all of them are told.
+    assert_eq!(report.lost(), 40, "{account}");
+    let lines = account.to_string();
+    assert!(lines.ends_with("lost       40 spans"), "{lines}");
+    assert!(lines.contains("40 dropped ("), "{lines}");
+}
+
+#[test]
+fn without_a_queue_who_sends_is_told_how_the_export_went() {
+    let unavailable = |_: usize, _: &server::Received| Answer::status(3, "not like this", &[]);
+    for (queue, batch, told) in [
+        ("", false, true),
+        ("enabled: false", false, false),
+        ("wait_for_result: true", false, false),
+        // Who gathers spans has answered for them.
+        ("enabled: false", true, true),
+    ] {
+        let backend = Server::start(unavailable);
+        let given = Given::default().with("BACKEND", backend.address);
+        let text = ONE.replace("timeout: 2s", &format!("sending_queue: {{{queue}}}"));
+        let text = match batch {
+            true => text,
+            false => text.replace("[memory_limiter, batch]", "[memory_limiter]"),
+        };
+        let node = collector(&text, &given).unwrap().start().unwrap();
+        let kubelet = kubelet(address_of(&node, "otlp"));
+        record(&kubelet, 1);
+        let report = kubelet.shutdown(LONG);
+        assert_eq!(report.is_complete(), told, "{queue} {batch}: {report}");
+        assert_eq!(node.shutdown(LONG).report().lost(), 2);
+    }
+}
+
+#[test]
+fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new_one_fails() {
+    let (first, second) = (
+        Server::start(|_, _| Answer::ok()),
+        Server::start(|_, _| Answer::ok()),
+    );
+    let listen = server::refusing();
+    let given = |backend: &Server| {
+        Given::default()
+            .with("BACKEND", backend.address)
+            .with("LISTEN", listen)
+    };
+    let mut node = collector(ONE, &given(&first)).unwrap().start().unwrap();
+    // One kubelet all the way through: it sends again what is refused meanwhile.
+    let kubelet = kubelet(&listen.to_string());
+    let send = || {
+        record(&kubelet, 5);
+        let report = kubelet.flush(LONG);
+        assert!(report.is_complete(), "{report}");
+    };
+    send();
+
+    let same = collector(ONE, &given(&first)).unwrap();
+    assert!(matches!(node.reload(same, LONG), Ok(Reload::Unchanged)));
+    send();
+
+    // A file that is wrong never gets as far as a node.
+    assert!(collector(&ONE.replace("batch: }", "batsch: }"), &given(&second)).is_err());
+
+    // One that can't listen is given up for the one before.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = given(&second).with("LISTEN", taken.local_addr().unwrap());
+    let error = node
+        .reload(collector(ONE, &occupied).unwrap(), LONG)
+        .unwrap_err();
+    assert!(
+        matches!(&error.why, StartError::Listen { path, .. } if path == "receivers::otlp::protocols::grpc")
+    );
+    assert!(error.gone.is_none(), "{error}");
+    assert!(error.account.as_ref().unwrap().is_complete());
+    assert!(
+        error.to_string().ends_with("the old configuration runs on"),
+        "{error}"
+    );
+    send();
+    assert!(node.flush(LONG).is_complete());
+    assert_eq!((first.spans(), second.spans()), (30, 0));
+
+    match node.reload(collector(ONE, &given(&second)).unwrap(), LONG) {
+        Ok(Reload::Restarted(account)) => assert!(account.is_complete(), "{account}"),
+        other => panic!("{other:?}"),
+    }
+    send();
+    assert!(kubelet.shutdown(LONG).is_complete());
+    assert!(node.shutdown(LONG).is_complete());
+    assert_eq!((first.spans(), second.spans()), (30, 10));
+}
+
+/// What a probe is answered: its first line and its body.
+#[cfg(feature = "health-check")]
+fn probe(address: &str) -> Option<(String, String)> {
+    use std::io::{Read, Write};
+
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_owned(), body.to_owned()))
+}
+
+#[cfg(feature = "health-check")]
+#[test]
+fn probes_are_answered_while_it_runs_and_through_a_reload() {
+    let backend = Server::start(|_, _| Answer::ok());
+    let given = Given::default().with("BACKEND", backend.address);
+    let address = server::refusing();
+    let text = |bodies: &str, timeout: &str| {
+        let text = ONE.replace("batch: }", &format!("batch: {{timeout: {timeout}}} }}"));
+        format!(
+            "{text}  extensions: [health_check]\nextensions: {{health_check: {{endpoint: '{address}'{bodies}}}}}\n"
+        )
+    };
+    let address = address.to_string();
+    let start = |bodies, timeout| collector(&text(bodies, timeout), &given).unwrap();
+    let mut node = start("", "200ms").start().unwrap();
+    assert_eq!(node.probes(), [address.clone()]);
+    let (line, body) = probe(&address).unwrap();
+    assert_eq!(line, "HTTP/1.1 200 OK");
+    assert!(
+        body.starts_with("{\"status\":\"Server available\""),
+        "{body}"
+    );
+
+    // Other pipelines behind the same probe, then another answer at the same address.
+    for (bodies, timeout, wanted) in [
+        ("", "300ms", "{\"status\":\"Server available\""),
+        (", response_body: {healthy: fine}", "300ms", "fine"),
+    ] {
+        match node.reload(start(bodies, timeout), LONG) {
+            Ok(Reload::Restarted(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        let (line, body) = probe(&address).unwrap();
+        assert_eq!(line, "HTTP/1.1 200 OK");
+        assert!(body.starts_with(wanted), "{body}");
+    }
+    assert!(node.shutdown(LONG).is_complete());
+    let begun = std::time::Instant::now();
+    while probe(&address).is_some() {
+        assert!(begun.elapsed() < LONG, "probes are answered after the end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(all(feature = "http", feature = "receive-http"))]
+#[test]
+fn both_protocols_of_a_receiver_lead_to_the_same_pipelines() {
+    use spanwire_transport::exporter::http::{Encoding, HttpExporter};
+
+    let backend = Server::start(|_, _| Answer::ok());
+    let given = Given::default().with("BACKEND", backend.address);
+    let text = ONE.replace(
+        "'${env:LISTEN:-127.0.0.1:0}'}",
+        "'127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0', traces_url_path: /in}",
+    );
+    let node = collector(&text, &given).unwrap().start().unwrap();
+    let [grpc, http] = node.listening() else {
+        panic!("{node:?}")
+    };
+    assert_eq!((grpc.protocol(), http.protocol()), ("grpc", "http"));
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let exporter = HttpExporter::builder()
+            .traces_endpoint(format!("http://{}/in", http.address()))
+            .encoding(encoding)
+            .build()
+            .unwrap();
+        let pipeline = Pipeline::builder()
+            .exporter(move || exporter.clone())
+            .build()
+            .unwrap();
+        record(&pipeline, 2);
+        let report = pipeline.shutdown(LONG);
+        assert!(report.is_complete(), "{report}");
+    }
+    let kubelet = kubelet(grpc.address());
+    record(&kubelet, 3);
+    assert!(kubelet.shutdown(LONG).is_complete());
+    let account = node.shutdown(LONG);
+    assert!(account.is_complete(), "{account}");
+    assert_eq!(backend.spans(), 14);
+    let spans: Vec<_> = account.received().iter().map(|it| it.stats.spans).collect();
+    assert_eq!(spans, [6, 8]);
+}
+
+#[test]
+fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
+    let backend = Server::start(|_, _| Answer::ok());
+    let given = || Given::default().with("BACKEND", backend.address);
+    let free = server::refusing();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let text = ONE
+        .replace(
+            "{otlp: {protocols: {grpc: {endpoint: '${env:LISTEN:-127.0.0.1:0}'}}}}",
+            &format!(
+                "{{otlp: {{protocols: {{grpc: {{endpoint: '{free}'}}}}}}, otlp/b: {{protocols: {{grpc: {{endpoint: '{taken}'}}}}}}}}"
+            ),
+        )
+        .replace("[otlp]", "[otlp, otlp/b]");
+    let text = text.replacen("exporters: [otlp, otlp/b]", "exporters: [otlp]", 1);
+    let holder = std::net::TcpListener::bind(taken);
+    let error = collector(&text, &given()).unwrap().start().unwrap_err();
+    drop(holder);
+    let said = error.to_string();
+    assert!(
+        said.starts_with("receivers::otlp/b::protocols::grpc: ")
+            && said.contains(&taken.to_string()),
+        "{said}"
+    );
+    // The first receiver was open by then.
+    std::net::TcpListener::bind(free).unwrap();
+
+    let small = ONE.replace("limit_mib: 16", "limit_mib: 1, spike_limit_mib: 0");
+    let error = collector(&small, &given()).unwrap().start().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("processors::memory_limiter: ")
+            || {
+                // So little is enough for pipelines, and not for a receiver.
+                error
+                    .to_string()
+                    .starts_with("receivers::otlp::protocols::grpc: ")
+            },
+        "{error}"
+    );
+}
+
+#[test]
+fn messages_are_said_from_the_level_that_is_asked_for() {
+    let backend = Server::start(|_, _| Answer::ok());
+    let given = || {
+        Given::default()
+            .with("BACKEND", backend.address)
+            .with("RETRY", "true")
+    };
+    for (level, wanted) in [
+        ("info", vec![Level::Info]),
+        ("WARN", vec![]),
+        ("error", vec![]),
+    ] {
+        let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let list = heard.clone();
+        let text = format!("{ONE}  telemetry: {{logs: {{level: {level}}}}}\n");
+        let collector = Collector::from_config(Config::load(&text, &given()).unwrap()).unwrap();
+        let node = collector
+            .diagnostics(Diagnostics::new(move |said| {
+                list.lock().unwrap().push(said.level);
+            }))
+            .start()
+            .unwrap();
+        drop(node);
+        assert_eq!(*heard.lock().unwrap(), wanted);
+    }
+}

@@ -1,0 +1,395 @@
+//! Guarantees: whatever clients open, announce, leave half done or never take back, the receiver holds no more than it was
+//! granted, and others are served.
+//!
+//! Every byte that this process allocates is counted. Tests run one at a time.
+#![cfg(feature = "receive-grpc")]
+#![allow(
+    unsafe_code,
+    reason = "a global allocator can only be watched by being one"
+)]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::time::Duration;
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
+use prost::Message;
+use spanwire_transport::otlp::grpc::Code;
+use spanwire_transport::receiver::{CONNECTION, GRACE};
+
+mod client;
+
+static ALONE: Mutex<()> = Mutex::new(());
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+struct Watched;
+
+fn more(bytes: usize) {
+    COUNT.fetch_add(1, Ordering::Relaxed);
+    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    MOST.fetch_max(live, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to `System` unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Watched {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        more(layout.size());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        more(size);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watched = Watched;
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// Scenario: 4 connections of 64 streams, each of which announces 4 MiB, sends all but the last byte of it where it may, and
+/// stalls.
+/// Guarantees: a connection holds an eighth of the share at most, the share its bound, this process its memory; another
+/// client is served meanwhile, and everything is given back at the end.
+#[test]
+fn streams_that_stall_starve_nobody() {
+    let _alone = alone();
+    let share = 48 * MIB;
+    let (pipeline, kept) = pipeline(share);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let announced = Bytes::from_static(&[0, 0, 0x40, 0, 0]);
+    let rest = Bytes::from(vec![0; 4 * MIB - 1]);
+    let before = LIVE.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    run(async {
+        let mut clients = Vec::new();
+        let mut calls = Vec::new();
+        for _ in 0..4 {
+            let mut client = Client::connect(address).await;
+            assert_eq!(client.export(&[]).await.code, 0);
+            for _ in 0..64 {
+                let mut send = client.send.clone().ready().await.unwrap();
+                let (announced, rest) = (announced.clone(), rest.clone());
+                calls.push(tokio::spawn(async move {
+                    let (answer, mut stream) = send.send_request(head(), false).unwrap();
+                    // As much as is taken; then the stream stays as it is, or it was refused.
+                    let stalled = async {
+                        push(&mut stream, announced, false).await?;
+                        push(&mut stream, rest, false).await?;
+                        core::future::pending::<()>().await;
+                        Ok::<(), h2::Error>(())
+                    };
+                    tokio::pin!(stalled);
+                    tokio::select! {
+                        reply = hear(answer) => reply.map(|reply| reply.code),
+                        _ = &mut stalled => Ok(-2),
+                    }
+                }));
+            }
+            clients.push(client);
+        }
+        // All that can be held is held.
+        let begun = Instant::now();
+        while receiver.stats().refused < 200 {
+            assert!(begun.elapsed() < LONG, "{:?}", receiver.stats());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(account.in_use() > 4 * 3 * MIB, "{}", account.in_use());
+        let message = request(512).encode_to_vec();
+        for _ in 0..20 {
+            let mut other = Client::connect(address).await;
+            assert_eq!(other.export(&message).await.code, 0);
+        }
+        assert!(
+            account.in_use() <= share / 2 + 4 * MIB,
+            "{}",
+            account.in_use()
+        );
+        let most = MOST.load(Ordering::Relaxed) - before;
+        println!(
+            "{} of {share} in use, {most} allocated at most, clients included: {:?}",
+            account.in_use(),
+            receiver.stats()
+        );
+        assert!(most <= share, "{most} bytes were allocated");
+        // Who was refused was refused for now.
+        clients.clear();
+        for call in calls {
+            let code = call.await.unwrap();
+            assert!(
+                matches!(code, Err(_) | Ok(-2))
+                    || code
+                        .as_ref()
+                        .is_ok_and(|code| *code == Code::Unavailable as i32),
+                "{code:?}"
+            );
+        }
+    });
+    assert!(pipeline.flush(LONG).is_complete());
+    assert_eq!(kept.span_count(), 20 * 512);
+    let stats = receiver.stats();
+    assert!(stats.unread >= 200);
+    kept.clear();
+    eventually("all is given back", || account.in_use() == 0);
+}
+
+/// Scenario: a client that announces a kilobyte, sends some of it, and nothing more.
+#[test]
+fn a_slow_sender_is_cut_and_may_come_again() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    run(async {
+        let mut client = Client::connect(address).await;
+        let mut send = client.send.clone().ready().await.unwrap();
+        let begun = Instant::now();
+        let (answer, mut stream) = send.send_request(head(), false).unwrap();
+        push(&mut stream, vec![0, 0, 0, 4, 0, 1, 2].into(), false)
+            .await
+            .unwrap();
+        let reply = hear(answer).await.unwrap();
+        assert_eq!(reply.code, Code::Unavailable as i32);
+        assert_eq!(reply.message, "body is slower than 65536 bytes a second");
+        assert!(begun.elapsed() >= GRACE);
+        // The connection goes on.
+        assert_eq!(client.export(&request(1).encode_to_vec()).await.code, 0);
+    });
+    let stats = receiver.stats();
+    assert_eq!((stats.cut, stats.unread, stats.accepted), (1, 1, 1));
+}
+
+/// Scenario: a client that does not wait as long as it takes to send.
+#[test]
+fn a_deadline_of_the_client_ends_the_request() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    run(async {
+        let client = Client::connect(address).await;
+        let mut send = client.send.clone().ready().await.unwrap();
+        let mut head = head();
+        head.headers_mut()
+            .insert("grpc-timeout", "50m".parse().unwrap());
+        let (answer, mut stream) = send.send_request(head, false).unwrap();
+        push(&mut stream, vec![0, 0, 0, 4, 0].into(), false)
+            .await
+            .unwrap();
+        let reply = hear(answer).await.unwrap();
+        assert_eq!(reply.code, Code::DeadlineExceeded as i32);
+    });
+}
+
+/// What an HTTP/2 client says first: the preface, and settings that change nothing.
+const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Scenario: hundreds of connections that say nothing, half of what there is to say, or all of it and then nothing; some of
+/// them reset.
+/// Guarantees: there are never more than may be, others are served, and nothing is left.
+#[test]
+fn idle_connections_make_room_for_others() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver()
+        .max_connections(16)
+        .serve(pipeline.intake())
+        .unwrap();
+    let address = receiver.local_addr().unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let message = request(1).encode_to_vec();
+    let mut idle = Vec::new();
+    for n in 0..100 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        match n % 4 {
+            0 => {}
+            1 => stream.write_all(&OPENING[..10]).unwrap(),
+            // Known, and never heard of again: such a client does not even say farewell.
+            2 => stream.write_all(OPENING).unwrap(),
+            _ => drop(stream.write_all(b"\0")),
+        }
+        if n % 8 != 7 {
+            idle.push(stream);
+        }
+        assert!(receiver.stats().open <= 16);
+        assert!(account.in_use() <= 4 * MIB);
+    }
+    let begun = Instant::now();
+    run(async {
+        for _ in 0..3 {
+            let mut client = Client::connect(address).await;
+            assert_eq!(client.export(&message).await.code, 0);
+        }
+    });
+    println!("served after {:?}: {:?}", begun.elapsed(), receiver.stats());
+    let stats = receiver.stats();
+    assert!(stats.open <= 16 && stats.evicted > 0, "{stats:?}");
+    drop(idle);
+    eventually("all is given back", || receiver.stats().open == 0);
+    let stopped = receiver.stop(LONG);
+    assert!(stopped.is_complete());
+}
+
+/// Scenario: connections of which each has made a request.
+/// Guarantees: what an idle connection takes beside its window is what it is charged.
+#[test]
+fn a_connection_takes_no_more_than_it_is_charged() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(64 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let open = |many: usize| {
+        let streams: Vec<_> = (0..many)
+            .map(|_| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                // A request without a message; what its headers are does not matter.
+                stream.write_all(OPENING).unwrap();
+                stream
+                    .write_all(b"\0\0\x03\x01\x05\0\0\0\x01\x83\x86\x84")
+                    .unwrap();
+                stream.set_read_timeout(Some(LONG)).unwrap();
+                let mut heard = [0; 64];
+                assert!(stream.read(&mut heard).unwrap() > 0);
+                stream
+            })
+            .collect();
+        streams
+    };
+    let first = open(8);
+    eventually("they are served", || receiver.stats().rejected == 8);
+    let before = LIVE.load(Ordering::Relaxed);
+    let more = open(64);
+    eventually("they are served", || receiver.stats().rejected == 72);
+    let each = (LIVE.load(Ordering::Relaxed) - before) / 64;
+    println!("{each} bytes a connection");
+    assert!(each <= CONNECTION, "{each}");
+    drop((first, more));
+}
+
+/// A frame of HTTP/2. RFC 9113, 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    out.extend_from_slice(&[kind, flags]);
+    out.extend_from_slice(&stream.to_be_bytes());
+    out.extend_from_slice(payload);
+    out
+}
+
+/// The head of an export, in literals that nobody has to remember. RFC 7541, 6.2.2.
+fn header_block() -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "localhost"),
+        (":path", client::PATH),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ] {
+        for text in [name, value] {
+            if text == name {
+                out.push(0);
+            }
+            out.push(u8::try_from(text.len()).unwrap());
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+    out
+}
+
+/// Scenario: requests that have begun, and stall after five bytes.
+/// Guarantees: what each of them takes is what it is charged.
+#[test]
+fn a_request_takes_no_more_than_it_is_charged() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(64 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let mut stream = TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+    stream.write_all(OPENING).unwrap();
+    let begin = |stream: &mut TcpStream, number: u32| {
+        let mut bytes = frame(1, 4, number, &header_block());
+        bytes.extend(frame(0, 0, number, &[0, 0, 0, 1, 0]));
+        stream.write_all(&bytes).unwrap();
+    };
+    begin(&mut stream, 1);
+    eventually("it has begun", || account.in_use() > 100_000 + 256);
+    eventually("it stays", || {
+        let before = LIVE.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(50));
+        before == LIVE.load(Ordering::Relaxed)
+    });
+    let (live, charged) = (LIVE.load(Ordering::Relaxed), account.in_use());
+    for n in 1..64 {
+        begin(&mut stream, 2 * n + 1);
+    }
+    eventually("all have begun", || account.in_use() >= charged + 63 * 256);
+    std::thread::sleep(Duration::from_millis(200));
+    let live = (LIVE.load(Ordering::Relaxed) - live) / 63;
+    let charged = (account.in_use() - charged) / 63;
+    println!("{live} bytes a request, {charged} charged");
+    assert!(live <= charged, "{live} bytes, {charged} charged");
+}
+
+/// Scenario: requests of 1 span, and of 512, on one connection.
+/// Guarantees: what is allocated for a request does not depend on its spans. The client's and the exporter's are counted too.
+#[test]
+fn a_request_costs_as_many_allocations_whatever_is_in_it() {
+    let _alone = alone();
+    let (pipeline, kept) = pipeline(16 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let counts: Vec<usize> = run(async {
+        let mut client = Client::connect(address).await;
+        let mut counts = Vec::new();
+        for spans in [1, 512] {
+            let message = framed(&request(spans).encode_to_vec(), false);
+            let mut times = Vec::new();
+            for _ in 0..40 {
+                let body = message.clone();
+                let before = COUNT.load(Ordering::Relaxed);
+                assert_eq!(client.call(head(), body).await.unwrap().code, 0);
+                times.push(COUNT.load(Ordering::Relaxed) - before);
+            }
+            assert!(pipeline.flush(LONG).is_complete());
+            kept.clear();
+            times.sort_unstable();
+            counts.push(times[times.len() / 2]);
+        }
+        counts
+    });
+    println!("{counts:?} allocations a request of 1 span and of 512");
+    assert!(counts[1] < counts[0] + 60, "{counts:?}");
+}
