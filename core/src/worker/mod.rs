@@ -123,10 +123,15 @@ pub(crate) struct Handle {
 impl Handle {
     /// Sends a command. Gives it back when the worker has ended.
     pub(crate) fn send(&self, command: Command) -> Result<(), Box<Command>> {
+        let is_awaited = !matches!(command, Command::Offer(_));
         self.commands
             .send(command)
             .map_err(|error| Box::new(error.0))?;
-        self.bell.call();
+        if is_awaited {
+            self.bell.call();
+        } else {
+            self.bell.ring();
+        }
         Ok(())
     }
 
