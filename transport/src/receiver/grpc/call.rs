@@ -232,12 +232,7 @@ impl Desk {
         if let Some(length) = head.length {
             // What is too large, or has no room, need not even begin.
             let message = length.saturating_sub(FRAME_PREFIX);
-            drop(Draft::begin(
-                account,
-                line,
-                Some(message),
-                self.max_message,
-            )?);
+            Draft::check(account, line, message, self.max_message)?;
         }
         let mut prefix = [0; FRAME_PREFIX];
         let mut filled = 0;
