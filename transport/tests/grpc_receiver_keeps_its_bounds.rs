@@ -298,6 +298,67 @@ fn a_connection_takes_no_more_than_it_is_charged() {
     drop((first, more));
 }
 
+/// Scenario: the same under TLS, with clients of rustls in this process.
+/// Guarantees: both ends together take no more than the one is charged.
+#[cfg(feature = "tls")]
+#[test]
+fn a_connection_under_tls_takes_no_more_than_it_is_charged() {
+    use std::sync::Arc;
+
+    use rustls::pki_types::ServerName;
+
+    let _alone = alone();
+    let (pipeline, _) = pipeline(64 * MIB);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".into()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let tls = spanwire_transport::tls::ServerTls::pem(certificate.pem(), key.serialize_pem());
+    let receiver = receiver().tls(tls).serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    let open = |many: usize| {
+        let streams: Vec<_> = (0..many)
+            .map(|_| {
+                let name = ServerName::try_from("localhost").unwrap();
+                let session = rustls::ClientConnection::new(config.clone(), name).unwrap();
+                let stream = TcpStream::connect(address).unwrap();
+                stream.set_read_timeout(Some(LONG)).unwrap();
+                let mut stream = rustls::StreamOwned::new(session, stream);
+                stream.write_all(OPENING).unwrap();
+                stream
+                    .write_all(b"\0\0\x03\x01\x05\0\0\0\x01\x83\x86\x84")
+                    .unwrap();
+                assert!(stream.read(&mut [0; 64]).unwrap() > 0);
+                stream
+            })
+            .collect();
+        streams
+    };
+    let first = open(8);
+    eventually("they are served", || receiver.stats().rejected == 8);
+    let (live, charged) = (LIVE.load(Ordering::Relaxed), account.in_use());
+    let more = open(32);
+    eventually("they are served", || receiver.stats().rejected == 40);
+    let live = (LIVE.load(Ordering::Relaxed) - live) / 32;
+    let window = 64 * MIB / 128;
+    let charged = (account.in_use() - charged) / 32 - window;
+    println!("{live} bytes a connection under TLS, both ends; {charged} charged beside the window");
+    assert!(live <= charged, "{live} of {charged}");
+    drop((first, more));
+}
+
 /// A frame of HTTP/2. RFC 9113, 4.1.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
