@@ -262,6 +262,66 @@ fn idle_connections_make_room_for_others() {
     assert!(stopped.is_complete());
 }
 
+/// Scenario: a client that is there, and one that is not any more: it never answers a ping.
+#[test]
+fn a_client_that_does_not_answer_a_ping_is_closed() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver()
+        .keepalive_time(Duration::from_millis(50))
+        .keepalive_timeout(Duration::from_secs(3))
+        .serve(pipeline.intake())
+        .unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut dead = TcpStream::connect(address).unwrap();
+    dead.write_all(OPENING).unwrap();
+    run(async {
+        let mut alive = Client::connect(address).await;
+        eventually("the dead one is closed", || receiver.stats().open == 1);
+        assert_eq!(alive.export(&request(1).encode_to_vec()).await.code, 0);
+    });
+    assert_eq!(receiver.stats().accepted, 2);
+    drop(dead);
+}
+
+/// Scenario: a client that keeps to what it is told, with more to send than it may at once; and connections that grow old
+/// and idle meanwhile.
+#[test]
+fn streams_are_bounded_and_old_connections_replaced_without_a_request_lost() {
+    let _alone = alone();
+    let (pipeline, kept) = pipeline(8 * MIB);
+    let receiver = receiver()
+        .max_concurrent_streams(7)
+        .max_connection_age(Duration::from_secs(2))
+        .max_connection_age_grace(LONG)
+        .serve(pipeline.intake())
+        .unwrap();
+    let address = receiver.local_addr().unwrap();
+    let message = framed(&request(1).encode_to_vec(), false);
+    run(async {
+        let mut client = Client::connect(address).await;
+        assert_eq!(client.export(&[]).await.code, 0);
+        assert_eq!(client.send.current_max_send_streams(), 7);
+        // Begun before the connection is old, and ended after that.
+        let mut send = client.send.clone().ready().await.unwrap();
+        let (answer, mut stream) = send.send_request(head(), false).unwrap();
+        push(&mut stream, message[..9].to_vec().into(), false)
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        push(&mut stream, message[9..].to_vec().into(), true)
+            .await
+            .unwrap();
+        assert_eq!(hear(answer).await.unwrap().code, 0);
+        // No more on this one.
+        assert!(client.call(head(), message.clone()).await.is_err());
+        let mut next = Client::connect(address).await;
+        assert_eq!(next.call(head(), message).await.unwrap().code, 0);
+    });
+    assert!(pipeline.flush(LONG).is_complete());
+    assert_eq!(kept.span_count(), 2);
+}
+
 /// Scenario: connections of which each has made a request.
 /// Guarantees: what an idle connection takes beside its window is what it is charged.
 #[test]
