@@ -284,6 +284,24 @@ fn a_client_that_does_not_answer_a_ping_is_closed() {
     drop(dead);
 }
 
+/// Scenario: a client that has nothing under way, and does not hang up when it is told to.
+#[test]
+fn a_stop_does_not_wait_for_who_does_nothing() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let mut deaf = TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+    deaf.write_all(OPENING).unwrap();
+    let silent = TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+    eventually("both are known", || {
+        receiver.stats().open == 2 && receiver.stats().bytes as usize == OPENING.len()
+    });
+    let begun = Instant::now();
+    assert!(receiver.stop(LONG).is_complete());
+    assert!(begun.elapsed() < LONG / 2);
+    drop((deaf, silent));
+}
+
 /// Scenario: a client that keeps to what it is told, with more to send than it may at once; and connections that grow old
 /// and idle meanwhile.
 #[test]

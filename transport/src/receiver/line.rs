@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::stats::{Counts, count};
 use crate::dial::Connection;
@@ -233,20 +233,21 @@ impl Line {
             return;
         }
         leave(connection.as_mut());
-        let grace = match why {
-            Leave::Stop => None,
+        let last = match why {
             Leave::Old => self.0.stay.age_grace,
-            Leave::Silent | Leave::Idle | Leave::Evicted => Some(FAREWELL),
+            _ => None,
         };
-        match grace {
-            None => drop(connection.await),
-            // A request that came while the connection was told is answered: how long it may take is bounded by itself.
-            Some(grace) => {
-                while timeout(grace, connection.as_mut()).await.is_err() {
-                    if why == Leave::Old || self.idle().is_some() {
-                        return;
-                    }
-                }
+        let last = last.and_then(|grace| Instant::now().checked_add(grace));
+        // What is under way is finished: how long it may take is bounded by itself. A peer with nothing under way that does not
+        // hang up is not waited for.
+        loop {
+            let farewell = Instant::now() + FAREWELL;
+            let until = last.map_or(farewell, |last| last.min(farewell));
+            if timeout_at(until, connection.as_mut()).await.is_ok()
+                || self.idle().is_some()
+                || last.is_some_and(|last| last <= Instant::now())
+            {
+                return;
             }
         }
     }

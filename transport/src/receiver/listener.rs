@@ -396,8 +396,9 @@ impl<P: Protocol> Porter<P> {
                             | io::ErrorKind::NotConnected
                     );
                     if !gone {
-                        // Out of descriptors, or of memory: asking again at once is in vain.
+                        // Out of descriptors, or of memory: asking again at once is in vain, and one fewer would help.
                         count(&counts.accept_failures, 1);
+                        self.evict(&mut self.shared.live());
                         sleep(PAUSE).await;
                     }
                     continue;
