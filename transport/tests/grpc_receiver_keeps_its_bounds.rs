@@ -216,9 +216,9 @@ fn a_deadline_of_the_client_ends_the_request() {
 /// What an HTTP/2 client says first: the preface, and settings that change nothing.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Scenario: hundreds of connections that say nothing, half of what there is to say, or all of it and then nothing; some of
-/// them reset.
-/// Guarantees: there are never more than may be, others are served, and nothing is left.
+/// Scenario: a neighbour that sends now and then, and hundreds of connections that say nothing, half of what there is to say,
+/// or all of it and then nothing; some of them reset.
+/// Guarantees: there are never more than may be, the neighbour keeps its connection, another is served, and nothing is left.
 #[test]
 fn idle_connections_make_room_for_others() {
     let _alone = alone();
@@ -230,36 +230,38 @@ fn idle_connections_make_room_for_others() {
     let address = receiver.local_addr().unwrap();
     let account = pipeline.intake().account().unwrap();
     let message = request(1).encode_to_vec();
-    let mut idle = Vec::new();
-    for n in 0..100 {
-        let mut stream = TcpStream::connect(address).unwrap();
-        match n % 4 {
-            0 => {}
-            1 => stream.write_all(&OPENING[..10]).unwrap(),
-            // Known, and never heard of again: such a client does not even say farewell.
-            2 => stream.write_all(OPENING).unwrap(),
-            _ => drop(stream.write_all(b"\0")),
-        }
-        if n % 8 != 7 {
-            idle.push(stream);
-        }
-        assert!(receiver.stats().open <= 16);
-        assert!(account.in_use() <= 4 * MIB);
-    }
     let begun = Instant::now();
     run(async {
-        for _ in 0..3 {
-            let mut client = Client::connect(address).await;
-            assert_eq!(client.export(&message).await.code, 0);
+        let mut neighbour = Client::connect(address).await;
+        assert_eq!(neighbour.export(&message).await.code, 0);
+        let mut idle = Vec::new();
+        for n in 0..300 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            match n % 4 {
+                0 => {}
+                1 => stream.write_all(&OPENING[..10]).unwrap(),
+                // Known, and never heard of again: such a client does not even say farewell.
+                2 => stream.write_all(OPENING).unwrap(),
+                _ => drop(stream.write_all(b"\0")),
+            }
+            if n % 8 != 7 {
+                idle.push(stream);
+            }
+            assert!(receiver.stats().open <= 16);
+            assert!(account.in_use() <= 4 * MIB);
         }
+        // Longer idle than any of them.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(neighbour.export(&message).await.code, 0);
+        let mut other = Client::connect(address).await;
+        assert_eq!(other.export(&message).await.code, 0);
+        println!("served after {:?}: {:?}", begun.elapsed(), receiver.stats());
+        assert_eq!(neighbour.export(&message).await.code, 0);
     });
-    println!("served after {:?}: {:?}", begun.elapsed(), receiver.stats());
     let stats = receiver.stats();
     assert!(stats.open <= 16 && stats.evicted > 0, "{stats:?}");
-    drop(idle);
     eventually("all is given back", || receiver.stats().open == 0);
-    let stopped = receiver.stop(LONG);
-    assert!(stopped.is_complete());
+    assert!(receiver.stop(LONG).is_complete());
 }
 
 /// Scenario: a client that is there, and one that is not any more: it never answers a ping.
@@ -430,7 +432,7 @@ fn a_connection_under_tls_takes_no_more_than_it_is_charged() {
     let more = open(32);
     eventually("they are served", || receiver.stats().rejected == 40);
     let live = (LIVE.load(Ordering::Relaxed) - live) / 32;
-    let window = 64 * MIB / 128;
+    let window = 64 * MIB / 512;
     let charged = (account.in_use() - charged) / 32 - window;
     println!("{live} bytes a connection under TLS, both ends; {charged} charged beside the window");
     assert!(live <= charged, "{live} of {charged}");
