@@ -216,9 +216,9 @@ fn a_deadline_of_the_client_ends_the_request() {
 /// What an HTTP/2 client says first: the preface, and settings that change nothing.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Scenario: hundreds of connections that say nothing, half of what there is to say, or all of it and then nothing; some of
-/// them reset.
-/// Guarantees: there are never more than may be, others are served, and nothing is left.
+/// Scenario: a neighbour that sends now and then, and hundreds of connections that say nothing, half of what there is to say,
+/// or all of it and then nothing; some of them reset.
+/// Guarantees: there are never more than may be, the neighbour keeps its connection, another is served, and nothing is left.
 #[test]
 fn idle_connections_make_room_for_others() {
     let _alone = alone();
@@ -230,36 +230,116 @@ fn idle_connections_make_room_for_others() {
     let address = receiver.local_addr().unwrap();
     let account = pipeline.intake().account().unwrap();
     let message = request(1).encode_to_vec();
-    let mut idle = Vec::new();
-    for n in 0..100 {
-        let mut stream = TcpStream::connect(address).unwrap();
-        match n % 4 {
-            0 => {}
-            1 => stream.write_all(&OPENING[..10]).unwrap(),
-            // Known, and never heard of again: such a client does not even say farewell.
-            2 => stream.write_all(OPENING).unwrap(),
-            _ => drop(stream.write_all(b"\0")),
-        }
-        if n % 8 != 7 {
-            idle.push(stream);
-        }
-        assert!(receiver.stats().open <= 16);
-        assert!(account.in_use() <= 4 * MIB);
-    }
     let begun = Instant::now();
     run(async {
-        for _ in 0..3 {
-            let mut client = Client::connect(address).await;
-            assert_eq!(client.export(&message).await.code, 0);
+        let mut neighbour = Client::connect(address).await;
+        assert_eq!(neighbour.export(&message).await.code, 0);
+        let mut idle = Vec::new();
+        for n in 0..300 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            match n % 4 {
+                0 => {}
+                1 => stream.write_all(&OPENING[..10]).unwrap(),
+                // Known, and never heard of again: such a client does not even say farewell.
+                2 => stream.write_all(OPENING).unwrap(),
+                _ => drop(stream.write_all(b"\0")),
+            }
+            if n % 8 != 7 {
+                idle.push(stream);
+            }
+            assert!(receiver.stats().open <= 16);
+            assert!(account.in_use() <= 4 * MIB);
         }
+        // Longer idle than any of them.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(neighbour.export(&message).await.code, 0);
+        let mut other = Client::connect(address).await;
+        assert_eq!(other.export(&message).await.code, 0);
+        println!("served after {:?}: {:?}", begun.elapsed(), receiver.stats());
+        assert_eq!(neighbour.export(&message).await.code, 0);
     });
-    println!("served after {:?}: {:?}", begun.elapsed(), receiver.stats());
     let stats = receiver.stats();
     assert!(stats.open <= 16 && stats.evicted > 0, "{stats:?}");
-    drop(idle);
     eventually("all is given back", || receiver.stats().open == 0);
-    let stopped = receiver.stop(LONG);
-    assert!(stopped.is_complete());
+    assert!(receiver.stop(LONG).is_complete());
+}
+
+/// Scenario: a client that is there, and one that is not any more: it never answers a ping.
+#[test]
+fn a_client_that_does_not_answer_a_ping_is_closed() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver()
+        .keepalive_time(Duration::from_millis(50))
+        .keepalive_timeout(Duration::from_secs(3))
+        .serve(pipeline.intake())
+        .unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut dead = TcpStream::connect(address).unwrap();
+    dead.write_all(OPENING).unwrap();
+    run(async {
+        let mut alive = Client::connect(address).await;
+        eventually("the dead one is closed", || receiver.stats().open == 1);
+        assert_eq!(alive.export(&request(1).encode_to_vec()).await.code, 0);
+    });
+    assert_eq!(receiver.stats().accepted, 2);
+    drop(dead);
+}
+
+/// Scenario: a client that has nothing under way, and does not hang up when it is told to.
+#[test]
+fn a_stop_does_not_wait_for_who_does_nothing() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(8 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let mut deaf = TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+    deaf.write_all(OPENING).unwrap();
+    let silent = TcpStream::connect(receiver.local_addr().unwrap()).unwrap();
+    eventually("both are known", || {
+        receiver.stats().open == 2 && receiver.stats().bytes as usize == OPENING.len()
+    });
+    let begun = Instant::now();
+    assert!(receiver.stop(LONG).is_complete());
+    assert!(begun.elapsed() < LONG / 2);
+    drop((deaf, silent));
+}
+
+/// Scenario: a client that keeps to what it is told, with more to send than it may at once; and connections that grow old
+/// and idle meanwhile.
+#[test]
+fn streams_are_bounded_and_old_connections_replaced_without_a_request_lost() {
+    let _alone = alone();
+    let (pipeline, kept) = pipeline(8 * MIB);
+    let receiver = receiver()
+        .max_concurrent_streams(7)
+        .max_connection_age(Duration::from_secs(2))
+        .max_connection_age_grace(LONG)
+        .serve(pipeline.intake())
+        .unwrap();
+    let address = receiver.local_addr().unwrap();
+    let message = framed(&request(1).encode_to_vec(), false);
+    run(async {
+        let mut client = Client::connect(address).await;
+        assert_eq!(client.export(&[]).await.code, 0);
+        assert_eq!(client.send.current_max_send_streams(), 7);
+        // Begun before the connection is old, and ended after that.
+        let mut send = client.send.clone().ready().await.unwrap();
+        let (answer, mut stream) = send.send_request(head(), false).unwrap();
+        push(&mut stream, message[..9].to_vec().into(), false)
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        push(&mut stream, message[9..].to_vec().into(), true)
+            .await
+            .unwrap();
+        assert_eq!(hear(answer).await.unwrap().code, 0);
+        // No more on this one.
+        assert!(client.call(head(), message.clone()).await.is_err());
+        let mut next = Client::connect(address).await;
+        assert_eq!(next.call(head(), message).await.unwrap().code, 0);
+    });
+    assert!(pipeline.flush(LONG).is_complete());
+    assert_eq!(kept.span_count(), 2);
 }
 
 /// Scenario: connections of which each has made a request.
@@ -295,6 +375,67 @@ fn a_connection_takes_no_more_than_it_is_charged() {
     let each = (LIVE.load(Ordering::Relaxed) - before) / 64;
     println!("{each} bytes a connection");
     assert!(each <= CONNECTION, "{each}");
+    drop((first, more));
+}
+
+/// Scenario: the same under TLS, with clients of rustls in this process.
+/// Guarantees: both ends together take no more than the one is charged.
+#[cfg(feature = "tls")]
+#[test]
+fn a_connection_under_tls_takes_no_more_than_it_is_charged() {
+    use std::sync::Arc;
+
+    use rustls::pki_types::ServerName;
+
+    let _alone = alone();
+    let (pipeline, _) = pipeline(64 * MIB);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".into()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let tls = spanwire_transport::tls::ServerTls::pem(certificate.pem(), key.serialize_pem());
+    let receiver = receiver().tls(tls).serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    let open = |many: usize| {
+        let streams: Vec<_> = (0..many)
+            .map(|_| {
+                let name = ServerName::try_from("localhost").unwrap();
+                let session = rustls::ClientConnection::new(config.clone(), name).unwrap();
+                let stream = TcpStream::connect(address).unwrap();
+                stream.set_read_timeout(Some(LONG)).unwrap();
+                let mut stream = rustls::StreamOwned::new(session, stream);
+                stream.write_all(OPENING).unwrap();
+                stream
+                    .write_all(b"\0\0\x03\x01\x05\0\0\0\x01\x83\x86\x84")
+                    .unwrap();
+                assert!(stream.read(&mut [0; 64]).unwrap() > 0);
+                stream
+            })
+            .collect();
+        streams
+    };
+    let first = open(8);
+    eventually("they are served", || receiver.stats().rejected == 8);
+    let (live, charged) = (LIVE.load(Ordering::Relaxed), account.in_use());
+    let more = open(32);
+    eventually("they are served", || receiver.stats().rejected == 40);
+    let live = (LIVE.load(Ordering::Relaxed) - live) / 32;
+    let window = 64 * MIB / 512;
+    let charged = (account.in_use() - charged) / 32 - window;
+    println!("{live} bytes a connection under TLS, both ends; {charged} charged beside the window");
+    assert!(live <= charged, "{live} of {charged}");
     drop((first, more));
 }
 

@@ -373,6 +373,10 @@ fn over_budget_is_unavailable_with_a_wait() {
             .unwrap();
         let reply = client::hear(answer).await.unwrap();
         assert_eq!(reply.code, Code::Unavailable as i32, "{reply:?}");
+        assert!(
+            reply.message.starts_with("no memory for the request: "),
+            "{reply:?}"
+        );
         drop(taken);
     });
 }

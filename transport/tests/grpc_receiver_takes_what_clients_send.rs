@@ -34,6 +34,41 @@ fn a_request_of_tonic_arrives_as_it_was_sent() {
     assert!(pipeline.shutdown(LONG).is_complete());
 }
 
+/// Scenario: our own exporter in front, and a receiver with room for less than one of its batches.
+/// Guarantees: it is told so in words that it knows, and sends smaller pieces; every span arrives once.
+#[cfg(feature = "grpc")]
+#[test]
+fn a_batch_that_is_too_large_comes_again_in_pieces() {
+    use spanwire_transport::exporter::grpc::GrpcExporter;
+
+    let (pipeline, kept) = pipeline(8 << 20);
+    let receiver = receiver()
+        .max_message_size(20_000)
+        .serve(pipeline.intake())
+        .unwrap();
+    let exporter = GrpcExporter::builder()
+        .endpoint(format!("http://{}", receiver.local_addr().unwrap()))
+        .timeout(LONG)
+        .build()
+        .unwrap();
+    let agent = spanwire_core::pipeline::Pipeline::builder()
+        .memory_limit(32 << 20)
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    let tracer = agent.tracer("scope");
+    for n in 0..2000_i64 {
+        tracer.start("span").set_attribute("n", n);
+    }
+    let report = agent.shutdown(LONG);
+    assert!(report.is_complete(), "{report}");
+    assert!(pipeline.flush(LONG).is_complete());
+    let mut seen = std::collections::HashSet::new();
+    kept.each_span(|_, _, span| assert!(seen.insert(span.span_id())));
+    assert_eq!(seen.len(), 2000);
+    assert!(receiver.stats().rejected > 0);
+}
+
 #[cfg(all(feature = "gzip", feature = "zstd"))]
 #[test]
 fn compressed_requests_of_tonic_arrive_as_they_were_sent() {

@@ -123,6 +123,32 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Whether a body of so many bytes can be taken now, of which `most` are accepted; nothing is charged for it. Returns how
+    /// many are accepted on this connection.
+    pub(crate) fn check(
+        account: &Account,
+        line: &Line,
+        length: usize,
+        most: usize,
+    ) -> Result<usize, Trouble> {
+        let most = most.min(line.allowance());
+        if length > most {
+            return Err(Trouble::TooLarge {
+                found: Some(length),
+                most,
+                decompressed: false,
+            });
+        }
+        // More may be given back than is taken until the body is here; but what has no room now is better told so before it
+        // is sent.
+        if length > account.available()
+            && let Err(refused) = account.acquire(length)
+        {
+            return Err(Trouble::of(refused, most));
+        }
+        Ok(most)
+    }
+
     /// Begins a body of `length` bytes, where that is known, of which `most` are accepted. What is too large, or has no room
     /// now, is refused before anything of it is read.
     pub(crate) fn begin(
@@ -131,25 +157,8 @@ impl Draft {
         length: Option<usize>,
         most: usize,
     ) -> Result<Self, Trouble> {
-        let most = most.min(line.allowance());
-        let length_known = length.unwrap_or(0);
-        if length_known > most {
-            return Err(Trouble::TooLarge {
-                found: length,
-                most,
-                decompressed: false,
-            });
-        }
-        let draft = Self::new(account, line, length, most, false)?;
-        // More may be given back than is taken until this body is here; but what has no room now is better told so before
-        // it is sent.
-        let rest = length_known.saturating_sub(draft.buffer.remaining());
-        if rest > account.available()
-            && let Err(refused) = account.acquire(rest)
-        {
-            return Err(Trouble::of(refused, most));
-        }
-        Ok(draft)
+        let most = Self::check(account, line, length.unwrap_or(0), most)?;
+        Self::new(account, line, length, most, false)
     }
 
     /// Begins what a body is decompressed to. `hint` is what the body says of itself, which binds nobody.

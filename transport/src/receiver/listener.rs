@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use spanwire_core::limiter::Permit;
+use spanwire_core::limiter::{OVERHEAD, Permit};
 use spanwire_core::pipeline::Intake;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listening {
     pub(crate) endpoint: String,
     pub(crate) max_connections: usize,
-    /// `None`: a 128th of the neighbours' share.
+    /// `None`: a 512th of the neighbours' share.
     pub(crate) window: Option<usize>,
     pub(crate) stay: Stay,
     pub(crate) runtime: Runtime,
@@ -129,7 +129,7 @@ impl Drop for Member {
         live.members = live.members.saturating_sub(1);
         if let Some((number, permit)) = self.line.take() {
             live.lines.remove(&number);
-            live.charged = live.charged.saturating_sub(permit.bytes());
+            live.charged = live.charged.saturating_sub(permit.bytes() + OVERHEAD);
             self.shared
                 .counts
                 .open
@@ -153,7 +153,7 @@ impl Charge {
     fn of(share: usize, listening: &Listening) -> Self {
         let window = listening
             .window
-            .unwrap_or(share / 128)
+            .unwrap_or(share / 512)
             .clamp(STREAM_WINDOW, MOST_WINDOW);
         let fixed = CONNECTION;
         #[cfg(feature = "tls")]
@@ -396,8 +396,9 @@ impl<P: Protocol> Porter<P> {
                             | io::ErrorKind::NotConnected
                     );
                     if !gone {
-                        // Out of descriptors, or of memory: asking again at once is in vain.
+                        // Out of descriptors, or of memory: asking again at once is in vain, and one fewer would help.
                         count(&counts.accept_failures, 1);
+                        self.evict(&mut self.shared.live());
                         sleep(PAUSE).await;
                     }
                     continue;
@@ -423,7 +424,7 @@ impl<P: Protocol> Porter<P> {
                     return None;
                 }
                 let crowded = live.lines.len() >= self.listening.max_connections
-                    || live.charged.saturating_add(charge.bytes) > account.limit() / 2;
+                    || live.charged.saturating_add(charge.bytes + OVERHEAD) > account.limit() / 2;
                 if !crowded && let Ok(permit) = account.acquire(charge.bytes) {
                     let line = Line::new(
                         self.stay.clone(),
@@ -434,7 +435,7 @@ impl<P: Protocol> Porter<P> {
                     let number = live.next;
                     live.next += 1;
                     live.members += 1;
-                    live.charged += charge.bytes;
+                    live.charged += charge.bytes + OVERHEAD;
                     live.lines.insert(number, line.clone());
                     count(&self.shared.counts.open, 1);
                     drop(live);
@@ -453,17 +454,25 @@ impl<P: Protocol> Porter<P> {
         }
     }
 
-    /// Asks the connection that was idle longest to leave, unless one is about to.
+    /// Asks the connection that was idle longest to leave, unless one is about to. Those that have asked for nothing yet go
+    /// first, however many there are: who sends now and then keeps its place.
     fn evict(&self, live: &mut Live) {
         let lately = live.evicted.is_some_and(|at| at.elapsed() < NEXT);
         let leaves = |line: &Line| line.is_asked() && line.idle().is_some();
         if lately && live.lines.values().any(leaves) {
             return;
         }
+        let stays = |line: &&Line| !line.is_asked() && line.idle().is_some();
+        let newcomers = live
+            .lines
+            .values()
+            .filter(stays)
+            .any(|line| !line.is_served());
         let longest = live
             .lines
             .values()
-            .filter(|line| !line.is_asked())
+            .filter(stays)
+            .filter(|line| !newcomers || !line.is_served())
             .filter_map(|line| {
                 let settled = if line.is_open() { SETTLED } else { SILENT };
                 let idle = line.idle().filter(|idle| *idle >= settled)?;

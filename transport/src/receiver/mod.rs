@@ -6,8 +6,8 @@
 //! decompressed as it comes out. Who would break a bound is refused, and told so; nobody else notices.
 //!
 //! - A connection is charged what its peer may make it hold: the flow-control window, and [`CONNECTION`] bytes for its
-//!   buffers. All connections together take half of the share at most; when there is no room for another, the one that was
-//!   idle longest is asked to leave, and accepting pauses until it has.
+//!   buffers. All connections together take half of the share at most; when there is no room for another, one that has asked
+//!   for nothing, or else the one that was idle longest, is asked to leave, and accepting pauses until it has.
 //! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
 //! - A body that arrives at less than [`SLOWEST`] bytes a second, [`GRACE`] aside, is cut.
 #![cfg_attr(

@@ -18,7 +18,7 @@ pub struct ReceiverStats {
     pub handshakes_failed: u64,
     /// How often the system gave no connection: out of descriptors or memory.
     pub accept_failures: u64,
-    /// Bytes that were read from connections, below TLS.
+    /// Bytes that were read from connections, after TLS.
     pub bytes: u64,
     /// Requests whose spans were admitted, among them those without any.
     pub admitted: u64,

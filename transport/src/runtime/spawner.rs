@@ -191,3 +191,35 @@ impl hyper::rt::Executor<BoxFuture> for Executor {
         self.spawn(future);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_that_are_finished_are_forgotten() {
+        let host = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let waiting = || host.spawn(core::future::pending::<()>()).abort_handle();
+        let mut running = Running::default();
+        let first = waiting();
+        running.push(first.clone());
+        for _ in 0..1000 {
+            let finished = waiting();
+            finished.abort();
+            running.push(finished);
+            host.block_on(tokio::task::yield_now());
+        }
+        assert!(
+            running.tasks.len() <= 2 * Running::FEW,
+            "{}",
+            running.tasks.len()
+        );
+        assert!(running.tasks.iter().any(|task| task.id() == first.id()));
+        for _ in 0..1000 {
+            running.push(waiting());
+        }
+        assert!(running.tasks.len() > 1000, "what runs is kept");
+    }
+}

@@ -117,7 +117,7 @@ impl GrpcReceiverBuilder {
     }
 
     /// The bytes that a connection may send before any of them is read: its flow-control window. From 64 KiB to 1 MiB.
-    /// Default: a 128th of the neighbours' share.
+    /// Default: a 512th of the neighbours' share.
     ///
     /// It is charged when a connection is accepted, with [`CONNECTION`](crate::receiver::CONNECTION) bytes for what else it
     /// takes. More of it is of use where the round trip is long.

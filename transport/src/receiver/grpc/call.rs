@@ -232,12 +232,7 @@ impl Desk {
         if let Some(length) = head.length {
             // What is too large, or has no room, need not even begin.
             let message = length.saturating_sub(FRAME_PREFIX);
-            drop(Draft::begin(
-                account,
-                line,
-                Some(message),
-                self.max_message,
-            )?);
+            Draft::check(account, line, message, self.max_message)?;
         }
         let mut prefix = [0; FRAME_PREFIX];
         let mut filled = 0;
@@ -328,47 +323,4 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_is_up_to_eight_digits_and_a_unit() {
-        for (text, wanted) in [
-            ("1H", Some(Duration::from_secs(3600))),
-            ("2M", Some(Duration::from_secs(120))),
-            ("3S", Some(Duration::from_secs(3))),
-            ("99999999m", Some(Duration::from_millis(99_999_999))),
-            ("5u", Some(Duration::from_micros(5))),
-            ("0n", Some(Duration::ZERO)),
-            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
-            ("", None),
-            ("S", None),
-            ("1", None),
-            ("1s", None),
-            ("-1S", None),
-            ("+1S", None),
-            ("1 S", None),
-            ("123456789S", None),
-        ] {
-            assert_eq!(timeout(text.as_bytes()), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_content_type_is_grpcs_own() {
-        for (text, yes) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("Application/gRPC; charset=utf-8", true),
-            ("application/grpc+proto;x=y", true),
-            ("application/grpc-web", false),
-            ("application/grpc-web+proto", false),
-            ("application/grpc+json", false),
-            ("application/grpcx", false),
-            ("application/x-protobuf", false),
-            ("", false),
-        ] {
-            assert_eq!(is_grpc(text.as_bytes()), yes, "{text}");
-        }
-    }
-}
+mod tests;

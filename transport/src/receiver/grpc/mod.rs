@@ -95,7 +95,8 @@ impl GrpcReceiver {
         self.0.stop(within)
     }
 
-    /// The same as a future, which any runtime can await. It begins when this is called.
+    /// The same as a future, which any runtime can await. It begins when this is called; keep the receiver until it is
+    /// done, since one that is dropped ends at once.
     pub fn stop_async(&self, within: Duration) -> impl Future<Output = Stopped> + Send + use<> {
         self.0.stop_async(within)
     }
