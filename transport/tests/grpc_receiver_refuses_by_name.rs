@@ -99,7 +99,7 @@ fn rows() -> Vec<Row> {
             "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         ),
         // Compression and time.
-        row(Unimplemented, "grpc-encoding 'br' is none of identity,gzip,zstd", good())
+        row(Unimplemented, "grpc-encoding 'br' is none of identity,deflate,gzip,zstd", good())
             .with("grpc-encoding", "br"),
         row(
             Internal,
@@ -228,7 +228,10 @@ fn each_fault_has_its_status_and_its_words() {
                 row.says
             );
             assert!(reply.trailers_only && reply.body.is_empty(), "{reply:?}");
-            assert_eq!(reply.headers["grpc-accept-encoding"], "identity,gzip,zstd");
+            assert_eq!(
+                reply.headers["grpc-accept-encoding"],
+                "identity,deflate,gzip,zstd"
+            );
             // None of them is for later.
             assert_eq!(retry_info(&reply.details), None);
             assert_eq!(client.export(&request(1).encode_to_vec()).await.code, 0);

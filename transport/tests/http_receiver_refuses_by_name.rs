@@ -380,6 +380,24 @@ fn what_is_too_large_is_refused_unread_and_the_answer_arrives() {
     eventually(|| receiver.stats().open == 0 || in_use(&pipeline) < 1 << 20);
 }
 
+/// Scenario: JSON that a connection has room for, but not with its protobuf beside it.
+#[test]
+fn json_has_half_of_the_room() {
+    let (pipeline, _) = pipeline(8 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    for (len, status) in [(400 << 10, 400), (600 << 10, 413)] {
+        let text = vec![b' '; len];
+        assert_eq!(call(&receiver).post(&of_type(JSON), &text).status, status);
+    }
+    assert_eq!(receiver.stats().unread_bytes, 600 << 10);
+    assert_eq!(
+        call(&receiver)
+            .post(&of_type(PROTOBUF), &vec![0; 600 << 10])
+            .status,
+        400
+    );
+}
+
 /// Scenario: 64 MiB of zeros in a few KiB. Guarantees: 413 that says so, and not more held than one request may.
 #[test]
 fn a_bomb_is_refused_by_name() {
@@ -680,6 +698,69 @@ fn who_goes_away_leaves_nothing_behind() {
     eventually(|| receiver.stats().open == 0);
     eventually(|| in_use(&pipeline) == 0);
     assert_eq!(receiver.stats().admitted, 0);
+}
+
+/// Scenario: requests with a few bytes changed, dropped or doubled, and then the end of what the client says. Guarantees:
+/// whatever it is, it is answered or cut, memory comes back, and a request that is right is served.
+#[test]
+fn bytes_of_any_kind_harm_nobody() {
+    let (pipeline, _) = pipeline(8 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let bytes = request(3).encode_to_vec();
+    let text = serde_json::to_vec(&request(3)).unwrap();
+    let encoded = |kind: &str, name: &str| format!("{}content-encoding: {name}\r\n", of_type(kind));
+    let chunks = format!(
+        "POST /v1/traces HTTP/1.1\r\n{}transfer-encoding: chunked\r\n\r\n",
+        of_type(JSON)
+    );
+    let bases = [
+        posted(&of_type(PROTOBUF), &bytes),
+        posted(&of_type(JSON), &text),
+        posted(&encoded(JSON, "gzip"), &gzip(&text)),
+        posted(
+            &encoded(PROTOBUF, "zstd"),
+            &zstd::encode_all(&bytes[..], 1).unwrap(),
+        ),
+        [chunks.as_bytes(), &post::chunked(&text, 50)].concat(),
+    ];
+    // A sequence that is the same each time.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 16).unwrap() % below.max(1)
+    };
+    let mut statuses = std::collections::BTreeMap::<_, usize>::new();
+    for _ in 0..500 {
+        let mut request = bases[random(bases.len())].clone();
+        for _ in 0..=random(4) {
+            let at = random(request.len());
+            match random(4) {
+                0 => request[at] = random(256) as u8,
+                1 => request.insert(at, random(256) as u8),
+                2 => drop(request.remove(at)),
+                _ => request[at] ^= 1 << random(8),
+            }
+        }
+        let mut caller = call(&receiver);
+        caller.write(&request);
+        caller.end();
+        while let Some(answered) = caller.try_read() {
+            *statuses.entry(answered.status).or_default() += 1;
+        }
+        assert!(
+            caller.is_closed(),
+            "{:?}",
+            String::from_utf8_lossy(&request)
+        );
+    }
+    println!("{statuses:?}, {:?}", receiver.stats());
+    assert!(!statuses.contains_key(&500));
+    assert!(statuses.contains_key(&200) && statuses.contains_key(&400));
+    eventually(|| receiver.stats().open == 0);
+    eventually(|| in_use(&pipeline) < 1 << 20);
+    assert_eq!(call(&receiver).post(&of_type(PROTOBUF), &bytes).status, 200);
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub(crate) enum Coding {
     Identity,
     #[cfg(feature = "gzip")]
     Gzip,
+    /// The format of zlib, RFC 1950, which HTTP and gRPC call `deflate`.
+    #[cfg(feature = "gzip")]
+    Zlib,
     #[cfg(feature = "zstd")]
     Zstd,
 }
@@ -46,9 +49,9 @@ impl Coding {
     /// Those that are built in, as `grpc-accept-encoding` and `accept-encoding` list them.
     pub(crate) const NAMES: &'static str = match (cfg!(feature = "gzip"), cfg!(feature = "zstd")) {
         (false, false) => "identity",
-        (true, false) => "identity,gzip",
+        (true, false) => "identity,deflate,gzip",
         (false, true) => "identity,zstd",
-        (true, true) => "identity,gzip,zstd",
+        (true, true) => "identity,deflate,gzip,zstd",
     };
 
     /// The coding of a name, in any case; `None` for one that is not known, or not built in.
@@ -60,6 +63,11 @@ impl Coding {
         #[cfg(feature = "gzip")]
         if name.eq_ignore_ascii_case("gzip") {
             return Some(Self::Gzip);
+        }
+        // The Collector's clients have both names for it.
+        #[cfg(feature = "gzip")]
+        if name.eq_ignore_ascii_case("deflate") || name.eq_ignore_ascii_case("zlib") {
+            return Some(Self::Zlib);
         }
         #[cfg(feature = "zstd")]
         if name.eq_ignore_ascii_case("zstd") {
@@ -96,6 +104,23 @@ impl Coding {
                 let draft = Draft::decompressed(account, line, hint, most)?;
                 let decoder = flate2::bufread::MultiGzDecoder::new(input);
                 Ok(inflate("gzip", decoder, draft).await?.finish())
+            }
+            #[cfg(feature = "gzip")]
+            Self::Zlib => {
+                let input = body.0.as_slice();
+                let _state = account
+                    .acquire(GZIP_STATE)
+                    .map_err(|refused| Trouble::of(refused, most))?;
+                let draft = Draft::decompressed(account, line, None, most)?;
+                let mut decoder = flate2::bufread::ZlibDecoder::new(input);
+                let draft = inflate("deflate", &mut decoder, draft).await?;
+                if decoder.get_ref().is_empty() {
+                    return Ok(draft.finish());
+                }
+                Err(Trouble::Garbled {
+                    coding: "deflate",
+                    why: "bytes follow its end".into(),
+                })
             }
             #[cfg(feature = "zstd")]
             Self::Zstd => {

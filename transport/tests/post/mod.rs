@@ -1,7 +1,7 @@
 //! A client of HTTP/1.1 on a plain socket, that writes what it is told to, right or wrong, and reads what it is answered.
 #![allow(dead_code, reason = "no test uses all of it")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use spanwire_transport::receiver::http::{HttpReceiver, HttpReceiverBuilder};
@@ -74,6 +74,14 @@ pub(crate) fn call(receiver: &HttpReceiver) -> Caller<TcpStream> {
     Caller::over(stream)
 }
 
+impl Caller<TcpStream> {
+    /// Says nothing more.
+    pub(crate) fn end(&mut self) {
+        // The other end may be gone already.
+        let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
+    }
+}
+
 impl<S: Read + Write> Caller<S> {
     pub(crate) fn over(stream: S) -> Self {
         Self {
@@ -131,7 +139,15 @@ impl<S: Read + Write> Caller<S> {
 
     /// Whether nothing more comes, and the connection has ended.
     pub(crate) fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+        has_ended(&mut self.stream)
+    }
+}
+
+/// Whether the next read finds the end of a connection, be it a reset. Not to have heard of it in time is none.
+pub(crate) fn has_ended(stream: &mut impl Read) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
     }
 }
 

@@ -94,8 +94,6 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.talk.answering.load(Ordering::Relaxed) {
-            // The head was whole.
-            self.head_by = None;
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
         let before = buffer.filled().len();
@@ -126,7 +124,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // Whatever is answered, a head was whole, or is of no more interest.
+        // Whatever is answered: its head was whole.
         self.head_by = None;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
