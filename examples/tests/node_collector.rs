@@ -384,8 +384,9 @@ fn lost_spans_are_an_exit_code() {
     );
     assert_eq!(code, Some(2));
 
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = nobody.local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap();
+    drop(free);
     let text = SMALL
         .replace("exporters: [file]", "exporters: [otlp]")
         .replace(

@@ -189,7 +189,7 @@ impl Running {
         }
         #[cfg(not(feature = "listen"))]
         let _ = (half, &mut received);
-        let report = self.pipeline.shutdown(left(within));
+        let report = Box::new(self.pipeline.shutdown(left(within)));
         Account { report, received }
     }
 }
