@@ -55,6 +55,10 @@ pub struct Listening {
     receiver: String,
     protocol: &'static str,
     address: String,
+    #[cfg_attr(
+        not(feature = "listen"),
+        allow(dead_code, reason = "there is no receiver to be asked")
+    )]
     open: Box<dyn Open>,
 }
 

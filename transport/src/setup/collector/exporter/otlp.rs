@@ -118,7 +118,9 @@ pub(super) fn http(
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Outlet> {
-    use crate::exporter::http::{Encoding, HttpExporter, InvalidHttpExporter};
+    #[cfg(feature = "tls")]
+    use crate::exporter::http::InvalidHttpExporter;
+    use crate::exporter::http::{Encoding, HttpExporter};
 
     let before = walk.faults.len();
     authenticator(section.auth.as_ref(), walk);
