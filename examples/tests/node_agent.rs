@@ -226,7 +226,7 @@ fn spans_of_neighbours_leave_with_its_own_and_their_traces_are_continued() {
     let tracer = neighbour.tracer("neighbour");
     let span = tracer.start("ask");
     let mut headers = Vec::<(String, String)>::new();
-    TraceContext::write(&span.context(), &mut headers);
+    TraceContext::write(span.context(), &mut headers);
     let (name, value) = &headers[0];
     let answer = ask(serves, "/relist", &format!("{name}: {value}\r\n"));
     let trace = span.context().trace_id();
