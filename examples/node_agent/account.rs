@@ -24,6 +24,11 @@ impl fmt::Display for Account<'_> {
             "sampled    {} spans, {not_sampled} not sampled",
             own.started
         )?;
+        let neighbours = self.report.neighbours();
+        if neighbours.received > 0 {
+            let (received, refused) = (neighbours.received, neighbours.refused);
+            writeln!(f, "neighbours {received} spans, {refused} refused")?;
+        }
         let mut dropped = own.dropped;
         for lane in self.report.lanes() {
             dropped.merge(&lane.account.dropped);

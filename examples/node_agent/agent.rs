@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use spanwire_core::attribute::KeyValue;
+use spanwire_core::context::SpanContext;
 use spanwire_core::id::TraceId;
 use spanwire_core::span::{Span, Status};
 use spanwire_core::tracer::Tracer;
@@ -43,11 +44,20 @@ impl Agent {
         }
     }
 
-    /// One turn of the loop, and one trace. `begun` is told its trace before any of its spans has ended.
-    pub(crate) fn tick(&mut self, begun: impl FnOnce(TraceId)) -> Tick {
+    /// One turn of the loop, and one trace, or a part of the trace of who asked for it. `begun` is told its trace before any
+    /// of its spans has ended.
+    pub(crate) fn tick(
+        &mut self,
+        caller: Option<&SpanContext>,
+        begun: impl FnOnce(TraceId),
+    ) -> Tick {
         let start = Instant::now();
         self.ticks += 1;
-        let mut span = self.tracer.span("tick").root().start();
+        let span = self.tracer.span("tick");
+        let mut span = match caller {
+            Some(caller) => span.child_of(caller).start(),
+            None => span.root().start(),
+        };
         span.set_attribute("tick", self.ticks);
         let mut tick = Tick::default();
         if span.context().is_sampled() {

@@ -6,13 +6,14 @@
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use spanwire_core::pipeline::Pipeline;
 use spanwire_transport::config::environment::{Environment, ExporterName, Protocol};
 use spanwire_transport::diagnostics::Diagnostics;
 use spanwire_transport::headers::Headers;
+use spanwire_transport::receiver::grpc::GrpcReceiver;
 use spanwire_transport::setup::Setup;
 
 // What the command line says.
@@ -30,12 +31,16 @@ mod watch;
 // Where spans go when nobody says.
 mod sink;
 
+// What neighbours may ask.
+mod service;
+
 // What became of every span.
 mod account;
 
 use account::Account;
 use agent::{Agent, Tick};
 use options::{Header, InvalidOption, Options};
+use service::Asked;
 use sink::Sink;
 use watch::Watch;
 
@@ -59,7 +64,8 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         print(options::HELP);
         return Ok(ExitCode::SUCCESS);
     }
-    let stop = signals()?;
+    let (sender, events) = mpsc::channel();
+    signals(sender.clone())?;
     let environment = Environment::of_process();
     let sink = match needs_sink(&options, &environment) {
         true => Some(Sink::start()?),
@@ -68,9 +74,24 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let watch = Watch::default();
     let pipeline = start(&options, environment, sink.as_ref(), &watch)?;
 
-    let mut agent = Agent::new(pipeline.tracer("node-agent"));
-    work(&mut agent, &options, &watch, &stop);
+    let receiver = match &options.receive {
+        Some(address) => Some(receive(address, &pipeline)?),
+        None => None,
+    };
+    if let Some(address) = &options.serve {
+        let ask = move |asked| drop(sender.send(Event::Asked(asked)));
+        let bound = service::serve(address, ask);
+        let bound = bound.map_err(|error| InvalidOption::new("--serve", error))?;
+        print(&format!("serves     http://{bound}/relist"));
+    }
 
+    let mut agent = Agent::new(pipeline.tracer("node-agent"));
+    work(&mut agent, &options, &watch, &events);
+
+    if let Some(receiver) = receiver {
+        // What neighbours have under way is taken in before the end.
+        let _ = receiver.stop(PATIENCE);
+    }
     let report = pipeline.shutdown(PATIENCE);
     let stats = pipeline.stats();
     let account = Account {
@@ -112,9 +133,15 @@ fn start(
         setup = setup.endpoint(&endpoint)?;
     }
     let watch = watch.clone();
+    // A quarter of the memory is for neighbours, if they may send.
+    let neighbours = match options.receive {
+        Some(_) => options.memory_limit / 4,
+        None => 0,
+    };
     let mut builder = setup
         .apply(Pipeline::builder().service_name("node-agent"), &diagnostics)
         .memory_limit(options.memory_limit)
+        .neighbours(neighbours)
         .stage(move || watch.clone());
     if let Some(rate) = options.sampling_rate {
         builder = builder.sampling_rate_per_million(rate);
@@ -143,25 +170,43 @@ fn needs_sink(options: &Options, environment: &Environment) -> bool {
     otlp && !named && grpc
 }
 
-/// Something comes when the program is to end.
-fn signals() -> Result<Receiver<()>, ctrlc::Error> {
-    let (sender, stop) = mpsc::channel();
+/// Opens the door for neighbours: their spans leave through the same lanes as the agent's own.
+fn receive(address: &str, pipeline: &Pipeline) -> Result<GrpcReceiver, InvalidOption> {
+    let receiver = GrpcReceiver::builder()
+        .endpoint(address)
+        .serve(pipeline.intake())
+        .map_err(|error| InvalidOption::new("--receive", error))?;
+    if let Some(bound) = receiver.local_addr() {
+        print(&format!("receives   OTLP/gRPC on {bound}"));
+    }
+    Ok(receiver)
+}
+
+/// What interrupts the ticks.
+enum Event {
+    /// The program is to end.
+    End,
+    /// Somebody wants a relist now.
+    Asked(Asked),
+}
+
+/// An event comes when the program is to end.
+fn signals(sender: Sender<Event>) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
         // Nobody listens any more: the program is ending.
-        let _ = sender.send(());
-    })?;
-    Ok(stop)
+        let _ = sender.send(Event::End);
+    })
 }
 
 /// Ticks until it is time to stop, and says how it goes.
-fn work(agent: &mut Agent, options: &Options, watch: &Watch, stop: &Receiver<()>) {
+fn work(agent: &mut Agent, options: &Options, watch: &Watch, events: &Receiver<Event>) {
     let end = options
         .run_for
         .and_then(|time| Instant::now().checked_add(time));
     let shows = std::io::stdout().is_terminal();
     let mut due = Instant::now();
-    loop {
-        let tick = agent.tick(|trace| watch.want(trace));
+    'ticks: loop {
+        let tick = agent.tick(None, |trace| watch.want(trace));
         if shows {
             print(&progress(&tick));
         }
@@ -171,9 +216,18 @@ fn work(agent: &mut Agent, options: &Options, watch: &Watch, stop: &Receiver<()>
             .checked_add(options.tick)
             .map_or(now, |due| due.max(now));
         let wake = end.map_or(due, |end| end.min(due));
-        match stop.recv_timeout(wake.saturating_duration_since(now)) {
-            Err(RecvTimeoutError::Timeout) if end.is_none_or(|end| Instant::now() < end) => {}
-            _ => return,
+        loop {
+            match events.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+                Ok(Event::Asked(asked)) => {
+                    let tick = agent.tick(asked.caller.as_ref(), |trace| watch.want(trace));
+                    // A caller that has gone hears nothing.
+                    let _ = asked.answer.send(progress(&tick));
+                }
+                Err(RecvTimeoutError::Timeout) if end.is_none_or(|end| Instant::now() < end) => {
+                    continue 'ticks;
+                }
+                _ => return,
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ inside this program. It ends with Ctrl-C, SIGTERM, or --for, and then prints one
       --header NAME=VALUE   send a header with every request; may be repeated
       --header-file NAME=PATH
                             send a header whose value stands in a file, which is read again when it changes
+      --receive HOST:PORT   take in spans of neighbours over OTLP/gRPC, which leave as the agent's own do
+      --serve HOST:PORT     answer GET /relist with a relist at once, in the caller's trace if it sends traceparent
       --sampling-rate-per-million N
                             keep N of a million traces, from 0 to 1000000
       --memory-limit BYTES  all memory for spans; Ki, Mi and Gi may follow [default: 8Mi]
@@ -43,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) endpoint: Option<String>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) headers: Vec<Header>,
+    pub(crate) receive: Option<String>,
+    pub(crate) serve: Option<String>,
     pub(crate) sampling_rate: Option<i32>,
     pub(crate) memory_limit: usize,
 }
@@ -96,6 +100,8 @@ impl Options {
             endpoint: None,
             protocol: None,
             headers: Vec::new(),
+            receive: None,
+            serve: None,
             sampling_rate: None,
             memory_limit: 8 << 20,
         };
@@ -120,6 +126,8 @@ impl Options {
                     let path = path.into();
                     options.headers.push(Header::File { name, path });
                 }
+                Long("receive") => options.receive = Some(text("--receive", &mut parser)?),
+                Long("serve") => options.serve = Some(text("--serve", &mut parser)?),
                 Long(name @ "sampling-rate-per-million") => {
                     let option = format!("--{name}");
                     options.sampling_rate = Some(rate(&option, &text(&option, &mut parser)?)?);

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use spanwire_core::pipeline::Pipeline;
+use spanwire_core::propagation::TraceContext;
+use spanwire_transport::exporter::grpc::GrpcExporter;
 
 // What it reads from `/proc` has tests of its own, which run here: an example with a test harness is not built as a program.
 #[allow(dead_code, reason = "only its tests are wanted")]
@@ -275,6 +278,110 @@ fn spans_are_shown_where_that_is_asked_for() {
         out.contains("inspect process") && !out.contains("received"),
         "{out}"
     );
+}
+
+/// What stands behind a word at the start of the next line.
+fn said(out: &mut impl BufRead, word: &str) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let rest = line.strip_prefix(word);
+    rest.unwrap_or_else(|| panic!("{line:?} is not {word:?}"))
+        .trim()
+        .to_owned()
+}
+
+/// What is answered to `GET PATH`: all of it.
+fn ask(address: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n").unwrap();
+    text(&mut stream)
+}
+
+#[test]
+fn spans_of_neighbours_leave_with_its_own_and_their_traces_are_continued() {
+    let mut child = agent(
+        &[
+            "--tick",
+            "1h",
+            "--receive",
+            "127.0.0.1:0",
+            "--serve",
+            "127.0.0.1:0",
+        ],
+        &[],
+    );
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let receives = said(&mut out, "receives   OTLP/gRPC on ");
+    let serves = said(&mut out, "serves     http://");
+    let serves = serves.strip_suffix("/relist").unwrap();
+
+    // A neighbour with a tracer of its own: it asks for a relist within a span, and exports that span to the agent.
+    let exporter = GrpcExporter::builder()
+        .endpoint(format!("http://{receives}"))
+        .build()
+        .unwrap();
+    let neighbour = Pipeline::builder()
+        .service_name("neighbour")
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    let tracer = neighbour.tracer("neighbour");
+    let span = tracer.start("ask");
+    let mut headers = Vec::<(String, String)>::new();
+    TraceContext::write(span.context(), &mut headers);
+    let (name, value) = &headers[0];
+    let answer = ask(serves, "/relist", &format!("{name}: {value}\r\n"));
+    let trace = span.context().trace_id();
+    span.end();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(&format!("trace {trace}\n")), "{answer}");
+    // Who says nothing of a trace gets one of the agent's own; who asks for something else, nothing.
+    let answer = ask(serves, "/relist", "");
+    assert!(
+        answer.contains("trace ") && !answer.contains(&trace.to_string()),
+        "{answer}"
+    );
+    assert!(ask(serves, "/", "").starts_with("HTTP/1.1 404"));
+    let report = neighbour.shutdown(PATIENCE);
+    assert!(report.is_complete(), "{report}");
+    let id = child.id().to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(kill.success());
+    let out = text(&mut out);
+    assert!(child.wait().unwrap().success(), "{out}");
+    assert_eq!(number(&out, "neighbours"), 1, "{out}");
+    // Both doors lead to the same lane, and to the server behind it.
+    let own = number(&out, "sampled");
+    assert_eq!(number(&out, "exported"), own + 1, "{out}");
+    assert_eq!(number(&out, "received"), own + 1, "{out}");
+}
+
+#[test]
+fn a_relist_for_a_caller_is_in_its_trace() {
+    let console = [("OTEL_TRACES_EXPORTER", "console")];
+    let arguments = ["--tick", "1h", "--serve", "127.0.0.1:0"];
+    let mut child = agent(&arguments, &console);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let serves = said(&mut out, "serves     http://");
+    let serves = serves.strip_suffix("/relist").unwrap();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n");
+    let answer = ask(serves, "/relist", &parent);
+    assert!(answer.contains(&format!("trace {trace}\n")), "{answer}");
+    // A caller that does not sample does not want to be traced further.
+    let answer = ask(serves, "/relist", &parent.replace("-01\r", "-00\r"));
+    assert!(answer.contains("not sampled"), "{answer}");
+    let id = child.id().to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(kill.success());
+    let out = text(&mut out);
+    assert!(child.wait().unwrap().success(), "{out}");
+    let line = |name: &str| {
+        let lines = out.lines().filter(|line| line.contains(trace));
+        lines.filter(|line| line.contains(name)).count()
+    };
+    assert_eq!((line("tick"), line("relist")), (1, 1), "{out}");
 }
 
 #[test]

@@ -493,7 +493,7 @@ fn probes_are_answered_while_it_runs_and_through_a_reload() {
     let address = address.to_string();
     let start = |bodies, timeout| collector(&text(bodies, timeout), &given).unwrap();
     let mut node = start("", "200ms").start().unwrap();
-    assert_eq!(node.probes(), [address.clone()]);
+    assert_eq!(node.probes(), std::slice::from_ref(&address));
     let (line, body) = probe(&address).unwrap();
     assert_eq!(line, "HTTP/1.1 200 OK");
     assert!(

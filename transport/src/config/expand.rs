@@ -85,6 +85,14 @@ struct Expander<'a> {
     room: usize,
 }
 
+/// Whether a reference begins in a text, and does not end.
+fn is_open(text: &str) -> bool {
+    text.rfind("${").is_some_and(|at| {
+        let (before, after) = text.split_at(at);
+        !before.ends_with('$') && !after.contains('}')
+    })
+}
+
 /// What a reference stands for: a value, and its text.
 struct Retrieved {
     value: Value,
@@ -113,7 +121,13 @@ impl Expander<'_> {
                     self.path.pop();
                 }
             }
-            Value::Text(text) => unescape(text),
+            Value::Text(text) => {
+                if is_open(text) {
+                    let message = "a `${` without its `}` is no reference, and stays as it is";
+                    self.warnings.push(Fault::new(&self.path, message));
+                }
+                unescape(text);
+            }
             _ => {}
         }
         if let Some(raw) = &mut node.raw {

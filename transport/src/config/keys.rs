@@ -335,6 +335,12 @@ impl Setting for Duration {
             *self = Self::ZERO;
             return;
         }
+        if matches!(node.value, Value::Int(_) | Value::Float(_)) && node.raw.is_none() {
+            return walk.fault(format!(
+                "expected type 'string', got unconvertible type '{}': a duration has a unit, for instance 5s",
+                node.kind()
+            ));
+        }
         let Some(text) = text(node, walk) else { return };
         match duration::parse(text) {
             Ok(duration) => *self = duration,

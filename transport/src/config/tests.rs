@@ -173,7 +173,7 @@ service:
         (
             "  batch:\n",
             "  batch: {timeout: 200}\n",
-            "7:11: processors::batch::timeout: expected type 'string', got unconvertible type 'int'",
+            "7:11: processors::batch::timeout: expected type 'string', got unconvertible type 'int': a duration has a unit, for instance 5s",
         ),
         (
             "  batch:\n",

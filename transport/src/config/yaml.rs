@@ -66,7 +66,7 @@ impl Node {
 pub(super) struct Places {
     at: Position,
     /// Of a map by key, of a list by index: where it stands itself, and what is in it.
-    inner: Vec<(String, Position, Places)>,
+    inner: Vec<(String, Position, Self)>,
 }
 
 impl Places {

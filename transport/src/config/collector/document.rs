@@ -474,10 +474,11 @@ fn components<C: Component>(
                     let what = format!("the {} `{}` is known and", C::WHAT, id.kind());
                     if walk.lenient {
                         walk.warn(format!("{what} not built yet, and left out"));
-                        skipped.push((C::WHAT, id));
                     } else {
                         walk.fault(format!("{what} not built yet; accepted: {accepted}"));
                     }
+                    // Who names it is told no more than that.
+                    skipped.push((C::WHAT, id));
                 } else {
                     walk.fault(format!(
                         "unknown type: {:?} for id: {:?} (valid values: [{accepted}])",
@@ -495,7 +496,7 @@ fn components<C: Component>(
     }
 }
 
-/// A list of ids, without those that a lenient reader left out.
+/// A list of ids, without those that are known and not built.
 fn ids(
     node: &Node,
     walk: &mut Walk,

@@ -55,6 +55,10 @@ pub struct Listening {
     receiver: String,
     protocol: &'static str,
     address: String,
+    #[cfg_attr(
+        not(feature = "listen"),
+        allow(dead_code, reason = "there is no receiver to be asked")
+    )]
     open: Box<dyn Open>,
 }
 
@@ -189,7 +193,7 @@ impl Running {
         }
         #[cfg(not(feature = "listen"))]
         let _ = (half, &mut received);
-        let report = self.pipeline.shutdown(left(within));
+        let report = Box::new(self.pipeline.shutdown(left(within)));
         Account { report, received }
     }
 }

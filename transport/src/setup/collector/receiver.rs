@@ -99,6 +99,10 @@ impl Entrance {
     }
 }
 
+#[cfg(test)]
+#[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
+pub(super) use self::shared::endpoint;
+
 #[cfg(feature = "receive-grpc")]
 use self::grpc::serve as grpc;
 #[cfg(feature = "receive-http")]

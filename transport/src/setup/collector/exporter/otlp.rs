@@ -118,7 +118,9 @@ pub(super) fn http(
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Outlet> {
-    use crate::exporter::http::{Encoding, HttpExporter, InvalidHttpExporter};
+    #[cfg(feature = "tls")]
+    use crate::exporter::http::InvalidHttpExporter;
+    use crate::exporter::http::{Encoding, HttpExporter};
 
     let before = walk.faults.len();
     authenticator(section.auth.as_ref(), walk);
@@ -266,7 +268,12 @@ fn tls(section: &collector::ClientTls, walk: &mut Walk) -> ClientTls {
     } else if !section.ca_pem.is_empty() {
         tls = tls.roots_pem(section.ca_pem.expose());
     }
-    if !section.cert_file.is_empty() {
+    let (certificate, key) = (!section.cert_file.is_empty(), !section.key_file.is_empty());
+    if certificate != key {
+        walk.within("tls", |walk| {
+            walk.fault("certificate and key have to be two files, or two texts");
+        });
+    } else if certificate {
         tls = tls.identity_files(&section.cert_file, &section.key_file);
     } else if !section.cert_pem.is_empty() {
         tls = tls.identity_pem(section.cert_pem.expose(), section.key_pem.expose());

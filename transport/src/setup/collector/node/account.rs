@@ -8,7 +8,7 @@ use spanwire_core::pipeline::Report;
 #[derive(Clone, Debug)]
 #[must_use = "an account says whether spans were lost"]
 pub struct Account {
-    pub(super) report: Report,
+    pub(super) report: Box<Report>,
     pub(super) received: Vec<Received>,
 }
 

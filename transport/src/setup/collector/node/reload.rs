@@ -24,7 +24,7 @@ pub struct ReloadError {
     /// What could not start.
     pub why: StartError,
     /// Why the old one could not start again; `None`: it runs.
-    pub gone: Option<StartError>,
+    pub gone: Option<Box<StartError>>,
     /// The account of the old one up to then, if it was ended at all.
     pub account: Option<Account>,
 }
@@ -92,7 +92,7 @@ pub(super) fn reload(
                     node.running = running;
                     None
                 }
-                Err(gone) => Some(gone),
+                Err(gone) => Some(Box::new(gone)),
             };
             Err(refused(why, gone, Some(account)))
         }

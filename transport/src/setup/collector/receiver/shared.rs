@@ -7,7 +7,11 @@ use crate::endpoint::Endpoint;
 use crate::tls::{ServerTls, TlsVersion};
 
 /// The endpoint as a listener reads it.
-pub(super) fn endpoint(endpoint: &str, transport: &str, walk: &mut Walk) -> String {
+pub(in crate::setup::collector) fn endpoint(
+    endpoint: &str,
+    transport: &str,
+    walk: &mut Walk,
+) -> String {
     let text = match transport {
         "unix" if endpoint.starts_with('@') => {
             format!("unix-abstract:{}", endpoint.trim_start_matches('@'))
