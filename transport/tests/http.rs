@@ -648,3 +648,64 @@ fn a_proxy_that_does_not_lead_on_loses_nothing_and_is_named() {
         assert_eq!(said, expected);
     }
 }
+
+/// Scenario: a server that knows from the head that a request is too long says so, and reads no body. As Go's does, it
+/// leaves its answer some time to arrive before it hangs up.
+#[test]
+fn an_answer_that_comes_before_the_body_is_read_splits_the_batch() {
+    const MOST: usize = 300_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let lengths = Arc::<Mutex<Vec<usize>>>::default();
+    let desk = lengths.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, desk) = (BufReader::new(stream.unwrap()), desk.clone());
+            thread::spawn(move || {
+                loop {
+                    let mut length = 0;
+                    loop {
+                        let mut line = String::new();
+                        match stream.read_line(&mut line) {
+                            Ok(0) | Err(_) => return,
+                            Ok(_) if line == "\r\n" => break,
+                            Ok(_) => {}
+                        }
+                        if let Some(value) = line.strip_prefix("content-length: ") {
+                            length = value.trim_end().parse().unwrap();
+                        }
+                    }
+                    desk.lock().unwrap().push(length);
+                    if length > MOST {
+                        let said = answer(413, "connection: close\r\n", b"");
+                        stream.get_mut().write_all(&said).unwrap();
+                        stream
+                            .get_mut()
+                            .shutdown(std::net::Shutdown::Write)
+                            .unwrap();
+                        thread::sleep(Duration::from_millis(500));
+                        return;
+                    }
+                    let mut body = vec![0; length];
+                    stream.read_exact(&mut body).unwrap();
+                    stream.get_mut().write_all(&ok()).unwrap();
+                }
+            });
+        }
+    });
+    let exporter = HttpExporter::builder().endpoint(format!("http://{address}"));
+    let pipeline = pipeline(exporter.timeout(LONG));
+    let tracer = pipeline.tracer("scope");
+    let text = "x".repeat(1000);
+    for _ in 0..900 {
+        let mut span = tracer.start("span");
+        span.set_attribute("text", &*text);
+        span.end();
+    }
+    let report = pipeline.shutdown(LONG);
+    assert!(report.is_complete(), "{report}");
+    let account = report.lanes()[0].account;
+    assert_eq!((account.exported, account.possibly_duplicated), (900, 0));
+    let lengths = lengths.lock().unwrap();
+    assert!(lengths.iter().any(|&length| length > MOST), "{lengths:?}");
+}

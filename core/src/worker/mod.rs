@@ -347,8 +347,8 @@ impl Worker {
     /// How many blocks may be sealed before there is anything to do with them.
     fn slack_blocks(&self, now: Moment) -> usize {
         let ring = self.recorder.ring();
-        // The rest is for threads that go on while this one wakes up.
-        let free = ring.blocks().saturating_sub(ring.used_blocks()) / 4;
+        // The rest is for threads that go on while this one wakes up. With so few waiting, a ring is not crowded either.
+        let free = ring.blocks().saturating_sub(ring.used_blocks()) / 8;
         free.min(self.engine.slack(now) / ring.block_bytes().max(1))
     }
 

@@ -1,5 +1,13 @@
 //! What takes batches away.
 
+// A request: the batch's own bytes, or what was made of them.
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod body;
+
+// One batch on its way to an OTLP server, whatever protocol carries it.
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod call;
+
 // Batches as text for people.
 #[cfg(feature = "debug")]
 pub mod debug;

@@ -9,10 +9,10 @@ use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Uri, Version, header};
 use hyper_util::rt::TokioIo;
 use spanwire_core::batch::Batch;
 use spanwire_core::clock::Moment;
@@ -22,6 +22,8 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
 use tower_service::Service;
 
+use super::body::RequestBody;
+use super::call::{self, Call};
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
 use crate::otlp::{GRPC_PATH, MAX_RESPONSE, frame_prefix};
@@ -30,10 +32,8 @@ use crate::runtime::{Executor, Spawner};
 use crate::tls::CurrentTls;
 
 mod answer;
-mod body;
 mod build;
 
-use body::RequestBody;
 use build::Settings;
 pub use build::{GrpcExporterBuilder, InvalidGrpcExporter};
 
@@ -85,16 +85,6 @@ impl GrpcExporter {
     pub fn builder() -> GrpcExporterBuilder {
         GrpcExporterBuilder::new()
     }
-
-    /// When to give up an export that starts now.
-    fn deadline(&self, reply: Option<Moment>) -> Option<Instant> {
-        let left = reply.zip(self.provisions.as_ref()).map(|(deadline, with)| {
-            let now = with.clock().moment();
-            deadline.saturating_since(now)
-        });
-        let limit = [left, self.settings.timeout].into_iter().flatten().min()?;
-        Instant::now().checked_add(limit)
-    }
 }
 
 impl Exporter for GrpcExporter {
@@ -103,7 +93,8 @@ impl Exporter for GrpcExporter {
     }
 
     fn export(&mut self, batch: Batch, reply: Reply) {
-        let deadline = self.deadline(reply.deadline());
+        let (timeout, provisions) = (self.settings.timeout, self.provisions.as_ref());
+        let deadline = call::deadline(reply.deadline(), timeout, provisions);
         let live = self.live.get_or_insert_with(|| {
             let spawner = Spawner::new(&self.settings.runtime);
             let client = Client::new(
@@ -116,10 +107,16 @@ impl Exporter for GrpcExporter {
                 spawner,
             }
         });
-        let export = Export::new(reply);
+        let call = Call::new(reply);
         let client = live.client.clone();
-        // Where there is no thread to be had, the future is dropped, and the export in it says so.
-        let _ = live.spawner.spawn(client.run(export, batch, deadline));
+        // Where there is no thread to be had, the future is dropped, and the call in it says so.
+        let _ = live.spawner.spawn(async move {
+            // The number of the line that the request is sent over.
+            let line = AtomicUsize::new(0);
+            let attempt = async |call: &Call| client.attempt(batch, call, &line, deadline).await;
+            let late = |call: &Call| client.out_of_time(call, &line);
+            call.settle(attempt, deadline, late).await;
+        });
     }
 
     fn concurrency(&self) -> usize {
@@ -157,50 +154,6 @@ impl fmt::Debug for GrpcExporter {
             .field("compression", &settings.compression)
             .field("timeout", &settings.timeout)
             .finish_non_exhaustive()
-    }
-}
-
-/// One export: answers its reply even when the future that carries it is dropped.
-struct Export {
-    reply: Option<Reply>,
-    /// Whether bytes of the request were sent.
-    begun: Arc<AtomicBool>,
-    /// The number of the line they are sent over.
-    line: AtomicUsize,
-}
-
-impl Export {
-    fn new(reply: Reply) -> Self {
-        Self {
-            reply: Some(reply),
-            begun: Arc::default(),
-            line: AtomicUsize::new(0),
-        }
-    }
-
-    fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    fn done(mut self, outcome: Outcome) {
-        if let Some(reply) = self.reply.take() {
-            reply.done(outcome);
-        }
-    }
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        // A panic is told by the reply itself.
-        if !std::thread::panicking()
-            && let Some(reply) = self.reply.take()
-        {
-            reply.done(Outcome::Retry {
-                after: None,
-                possibly_stored: self.has_begun(),
-                reason: "cut off: the exporter, or the runtime it ran on, has ended".into(),
-            });
-        }
     }
 }
 
@@ -243,44 +196,33 @@ impl Client {
         }
     }
 
-    async fn run(self: Arc<Self>, export: Export, batch: Batch, deadline: Option<Instant>) {
-        let attempt = self.attempt(batch, &export, deadline);
-        let outcome = match deadline {
-            None => attempt.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => self.out_of_time(&export),
-            },
-        };
-        // The batch is gone by now, as a reply likes it.
-        export.done(outcome);
-    }
-
-    fn out_of_time(&self, export: &Export) -> Outcome {
+    fn out_of_time(&self, call: &Call, line: &AtomicUsize) -> Outcome {
         // Behind a connection that has died without a word nobody ever answers: the next export makes another.
-        self.hang_up(export.line.load(Ordering::Relaxed));
-        Outcome::Retry {
-            after: None,
-            possibly_stored: export.has_begun(),
-            reason: "no answer in time".into(),
-        }
+        self.hang_up(line.load(Ordering::Relaxed));
+        call.again("no answer in time")
     }
 
     /// Sends a batch, and reads what the server says of it.
-    async fn attempt(&self, batch: Batch, export: &Export, deadline: Option<Instant>) -> Outcome {
+    async fn attempt(
+        &self,
+        batch: Batch,
+        call: &Call,
+        number: &AtomicUsize,
+        deadline: Option<Instant>,
+    ) -> Outcome {
         if batch.encoded_len() > self.settings.max_request {
             return Outcome::TooLarge {
                 limit: Some(self.settings.max_request),
             };
         }
-        let request = match self.request(batch, export, deadline) {
+        let request = match self.request(batch, call, deadline) {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
         let Some(mut line) = self.connect() else {
             return Outcome::rejected("the endpoint is no URL");
         };
-        export.line.store(line.number, Ordering::Relaxed);
+        number.store(line.number, Ordering::Relaxed);
         let ready = poll_fn(|cx| line.channel.poll_ready(cx)).await;
         let answered = match ready {
             Ok(()) => line.channel.call(request).await,
@@ -300,52 +242,44 @@ impl Client {
                 }
             }),
             // The channel has a timer of its own for the timeout that is told to the server.
-            Err(error) if answer::is_timeout(&error) => self.out_of_time(export),
-            Err(error) => answer::outcome_of_error(&error, export.has_begun()),
+            Err(error) if answer::is_timeout(&error) => self.out_of_time(call, number),
+            Err(error) => answer::outcome_of_error(&error, call.has_begun()),
         }
     }
 
     fn request(
         &self,
         batch: Batch,
-        export: &Export,
+        call: &Call,
         deadline: Option<Instant>,
     ) -> Result<Request<Body>, Outcome> {
         let len = batch.encoded_len();
         let too_large = || Outcome::TooLarge {
             limit: Some(u32::MAX as usize),
         };
-        let (body, encoding) = match self.compress(&batch, len) {
-            #[cfg(any(feature = "gzip", feature = "zstd"))]
-            Some((pieces, encoding)) => {
-                let len = pieces.iter().map(bytes::Bytes::len).sum();
-                let prefix = frame_prefix(len, true).ok_or_else(too_large)?;
-                drop(batch);
-                let body = RequestBody::compressed(prefix, pieces, export.begun.clone());
-                (body, Some(encoding))
-            }
-            _ => {
-                let prefix = frame_prefix(len, false).ok_or_else(too_large)?;
-                let body = RequestBody::new(prefix, batch, export.begun.clone());
-                (body, None)
-            }
-        };
+        let compression = self.settings.compression;
+        let provisions = self.provisions.as_ref();
+        let (body, encoding) =
+            match call::compressed(compression, || batch.chunks(), len, provisions) {
+                Some((pieces, encoding)) => {
+                    let len = pieces.iter().map(bytes::Bytes::len).sum();
+                    let prefix = frame_prefix(len, true).ok_or_else(too_large)?;
+                    drop(batch);
+                    let body = RequestBody::made(pieces, call.begun()).framed(prefix);
+                    (body, Some(encoding))
+                }
+                None => {
+                    let prefix = frame_prefix(len, false).ok_or_else(too_large)?;
+                    let body = RequestBody::of_batch(batch, call.begun()).framed(prefix);
+                    (body, None)
+                }
+            };
         let mut request = Request::new(Body::new(body));
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = Uri::from_static(GRPC_PATH);
         let headers = request.headers_mut();
-        for entry in self.headers.read() {
-            let (name, value) = entry.map_err(|error| Outcome::retry(error.to_string()))?;
-            // Both were checked by the same rules when they were set.
-            if let (Ok(name), Ok(mut value)) = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_str(&value),
-            ) {
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
-        }
+        call::add_headers(&self.headers, headers)?;
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(
             header::CONTENT_TYPE,
@@ -361,23 +295,6 @@ impl Client {
             }
         }
         Ok(request)
-    }
-
-    /// The request in fewer bytes. `None` where that is not asked for, or not to be had.
-    #[cfg(any(feature = "gzip", feature = "zstd"))]
-    fn compress(&self, batch: &Batch, len: usize) -> Option<(Vec<bytes::Bytes>, &'static str)> {
-        let encoding = self.settings.compression.encoding()?;
-        let reserve = self.provisions.as_ref()?.limiter().reserve();
-        let compression = self.settings.compression;
-        let pieces = crate::compression::compress(compression, batch.chunks(), len, &reserve)?;
-        Some((pieces, encoding))
-    }
-
-    #[cfg(not(any(feature = "gzip", feature = "zstd")))]
-    fn compress(&self, _: &Batch, _: usize) -> Option<(core::convert::Infallible, &'static str)> {
-        let crate::compression::Compression::None = self.settings.compression;
-        let _ = &self.provisions;
-        None
     }
 
     fn line(&self) -> std::sync::MutexGuard<'_, Option<Line>> {

@@ -9,17 +9,17 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Version, header};
+use http::{HeaderValue, Method, Request, Version, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use spanwire_core::batch::Batch;
 use spanwire_core::clock::Moment;
 use spanwire_core::exporter::{Exporter, Outcome, Provisions, Reply};
-use tokio::time::Instant;
 
+use super::body::RequestBody;
+use super::call::{self, Call};
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
 use crate::otlp::MAX_RESPONSE;
@@ -30,14 +30,14 @@ use crate::runtime::{Executor, Spawner};
 use crate::tls::CurrentTls;
 
 mod answer;
-mod body;
 mod build;
 mod pool;
+mod text;
 
-use body::{RequestBody, Text};
 use build::Settings;
 pub use build::{Encoding, HttpExporterBuilder, InvalidHttpExporter};
 use pool::{Line, Pool};
+use text::Text;
 
 /// Sends batches to an OTLP/HTTP server.
 ///
@@ -81,16 +81,6 @@ impl HttpExporter {
     pub fn builder() -> HttpExporterBuilder {
         HttpExporterBuilder::new()
     }
-
-    /// When to give up an export that starts now.
-    fn deadline(&self, reply: Option<Moment>) -> Option<Instant> {
-        let left = reply.zip(self.provisions.as_ref()).map(|(deadline, with)| {
-            let now = with.clock().moment();
-            deadline.saturating_since(now)
-        });
-        let limit = [left, self.settings.timeout].into_iter().flatten().min()?;
-        Instant::now().checked_add(limit)
-    }
 }
 
 impl Exporter for HttpExporter {
@@ -99,7 +89,8 @@ impl Exporter for HttpExporter {
     }
 
     fn export(&mut self, batch: Batch, reply: Reply) {
-        let deadline = self.deadline(reply.deadline());
+        let (timeout, provisions) = (self.settings.timeout, self.provisions.as_ref());
+        let deadline = call::deadline(reply.deadline(), timeout, provisions);
         let live = self.live.get_or_insert_with(|| {
             let spawner = Spawner::new(&self.settings.runtime);
             let client = Client::new(
@@ -112,13 +103,14 @@ impl Exporter for HttpExporter {
                 spawner,
             }
         });
-        let export = Export {
-            reply: Some(reply),
-            begun: Arc::default(),
-        };
+        let call = Call::new(reply);
         let client = live.client.clone();
-        // Where there is no thread to be had, the future is dropped, and the export in it says so.
-        let _ = live.spawner.spawn(client.run(export, batch, deadline));
+        // Where there is no thread to be had, the future is dropped, and the call in it says so.
+        let _ = live.spawner.spawn(async move {
+            let attempt = async |call: &Call| client.attempt(batch, call).await;
+            let late = |call: &Call| call.again("no answer in time");
+            call.settle(attempt, deadline, late).await;
+        });
     }
 
     fn concurrency(&self) -> usize {
@@ -162,44 +154,6 @@ impl fmt::Debug for HttpExporter {
     }
 }
 
-/// One export: answers its reply even when the future that carries it is dropped.
-struct Export {
-    reply: Option<Reply>,
-    /// Whether bytes of the request were sent.
-    begun: Arc<AtomicBool>,
-}
-
-impl Export {
-    fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    fn again(&self, reason: impl Into<std::borrow::Cow<'static, str>>) -> Outcome {
-        Outcome::Retry {
-            after: None,
-            possibly_stored: self.has_begun(),
-            reason: reason.into(),
-        }
-    }
-
-    fn done(mut self, outcome: Outcome) {
-        if let Some(reply) = self.reply.take() {
-            reply.done(outcome);
-        }
-    }
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        // A panic is told by the reply itself.
-        if !std::thread::panicking()
-            && let Some(reply) = self.reply.take()
-        {
-            reply.done(self.again("cut off: the exporter, or the runtime it ran on, has ended"));
-        }
-    }
-}
-
 /// What the exports of one exporter share.
 struct Client {
     settings: Arc<Settings>,
@@ -228,23 +182,9 @@ impl Client {
         }
     }
 
-    async fn run(self: Arc<Self>, export: Export, batch: Batch, deadline: Option<Instant>) {
-        let attempt = self.attempt(batch, &export);
-        let outcome = match deadline {
-            None => attempt.await,
-            // The connection ends with the attempt that waits on it.
-            Some(deadline) => match tokio::time::timeout_at(deadline, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => export.again("no answer in time"),
-            },
-        };
-        // The batch is gone by now, as a reply likes it.
-        export.done(outcome);
-    }
-
     /// Sends a batch, and reads what the server says of it.
-    async fn attempt(&self, batch: Batch, export: &Export) -> Outcome {
-        let mut request = match self.request(batch, export) {
+    async fn attempt(&self, batch: Batch, call: &Call) -> Outcome {
+        let mut request = match self.request(batch, call) {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
@@ -268,7 +208,7 @@ impl Client {
                 // A kept connection that the server has closed meanwhile took nothing: another one will.
                 Err(mut error) => match error.take_message() {
                     Some(back) if kept => request = back,
-                    _ => return export.again(answer::chain(error.error())),
+                    _ => return call.again(answer::chain(error.error())),
                 },
             }
         }
@@ -295,24 +235,17 @@ impl Client {
         Ok(Line { sender, moves })
     }
 
-    fn request(&self, batch: Batch, export: &Export) -> Result<Request<RequestBody>, Outcome> {
+    fn request(&self, batch: Batch, call: &Call) -> Result<Request<RequestBody>, Outcome> {
         let settings = &self.settings;
-        let (body, compression) = self.body(batch, export)?;
+        let (body, compression) = self.body(batch, call)?;
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = settings.path.clone();
         let headers = request.headers_mut();
-        for entry in self.headers.read() {
-            let (name, value) = entry.map_err(|error| Outcome::retry(error.to_string()))?;
-            // Both were checked by the same rules when they were set.
-            if let (Ok(name), Ok(mut value)) = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_str(&value),
-            ) {
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
+        call::add_headers(&self.headers, headers)?;
+        if let Some(value) = settings.proxy_authorization() {
+            headers.insert(header::PROXY_AUTHORIZATION, value.clone());
         }
         if let Some(value) = settings.proxy_authorization() {
             headers.insert(header::PROXY_AUTHORIZATION, value.clone());
@@ -338,10 +271,10 @@ impl Client {
     fn body(
         &self,
         batch: Batch,
-        export: &Export,
+        call: &Call,
     ) -> Result<(RequestBody, Option<&'static str>), Outcome> {
         let most = self.settings.max_request;
-        let begun = export.begun.clone();
+        let begun = call.begun();
         match self.settings.encoding {
             Encoding::Protobuf => {
                 let len = batch.encoded_len();
@@ -382,26 +315,12 @@ impl Client {
     }
 
     /// The request in fewer bytes. `None` where that is not asked for, or not to be had.
-    #[cfg(any(feature = "gzip", feature = "zstd"))]
     fn compress<C: Iterator<Item = Bytes>>(
         &self,
         chunks: impl FnOnce() -> C,
         len: usize,
     ) -> Option<(Vec<Bytes>, &'static str)> {
         let compression = self.settings.compression;
-        let encoding = compression.encoding()?;
-        let reserve = self.provisions.as_ref()?.limiter().reserve();
-        let pieces = crate::compression::compress(compression, chunks(), len, &reserve)?;
-        Some((pieces, encoding))
-    }
-
-    #[cfg(not(any(feature = "gzip", feature = "zstd")))]
-    fn compress<C: Iterator<Item = Bytes>>(
-        &self,
-        _: impl FnOnce() -> C,
-        _: usize,
-    ) -> Option<(Vec<Bytes>, &'static str)> {
-        let crate::compression::Compression::None = self.settings.compression;
-        None
+        call::compressed(compression, chunks, len, self.provisions.as_ref())
     }
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::body::RequestBody;
+use super::RequestBody;
 
 /// How long a connection is kept without a request: servers and what stands between hang up on older ones.
 const IDLE: Duration = Duration::from_secs(90);
