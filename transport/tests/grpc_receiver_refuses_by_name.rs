@@ -364,13 +364,12 @@ fn over_budget_is_unavailable_with_a_wait() {
         drop(taken);
         assert_eq!(client.export(&request(1).encode_to_vec()).await.code, 0);
 
-        // A body that has no room as a whole is not begun: its client hears so before it has sent it.
+        // A body that is not begun for want of room: its client hears so before it has sent it.
         let taken = account.acquire(account.available() - (100 << 10)).unwrap();
         let mut send = client.send.clone().ready().await.unwrap();
         let (answer, mut stream) = send.send_request(head(), false).unwrap();
-        push(&mut stream, vec![0, 0, 2, 0, 0].into(), false)
-            .await
-            .unwrap();
+        // The answer may be faster.
+        let _ = push(&mut stream, vec![0, 0, 2, 0, 0].into(), false).await;
         let reply = client::hear(answer).await.unwrap();
         assert_eq!(reply.code, Code::Unavailable as i32, "{reply:?}");
         assert!(

@@ -111,6 +111,26 @@ async fn a_body_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_body_that_has_no_room_as_a_whole_is_not_begun() {
+    let limiter = MemoryLimiter::builder(8 * MIB)
+        .reserve(0)
+        .neighbours(8 * MIB)
+        .spike(STEP)
+        .build()
+        .unwrap();
+    let account = limiter.door(Door::Neighbours);
+    let line = line(MIB);
+    let taken = account.acquire(8 * MIB - 4 * STEP).unwrap();
+    let high = limiter.usage().neighbours.high_water;
+    let refused = Draft::begin(&account, &line, Some(5 * STEP), 4 * MIB).err();
+    assert!(matches!(refused, Some(Trouble::NoRoom(_))), "{refused:?}");
+    assert_eq!(limiter.usage().neighbours.high_water, high);
+    drop(Draft::begin(&account, &line, Some(3 * STEP), 4 * MIB).unwrap());
+    drop(taken);
+    assert_eq!(account.in_use(), 0);
+}
+
+#[tokio::test]
 async fn a_connection_holds_its_part_and_no_more() {
     let (_limiter, account) = share(64 * MIB);
     let line = line(MIB);
