@@ -115,7 +115,7 @@ fn a_connection_is_charged_while_it_is_open() {
     let mut two = connect(&listener);
     echo(&mut one, b'a');
     echo(&mut two, b'b');
-    let each = STREAM_WINDOW + CONNECTION + spanwire_core::limiter::OVERHEAD;
+    let each = STREAM_WINDOW + CONNECTION + OVERHEAD;
     assert_eq!(in_use(&pipeline), 2 * each);
     let stats = listener.stats();
     assert_eq!((stats.accepted, stats.open, stats.bytes), (2, 2, 2));
