@@ -14,6 +14,7 @@ mod client;
 #[path = "../record/cpu.rs"]
 mod cpu;
 mod peers;
+mod process;
 mod report;
 mod rounds;
 mod sink;
@@ -29,7 +30,7 @@ fn main() -> io::Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["--sink", tally] => sink::run(tally),
+        ["--sink", tally] => sink::run(tally, 0),
         ["--client", name, tally, port] => {
             let name = Name::from_word(name).ok_or_else(unknown)?;
             client::run(name, tally, port.parse().map_err(io::Error::other)?)

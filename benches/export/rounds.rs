@@ -1,15 +1,13 @@
 //! One run: every peer does every case in turn, round after round, so that all of them see the same noise.
 
 use std::{
-    env, fs,
-    io::{self, BufRead, BufReader, Write},
+    env, fs, io,
     path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{peers::Name, sink::Mood, tally::Tally};
+use crate::{peers::Name, process::Process, sink::Mood, tally::Tally};
 
 /// Spans a second that every peer can make.
 pub const CALM: u64 = 10_000;
@@ -272,59 +270,5 @@ impl Drop for Pair {
     fn drop(&mut self) {
         // Nobody else has a use for it.
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// A process of this program.
-struct Process {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Process {
-    fn start(words: &[&str]) -> io::Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err(io::Error::other("a process without pipes"));
-        };
-        Ok(Self {
-            process,
-            input,
-            output: BufReader::new(output),
-        })
-    }
-
-    fn say(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.input, "{line}")
-    }
-
-    fn hear(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            return Err(io::Error::other("a process has ended"));
-        }
-        Ok(line)
-    }
-
-    fn ask(&mut self, request: &str) -> io::Result<Vec<f64>> {
-        self.say(request)?;
-        let answer = self.hear()?;
-        let words = answer.split_whitespace();
-        words
-            .map(|word| word.parse().map_err(io::Error::other))
-            .collect()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It holds nothing worth saving.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -2,7 +2,7 @@
 //! same for every peer, and decodes nothing.
 
 use std::{
-    io::{self, BufRead},
+    io::{self, BufRead, Read},
     str::FromStr,
     time::Duration,
 };
@@ -57,8 +57,8 @@ impl FromStr for Mood {
     }
 }
 
-/// Serves until standard input ends; each line of it is a mood.
-pub fn run(tally: &str) -> io::Result<()> {
+/// Serves on this port, or one that is free, until standard input ends; each line of it is a mood.
+pub fn run(tally: &str, port: u16) -> io::Result<()> {
     cpu::pin_this_thread(Place::Core(cpu::cores() - 1));
     let tally = Tally::open(tally)?;
     let (moods, mood) = watch::channel(Mood::After(0));
@@ -74,7 +74,7 @@ pub fn run(tally: &str) -> io::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         println!("{}", listener.local_addr()?.port());
         loop {
             let (stream, _) = listener.accept().await?;
@@ -108,6 +108,7 @@ async fn answer(
     tally: Tally,
     mut mood: watch::Receiver<Mood>,
 ) -> Result<(), h2::Error> {
+    let coding = request.headers().get("grpc-encoding").cloned();
     let mut body = request.into_body();
     let mut message = Vec::new();
     while let Some(piece) = body.data().await {
@@ -115,7 +116,11 @@ async fn answer(
         message.extend_from_slice(&piece);
         body.flow_control().release_capacity(piece.len())?;
     }
-    let spans = message.get(5..).map_or(0, count_spans) as u64;
+    let spans = match message.split_first_chunk::<5>() {
+        Some(([0, ..], bytes)) => count_spans(bytes),
+        Some((_, bytes)) => decompressed(bytes, coding.as_ref()).map_or(0, |all| count_spans(&all)),
+        None => 0,
+    } as u64;
     loop {
         let now = *mood.borrow_and_update();
         match now {
@@ -147,6 +152,15 @@ async fn answer(
             }
         }
     }
+}
+
+fn decompressed(bytes: &[u8], coding: Option<&HeaderValue>) -> io::Result<Vec<u8>> {
+    if coding.is_some_and(|coding| coding == "zstd") {
+        return zstd::decode_all(bytes);
+    }
+    let mut all = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut all)?;
+    Ok(all)
 }
 
 fn set(headers: &mut HeaderMap, status: &'static str) {

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "a test of forking forks")]
 
 use core::time::Duration;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -44,7 +45,8 @@ fn fork(child: impl FnOnce() -> Result<(), u32>) -> libc::pid_t {
     let status = match catch_unwind(AssertUnwindSafe(child)) {
         Ok(Ok(())) => 0,
         Ok(Err(line)) => {
-            eprintln!("the child failed in line {line}");
+            // Not by a macro, whose text the harness keeps for a report that this process does not live to give.
+            let _ = writeln!(std::io::stderr(), "the child failed in line {line}");
             1
         }
         Err(_) => 2,
@@ -198,6 +200,8 @@ fn a_child_of_a_busy_parent_begins_anew() {
         let mut failed = Vec::new();
         for round in 0..ROUNDS {
             let before = tracer.start("alive at the fork");
+            // The parent's ring is flooded, and above its mark some roots are thinned out.
+            let alive = u64::from(before.is_recording());
             let next = ThreadIds.trace_id();
             let pid = fork(|| {
                 ensure!(ThreadIds.trace_id() != next);
@@ -206,11 +210,12 @@ fn a_child_of_a_busy_parent_begins_anew() {
                 drop(before);
                 drop(first);
                 let own = pipeline.stats().own;
-                ensure!(own.dropped.get(DropReason::Forked) == 1);
-                ensure!(own.started == 2 && own.admitted == 1 && own.live() == 0);
+                ensure!(own.dropped.get(DropReason::Forked) == alive);
+                ensure!(own.started == 1 + alive && own.admitted == 1 && own.live() == 0);
                 // The report tells of the span that was lost to the fork, once.
                 let report = pipeline.flush(LONG);
-                ensure!(!report.is_complete() && report.lost() == 1 && !report.timed_out());
+                ensure!(report.lost() == alive && !report.timed_out());
+                ensure!(report.is_complete() == (alive == 0));
                 match round % 4 {
                     0 => drop(pipeline.clone()),
                     1 => {

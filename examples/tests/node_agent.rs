@@ -2,12 +2,14 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::propagation::TraceContext;
 use spanwire_transport::exporter::grpc::GrpcExporter;
@@ -46,6 +48,14 @@ fn agent(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
                 program.display()
             )
         })
+}
+
+fn terminate(child: &Child) {
+    let kill: Output = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .output()
+        .unwrap();
+    assert!(kill.status.success(), "{kill:?}");
 }
 
 /// Waits for the end, and gives what was printed, what was complained of, and the exit code.
@@ -126,7 +136,7 @@ fn compressed_requests_arrive_too() {
 #[test]
 fn spans_that_nobody_takes_are_counted_as_lost() {
     let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
     let (out, _, code) = ended(agent(&["--for", "500ms", "--endpoint", &nobody], &[]));
@@ -143,14 +153,107 @@ fn spans_that_nobody_takes_are_counted_as_lost() {
 fn a_signal_ends_it_with_everything_exported() {
     let child = agent(&["--tick", "100ms"], &[]);
     std::thread::sleep(Duration::from_secs(2));
-    let kill: Output = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .output()
-        .unwrap();
-    assert!(kill.status.success(), "{kill:?}");
+    terminate(&child);
     let (out, complaint, code) = ended(child);
     assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
     assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
+}
+
+/// Scenario: a mounted secret is rotated, by a rename as kubelet does it, while the agent sends.
+#[test]
+fn a_rotated_token_needs_no_restart_and_loses_no_span() {
+    let token = std::env::temp_dir().join(format!("spanwire-agent-token-{}", std::process::id()));
+    std::fs::write(&token, "Bearer old\n").unwrap();
+    let server = Collector::start();
+    let header = format!("authorization={}", token.display());
+    let child = agent(
+        &[
+            ("--endpoint", server.endpoint.as_str()),
+            ("--protocol", "http/protobuf"),
+            ("--header-file", header.as_str()),
+            ("--tick", "100ms"),
+        ]
+        .map(|(option, value)| [option, value])
+        .concat(),
+        &[("OTEL_BSP_SCHEDULE_DELAY", "100")],
+    );
+    server.wait_for("Bearer old");
+    let next = token.with_extension("next");
+    std::fs::write(&next, "Bearer new\n").unwrap();
+    std::fs::rename(&next, &token).unwrap();
+    server.wait_for("Bearer new");
+    terminate(&child);
+    let (out, complaint, code) = ended(child);
+    std::fs::remove_file(&token).unwrap();
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    assert!(!out.contains("Bearer"), "{out}");
+    let seen = server.seen.lock().unwrap();
+    let mut tokens: Vec<_> = seen.iter().map(|(token, _)| token.as_str()).collect();
+    tokens.dedup();
+    assert_eq!(tokens, ["Bearer old", "Bearer new"]);
+    let arrived: usize = seen.iter().map(|(_, spans)| spans).sum();
+    assert_eq!(number(&out, "sampled"), arrived as u64, "{out}");
+    assert_eq!(number(&out, "exported"), arrived as u64, "{out}");
+}
+
+/// An OTLP/HTTP server of plain sockets: of each request, its token and its spans. Ends with the process.
+struct Collector {
+    endpoint: String,
+    seen: Arc<Mutex<Vec<(String, usize)>>>,
+}
+
+impl Collector {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::<Mutex<Vec<_>>>::default();
+        let desk = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, desk) = (stream.unwrap(), desk.clone());
+                std::thread::spawn(move || serve(BufReader::new(stream), &desk));
+            }
+        });
+        Self { endpoint, seen }
+    }
+
+    fn wait_for(&self, token: &str) {
+        let begun = Instant::now();
+        let is_there = || self.seen.lock().unwrap().iter().any(|seen| seen.0 == token);
+        while !is_there() {
+            assert!(begun.elapsed() < PATIENCE, "no request with '{token}'");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn serve(mut stream: BufReader<TcpStream>, desk: &Mutex<Vec<(String, usize)>>) {
+    loop {
+        let (mut token, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            match line.trim_end().split_once(": ") {
+                None if line == "\r\n" => break,
+                Some(("authorization", value)) => token = value.into(),
+                Some(("content-length", value)) => length = value.parse().unwrap(),
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+        let scopes = request
+            .resource_spans
+            .iter()
+            .flat_map(|one| &one.scope_spans);
+        let spans = scopes.map(|scope| scope.spans.len()).sum();
+        desk.lock().unwrap().push((token, spans));
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.get_mut().write_all(answer).unwrap();
+    }
 }
 
 #[test]

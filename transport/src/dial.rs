@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::endpoint::{Address, Endpoint};
+#[cfg(feature = "http")]
+use crate::proxy::Proxy;
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
 
@@ -26,6 +28,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 #[derive(Clone)]
 pub(crate) struct Dialer {
     endpoint: Endpoint,
+    #[cfg(feature = "http")]
+    proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<CurrentTls>>,
 }
@@ -34,9 +38,17 @@ impl Dialer {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
+            #[cfg(feature = "http")]
+            proxy: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+
+    /// The same, through a proxy. Under TLS through a tunnel; in the clear the proxy reads each request.
+    #[cfg(feature = "http")]
+    pub(crate) fn through(self, proxy: Option<Proxy>) -> Self {
+        Self { proxy, ..self }
     }
 
     /// The same, under TLS.
@@ -59,12 +71,32 @@ impl Dialer {
         }
     }
 
-    async fn dial(&self) -> Result<Connection, Unreachable> {
-        let unreachable = |error: io::Error| Unreachable {
+    /// What the socket leads to: the server, or the proxy before it.
+    fn next_hop(&self) -> &Address {
+        #[cfg(feature = "http")]
+        if let Some(proxy) = &self.proxy {
+            return proxy.address();
+        }
+        self.endpoint.address()
+    }
+
+    fn unreachable(&self, error: io::Error) -> Unreachable {
+        #[cfg(feature = "http")]
+        if let Some(proxy) = &self.proxy {
+            return Unreachable {
+                endpoint: self.endpoint.to_string(),
+                why: format!("through the proxy {proxy}: {error}"),
+            };
+        }
+        Unreachable {
             endpoint: self.endpoint.to_string(),
             why: error.to_string(),
-        };
-        let plain: Connection = match self.endpoint.address() {
+        }
+    }
+
+    async fn dial(&self) -> Result<Connection, Unreachable> {
+        let unreachable = |error: io::Error| self.unreachable(error);
+        let plain: Connection = match self.next_hop() {
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port))
                     .await
@@ -92,6 +124,13 @@ impl Dialer {
         };
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
+            #[cfg(feature = "http")]
+            let plain = match &self.proxy {
+                Some(proxy) => tunnel(plain, &self.endpoint, proxy)
+                    .await
+                    .map_err(unreachable)?,
+                None => plain,
+            };
             let no_tls = |error: &dyn fmt::Display| Unreachable {
                 endpoint: self.endpoint.to_string(),
                 why: format!("tls: {error}"),
@@ -114,6 +153,46 @@ impl Dialer {
         Ok(plain)
     }
 }
+
+/// Has a proxy lead a connection on to a server. RFC 9110, section 9.3.6.
+#[cfg(all(feature = "http", feature = "tls"))]
+async fn tunnel(mut to: Connection, server: &Endpoint, proxy: &Proxy) -> io::Result<Connection> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let authority = server.authority();
+    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n").into_bytes();
+    if let Some(value) = proxy.authorization() {
+        request.extend_from_slice(b"proxy-authorization: ");
+        request.extend_from_slice(value.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    to.write_all(&request).await?;
+    // The server says nothing before it is spoken to, so what comes is the proxy's, to the empty line.
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        if answer.len() >= MAX_TUNNEL_ANSWER {
+            return Err(io::Error::other("its answer is too long"));
+        }
+        if to.read_buf(&mut answer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let status = answer
+        .strip_prefix(b"HTTP/1.")
+        .and_then(|rest| rest.get(2..5))
+        .and_then(|digits| core::str::from_utf8(digits).ok())
+        .and_then(|digits| digits.parse::<u16>().ok());
+    match status {
+        Some(200..=299) => Ok(to),
+        Some(status) => Err(io::Error::other(format!("HTTP status {status}"))),
+        None => Err(io::Error::other("its answer is not HTTP")),
+    }
+}
+
+/// The most bytes that a proxy may say before it leads on.
+#[cfg(all(feature = "http", feature = "tls"))]
+const MAX_TUNNEL_ANSWER: usize = 16 << 10;
 
 /// There is no connection, so nothing was sent.
 #[derive(Clone, Debug)]

@@ -54,6 +54,10 @@ pub mod endpoint;
 // What is sent along with every request; values stay secret.
 pub mod headers;
 
+// What stands before a server.
+#[cfg(feature = "http")]
+pub mod proxy;
+
 // Smaller requests.
 pub mod compression;
 

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,6 +18,7 @@ use spanwire_core::stats::DropReason;
 use spanwire_transport::compression::Compression;
 use spanwire_transport::exporter::http::{Encoding, HttpExporter, HttpExporterBuilder};
 use spanwire_transport::headers::Headers;
+use spanwire_transport::proxy::Proxies;
 use spanwire_transport::tls::ClientTls;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
@@ -447,9 +448,9 @@ fn a_rotated_token_needs_no_restart() {
     assert_eq!(seen[1].headers["authorization"], "Bearer the second");
 }
 
-#[test]
-fn under_tls_a_server_is_trusted_by_its_root_alone() {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+/// What a server of this name shows, and the certificate as text.
+fn identity(name: &str) -> (Arc<rustls::ServerConfig>, String) {
+    let made = rcgen::generate_simple_self_signed(vec![name.into()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -458,12 +459,18 @@ fn under_tls_a_server_is_trusted_by_its_root_alone() {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    let server = Server::under(Some(Arc::new(config)), |_, _| Some(ok()));
+    (Arc::new(config), made.cert.pem())
+}
+
+#[test]
+fn under_tls_a_server_is_trusted_by_its_root_alone() {
+    let (config, certificate) = identity("localhost");
+    let server = Server::under(Some(config), |_, _| Some(ok()));
     let url = format!("https://localhost:{}", server.address.port());
     let exporter = HttpExporter::builder().endpoint(&url).timeout(LONG);
     let trusting = exporter
         .clone()
-        .tls(ClientTls::new().roots_pem(made.cert.pem()));
+        .tls(ClientTls::new().roots_pem(certificate));
     assert!(send(&pipeline(trusting), 10).is_complete());
     assert_eq!(server.seen()[0].spans(), 10);
     let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
@@ -519,4 +526,125 @@ fn a_unix_domain_socket_is_an_endpoint() {
         (seen[0].spans(), &*seen[0].headers["host"]),
         (10, "localhost")
     );
+}
+
+#[test]
+fn in_the_clear_a_proxy_reads_each_request() {
+    let proxy = Server::start(|_, _| Some(ok()));
+    let url = format!("http://agent:hunter2@{}", proxy.address);
+    let exporter = HttpExporter::builder()
+        .endpoint("http://collector.example:4318/otlp")
+        .proxies(Proxies::from_pairs([("http_proxy", url.as_str())]))
+        .timeout(LONG);
+    let shown = format!("{exporter:?} {:?}", exporter.clone().build().unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let pipeline = pipeline(exporter);
+    assert!(send(&pipeline, 10).is_complete());
+    assert!(send(&pipeline, 10).is_complete());
+    let seen = proxy.seen();
+    for request in &seen {
+        assert_eq!(
+            request.line,
+            "POST http://collector.example:4318/otlp/v1/traces HTTP/1.1"
+        );
+        assert_eq!(request.headers["host"], "collector.example:4318");
+        // "agent:hunter2", by `base64`.
+        assert_eq!(
+            request.headers["proxy-authorization"],
+            "Basic YWdlbnQ6aHVudGVyMg=="
+        );
+        assert_eq!(request.connection, 0, "it is kept");
+        assert_eq!(request.spans(), 10);
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+/// A proxy that answers what it is asked with this text, and then leads to `server` if it is there. Ends with the process.
+fn tunnels(
+    says: &'static str,
+    server: Option<SocketAddr>,
+) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let desk = asked.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut near = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                near.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            desk.lock().unwrap().push(String::from_utf8(head).unwrap());
+            // Whoever does not like the answer hangs up.
+            let _ = near.write_all(says.as_bytes());
+            if let Some(server) = server {
+                let far = TcpStream::connect(server).unwrap();
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far, near),
+                ] {
+                    thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn under_tls_a_proxy_leads_on_and_reads_nothing() {
+    let (config, certificate) = identity("collector.example");
+    let server = Server::under(Some(config), |_, _| Some(ok()));
+    let (proxy, asked) = tunnels(
+        "HTTP/1.1 200 Connected\r\nvia: x\r\n\r\n",
+        Some(server.address),
+    );
+    let url = format!("http://agent:hunter2@{proxy}");
+    let exporter = HttpExporter::builder()
+        .endpoint("https://collector.example:4318")
+        .proxies(Proxies::from_pairs([("HTTPS_PROXY", url.as_str())]))
+        .tls(ClientTls::new().roots_pem(certificate))
+        .timeout(LONG);
+    assert!(send(&pipeline(exporter), 10).is_complete());
+    assert_eq!(
+        *asked.lock().unwrap(),
+        [
+            "CONNECT collector.example:4318 HTTP/1.1\r\nhost: collector.example:4318\r\n\
+          proxy-authorization: Basic YWdlbnQ6aHVudGVyMg==\r\n\r\n"
+        ]
+    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
+    assert_eq!(seen[0].spans(), 10);
+    assert!(!seen[0].headers.contains_key("proxy-authorization"));
+}
+
+#[test]
+fn a_proxy_that_does_not_lead_on_loses_nothing_and_is_named() {
+    let long: &'static str = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(20_000)).leak();
+    for (says, why) in [
+        ("HTTP/1.1 407 Who\r\n\r\n", "HTTP status 407"),
+        ("SSH-2.0-OpenSSH\r\n\r\n", "its answer is not HTTP"),
+        (long, "its answer is too long"),
+    ] {
+        let (proxy, _) = tunnels(says, None);
+        let url = format!("http://agent:hunter2@{proxy}");
+        let exporter = HttpExporter::builder()
+            .endpoint("https://collector.example:4318")
+            .proxies(Proxies::from_pairs([("ALL_PROXY", url.as_str())]));
+        let pipeline = pipeline(exporter);
+        pipeline.tracer("scope").start("span").end();
+        let report = pipeline.flush(Duration::from_secs(2));
+        assert_eq!(report.unsettled(), 1, "{report:?}");
+        assert_eq!(report.lanes()[0].account.possibly_duplicated, 0);
+        let said = failure(&report);
+        let expected = format!(
+            "can't connect to https://collector.example:4318/: through the proxy {proxy}: {why}"
+        );
+        assert_eq!(said, expected);
+    }
 }

@@ -1,42 +1,42 @@
 //! An independent server understands every field of what is sent: in the clear, compressed, and under TLS.
 //!
-//! The server is Python's gRPC with the messages of opentelemetry-proto. `.ci/interop` installs both and names the
-//! interpreter in `SPANWIRE_INTEROP_PYTHON`; without it there is nothing to ask, which is said.
-#![cfg(all(feature = "grpc", feature = "gzip", feature = "tls"))]
+//! The server is Python's gRPC and its HTTP server, with the messages of opentelemetry-proto. `.ci/interop` installs what
+//! it takes and names the interpreter in `SPANWIRE_INTEROP_PYTHON`; without it there is nothing to ask, which is said.
+#![cfg(all(feature = "grpc", feature = "http", feature = "gzip", feature = "tls"))]
 
 use core::time::Duration;
-use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value as Json, json};
 use spanwire_core::attribute::{KeyValue, Value};
 use spanwire_core::clock::Timestamp;
 use spanwire_core::context::{Link, SpanContext};
+use spanwire_core::exporter::Exporter;
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::resource::{InstrumentationScope, Resource};
 use spanwire_core::span::Status;
 use spanwire_core::wire::SpanKind;
 use spanwire_transport::compression::Compression;
-use spanwire_transport::exporter::grpc::{GrpcExporter, GrpcExporterBuilder};
+use spanwire_transport::exporter::grpc::GrpcExporter;
+use spanwire_transport::exporter::http::{Encoding, HttpExporter};
 use spanwire_transport::headers::Headers;
 use spanwire_transport::tls::ClientTls;
 
+#[path = "interop/python.rs"]
+mod python;
+
+use python::Python;
+
 const LONG: Duration = Duration::from_secs(60);
 
-/// The server, and what it prints.
-struct Python {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    plain: u16,
-    secure: u16,
-    /// The certificate it shows, which is its own authority.
+/// A certificate that is its own authority, and its key, in files that go with it.
+struct Identity {
     certificate: String,
     files: [PathBuf; 2],
 }
 
-impl Python {
-    fn start(interpreter: &str) -> Self {
+impl Identity {
+    fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         let certificate = made.cert.pem();
         let files = ["crt", "key"].map(|kind| {
@@ -45,37 +45,12 @@ impl Python {
         });
         std::fs::write(&files[0], &certificate).unwrap();
         std::fs::write(&files[1], made.signing_key.serialize_pem()).unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/server.py");
-        let mut child = Command::new(interpreter)
-            .arg(script)
-            .args(&files)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ports = lines.next().expect("the server prints its ports").unwrap();
-        let mut ports = ports.split(' ').map(|port| port.parse().unwrap());
-        Self {
-            child,
-            lines,
-            plain: ports.next().unwrap(),
-            secure: ports.next().unwrap(),
-            certificate,
-            files,
-        }
-    }
-
-    /// The next span that it understood.
-    fn span(&mut self) -> Json {
-        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+        Self { certificate, files }
     }
 }
 
-impl Drop for Python {
+impl Drop for Identity {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         for file in &self.files {
             let _ = std::fs::remove_file(file);
         }
@@ -100,10 +75,7 @@ fn scope() -> InstrumentationScope {
 }
 
 /// Sends a parent and a child with everything that a span can hold, and says how the server is to understand them.
-fn send(exporter: GrpcExporterBuilder) -> [Json; 2] {
-    let mut headers = Headers::new();
-    headers.set("x-tenant", "blue").unwrap();
-    let exporter = exporter.timeout(LONG).headers(headers).build().unwrap();
+fn send<E: Exporter + Clone + Sync + 'static>(exporter: E) -> [Json; 2] {
     let pipeline = Pipeline::builder()
         .resource(&resource())
         .exporter(move || exporter.clone())
@@ -219,46 +191,65 @@ fn an_independent_server_understands_every_field() {
         println!("skipped: interop: SPANWIRE_INTEROP_PYTHON names no interpreter; see .ci/interop");
         return;
     };
-    let mut python = Python::start(&interpreter);
-    let plain = format!("http://127.0.0.1:{}", python.plain);
-    let secure = format!("https://localhost:{}", python.secure);
-    let tls = ClientTls::new().roots_pem(&python.certificate);
-    for (what, exporter) in [
-        ("plain", GrpcExporter::builder().endpoint(&plain)),
-        (
-            "gzip",
-            GrpcExporter::builder()
-                .endpoint(&plain)
-                .compression(Compression::Gzip),
-        ),
-        (
-            "TLS",
-            GrpcExporter::builder().endpoint(&secure).tls(tls.clone()),
-        ),
-        (
-            "gzip under TLS",
-            GrpcExporter::builder()
-                .endpoint(&secure)
-                .tls(tls.clone())
-                .compression(Compression::Gzip),
-        ),
+    let identity = Identity::new();
+    let mut python = Python::start(&interpreter, &identity.files);
+    let mut headers = Headers::new();
+    headers.set("x-tenant", "blue").unwrap();
+    let tls = ClientTls::new().roots_pem(&identity.certificate);
+    let place = |secure: bool, [plain_port, secure_port]: [u16; 2]| match secure {
+        false => format!("http://127.0.0.1:{plain_port}"),
+        true => format!("https://localhost:{secure_port}"),
+    };
+    for (secure, compression) in [
+        (false, Compression::None),
+        (false, Compression::Gzip),
+        (true, Compression::None),
+        (true, Compression::Gzip),
     ] {
-        for expected in send(exporter) {
-            let mut span = python.span();
-            let resource = span.as_object_mut().unwrap().remove("resource").unwrap();
-            assert_eq!(span, expected, "{what}");
-            assert_eq!(
-                resource["service.name"],
-                json!({"string": "interop"}),
-                "{what}"
-            );
-            assert_eq!(resource["pods"], json!({"int": 3}), "{what}");
-            assert_eq!(
-                resource["telemetry.sdk.language"],
-                json!({"string": "rust"}),
-                "{what}"
-            );
+        let grpc = GrpcExporter::builder()
+            .endpoint(place(secure, python.grpc))
+            .headers(headers.clone())
+            .compression(compression)
+            .tls(tls.clone())
+            .timeout(LONG)
+            .build()
+            .unwrap();
+        // What gRPC makes of the encoding is not shown to a service.
+        let what = format!("gRPC, {compression:?}, TLS: {secure}");
+        understood(&mut python, send(grpc), &json!(["grpc", null]), &what);
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            let http = HttpExporter::builder()
+                .endpoint(place(secure, python.http))
+                .encoding(encoding)
+                .headers(headers.clone())
+                .compression(compression)
+                .tls(tls.clone())
+                .timeout(LONG)
+                .build()
+                .unwrap();
+            let how = json!([encoding.content_type(), compression.encoding()]);
+            let what = format!("HTTP, {encoding:?}, {compression:?}, TLS: {secure}");
+            understood(&mut python, send(http), &how, &what);
         }
-        println!("interop: {what}: 2 spans, equal in every field");
     }
+}
+
+/// Asserts that the next spans that the server understood are these, sent this way.
+fn understood(python: &mut Python, sent: [Json; 2], how: &Json, what: &str) {
+    for expected in sent {
+        let span = python.line().expect("the server prints a span");
+        let mut span: Json = serde_json::from_str(&span).unwrap();
+        let fields = span.as_object_mut().unwrap();
+        let resource = fields.remove("resource").unwrap();
+        assert_eq!(fields.remove("how"), Some(how.clone()), "{what}");
+        assert_eq!(span, expected, "{what}");
+        for (key, value) in [
+            ("service.name", json!({"string": "interop"})),
+            ("pods", json!({"int": 3})),
+            ("telemetry.sdk.language", json!({"string": "rust"})),
+        ] {
+            assert_eq!(resource[key], value, "{what}");
+        }
+    }
+    println!("interop: {what}: 2 spans, equal in every field");
 }

@@ -93,3 +93,28 @@ fn each_endpoint_protocol_and_header_is_followed() {
         assert!(body.windows(4).any(|bytes| bytes == b"sync"));
     }
 }
+
+#[test]
+fn a_proxy_of_the_environment_is_followed() {
+    let (address, served) = server();
+    let environment = Environment::from_pairs([
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://collector.example:4318",
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("HTTP_PROXY", address.as_str()),
+    ]);
+    let told = Diagnostics::new(|said| panic!("{said}"));
+    let pipeline = Setup::new(environment)
+        .apply(Pipeline::builder(), &told)
+        .build()
+        .unwrap();
+    pipeline.tracer("test").start("sync").end();
+    assert!(pipeline.shutdown(Duration::from_secs(30)).is_complete());
+    let (line, _, _) = served.join().unwrap();
+    assert_eq!(
+        line,
+        "POST http://collector.example:4318/v1/traces HTTP/1.1"
+    );
+}

@@ -173,18 +173,37 @@ impl Lane {
             && !self.flying.iter().any(open)
     }
 
-    /// Whether what there is to cut waits for company: it is too little and too young for a request of its own, and the
-    /// answer to another is under way.
+    /// Whether what there is to cut waits for company: it is too little and too young for a request of its own.
     fn lingers(&self, log: &Log<Segment>, terms: &Terms<'_>) -> bool {
-        if terms.hurry || terms.closing.is_some() || self.flying.is_empty() {
+        if terms.hurry || terms.closing.is_some() {
+            return false;
+        }
+        let Some((first, _)) = log.peek(self.cursor) else {
+            return false;
+        };
+        // A neighbour may wait for the answer: it has batched already, and waits behind another request only.
+        if first.door() == Door::Neighbours && self.flying.is_empty() {
             return false;
         }
         let backlog = log.backlog(self.cursor);
-        let enough = self.max_bytes().min(self.share.total()) / 4;
         let full = |spans: usize| backlog.spans >= spans as u64;
-        backlog.len < enough
+        backlog.len < self.enough()
             && !self.settings.max_spans.is_some_and(full)
             && self.patience_ends(log).is_some_and(|end| terms.now < end)
+    }
+
+    /// The bytes that are worth a request.
+    fn enough(&self) -> usize {
+        self.max_bytes().min(self.share.total()) / 4
+    }
+
+    /// How many bytes more may come before this lane does anything but wait for company.
+    pub(super) fn slack(&self, log: &Log<Segment>, terms: &Terms<'_>) -> usize {
+        // How many spans are in bytes that have not come is not known.
+        if self.settings.max_spans.is_some() || !self.lingers(log, terms) {
+            return 0;
+        }
+        self.enough().saturating_sub(log.backlog(self.cursor).len)
     }
 
     /// When the oldest spans that are to be cut have waited for long enough.

@@ -360,6 +360,25 @@ impl Engine {
         Step::Wait(self.next_moment(now))
     }
 
+    /// How many bytes of this program's spans may come before there is anything to do with them: more than zero while
+    /// every lane to which they go waits for company.
+    #[cfg(feature = "std")]
+    pub(crate) fn slack(&self, now: Moment) -> usize {
+        let terms = Terms {
+            now,
+            closing: self.closing(),
+            hurry: !self.flushes.is_empty(),
+            reserve: &self.reserve,
+        };
+        let pipes = self.pipes.iter().filter(|pipe| pipe.serves(Door::Own));
+        let slacks = pipes.flat_map(|pipe| {
+            let terms = pipe.terms(terms);
+            let lanes = pipe.lanes.iter();
+            lanes.map(move |lane| lane.slack(&pipe.log, &terms))
+        });
+        slacks.min().unwrap_or(0)
+    }
+
     /// The account of a lane; `None` if another engine made the id.
     #[must_use]
     pub fn account(&self, lane: LaneId) -> Option<LaneAccount> {

@@ -53,12 +53,12 @@ pub struct LaneSettings {
     /// The most spans in a batch; 0 counts as 1. Default: no limit of its own, so that a lane with a backlog fills its
     /// batches up to `max_bytes`.
     pub max_spans: Option<usize>,
-    /// How long spans wait for company while the exporter has a batch of this lane in its hands. Default: 100 ms from the
-    /// end of the first of them.
+    /// How long spans wait for company. Default: 100 ms from the end of the first of them.
     ///
-    /// A lane with nothing in flight sends at once. With something in flight it waits, as Nagle's algorithm does
-    /// (RFC 896), until what it has is worth a request: as many spans as a batch may have, or a quarter of the bytes that
-    /// it may cut or have in flight. A flush, a close, and a log that is half full end the wait. Zero: it never waits.
+    /// A lane waits until what it has is worth a request: as many spans as a batch may have, or a quarter of the bytes
+    /// that it may cut or have in flight. What came in through [`Door::Neighbours`] waits only while the exporter has a
+    /// batch of this lane in its hands, as Nagle's algorithm does (RFC 896). A flush, a close, and a log that is half full
+    /// end the wait. Zero: it never waits.
     pub linger: Duration,
     /// Whether and how often a batch is sent again.
     pub retry: Retry,

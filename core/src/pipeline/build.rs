@@ -476,6 +476,8 @@ impl Blueprint {
                 let mut lane = LaneSettings::new(*exporter);
                 lane.max_bytes = settings.batch_bytes.clamp(1, self.memory / 8);
                 lane.max_spans = branch.batch_spans.or(settings.batch_spans);
+                // Spans that are to leave at once wait for nobody.
+                lane.linger = lane.linger.min(settings.schedule_delay);
                 lane.retry = *retry;
                 pipeline = pipeline.lane(lane);
             }

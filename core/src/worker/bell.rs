@@ -10,10 +10,28 @@ use crate::recorder::Wake;
 
 /// The worker is awake.
 const AWAKE: usize = 0;
-/// It sleeps, until a block is due at the latest.
-const DOZING: usize = 1;
 /// It sleeps, and knows of no open block.
-const IDLE: usize = 2;
+const IDLE: usize = 1;
+/// It sleeps, until a block is due at the latest. Above it: it sleeps on while so many more blocks are sealed.
+const DOZING: usize = 2;
+
+/// What the worker sleeps for, beside those who wait for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// Until a block is opened, or sealed.
+    Idle,
+    /// Until one block more than this is sealed; it wakes by itself before any block is due.
+    Dozing { blocks: usize },
+}
+
+impl Sleep {
+    const fn state(self) -> usize {
+        match self {
+            Self::Idle => IDLE,
+            Self::Dozing { blocks } => DOZING.saturating_add(blocks),
+        }
+    }
+}
 
 /// Wakes the worker if it sleeps.
 ///
@@ -43,9 +61,8 @@ impl Bell {
     }
 
     /// Sleeps for as long as this, or until rung for.
-    pub(super) fn sleep(&self, nap: Option<Duration>, idle: bool) {
-        self.state
-            .store(if idle { IDLE } else { DOZING }, Ordering::Relaxed);
+    pub(super) fn sleep(&self, nap: Option<Duration>, sleep: Sleep) {
+        self.state.store(sleep.state(), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !self.rung.load(Ordering::Relaxed) {
             match nap {
@@ -89,13 +106,20 @@ impl Wake for Bell {
     fn opened(&self) {
         fence(Ordering::SeqCst);
         // A worker that dozes wakes before this block is due: it waits for an older one.
-        if self.state.load(Ordering::Relaxed) != DOZING {
+        if self.state.load(Ordering::Relaxed) < DOZING {
             self.ring();
         }
     }
 
     fn sealed(&self) {
-        self.ring();
+        fence(Ordering::SeqCst);
+        let more = |state| (state > DOZING).then(|| state - 1);
+        let counted = self
+            .state
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        if counted.is_err() {
+            self.ring();
+        }
     }
 
     /// The worker is awake and waits for a processor, and this thread has one: where more threads record than there are
@@ -114,5 +138,41 @@ impl alloc::task::Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a worker that sleeps like this is woken.
+    fn is_woken(sleep: Sleep, wake: impl Fn(&Bell)) -> bool {
+        let bell = Bell::default();
+        bell.listen();
+        bell.state.store(sleep.state(), Ordering::Relaxed);
+        wake(&bell);
+        bell.rung.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_worker_that_waits_for_company_sleeps_through_so_many_blocks() {
+        let seal = |times: usize| move |bell: &Bell| (0..times).for_each(|_| bell.sealed());
+        let dozing = |blocks| Sleep::Dozing { blocks };
+        assert!(!is_woken(dozing(3), seal(3)));
+        assert!(is_woken(dozing(3), seal(4)));
+        assert!(is_woken(dozing(0), seal(1)));
+        assert!(is_woken(Sleep::Idle, seal(1)));
+        assert!(!is_woken(dozing(3), Bell::opened));
+        assert!(!is_woken(dozing(0), Bell::opened));
+        assert!(is_woken(Sleep::Idle, Bell::opened));
+        assert!(is_woken(dozing(9), Bell::ring), "an answer");
+    }
+
+    #[test]
+    fn what_is_sealed_while_the_worker_is_awake_keeps_it_awake() {
+        let bell = Bell::default();
+        bell.listen();
+        bell.sealed();
+        assert!(bell.rung.load(Ordering::Relaxed));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One thread a pipeline, named `spanwire`, and one more for each exporter that may wait. All are silenced, so that a
 //! pipeline never traces itself. An idle pipeline sleeps until a block is opened; with a block open it wakes when
-//! that block is due.
+//! that block is due, or when one is sealed. While the lanes wait for company it sleeps through all blocks but the last
+//! that they have to wait for.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -27,6 +28,7 @@ mod guard;
 mod hands;
 
 pub(crate) use self::bell::Bell;
+use self::bell::Sleep;
 pub(crate) use self::guard::contained;
 use self::hands::Hands;
 pub(crate) use self::hands::is_pipeline_thread;
@@ -229,7 +231,8 @@ enum Turn {
     /// Sleep until this moment, or until rung for.
     Sleep {
         until: Option<Moment>,
-        idle: bool,
+        /// There is an open block, or may be one.
+        open: bool,
     },
     /// Try again at once, or almost.
     Again,
@@ -244,11 +247,11 @@ impl Worker {
             self.bell.listen();
             match self.turn() {
                 Turn::Again => thread::park_timeout(SHARD_WAIT),
-                Turn::Sleep { until, idle } => {
+                Turn::Sleep { until, open } => {
                     let now = self.read_clock();
                     let nap = until.map(|until| until.saturating_since(now));
                     if nap != Some(Duration::ZERO) {
-                        self.bell.sleep(nap, idle);
+                        self.bell.sleep(nap, self.depth(nap, open, now));
                     }
                 }
                 Turn::Ended => break,
@@ -319,8 +322,29 @@ impl Worker {
             .min();
         Turn::Sleep {
             until,
-            idle: due.is_none() && look.is_none(),
+            open: due.is_some() || look.is_some(),
         }
+    }
+
+    /// How little wakes the worker from its next nap.
+    fn depth(&self, nap: Option<Duration>, open: bool, now: Moment) -> Sleep {
+        // A block that is opened meanwhile is due after the nap.
+        let blocks = match nap {
+            Some(nap) if nap <= self.delay && self.pending.is_none() => self.slack_blocks(now),
+            _ => 0,
+        };
+        if blocks == 0 && !open {
+            return Sleep::Idle;
+        }
+        Sleep::Dozing { blocks }
+    }
+
+    /// How many blocks may be sealed before there is anything to do with them.
+    fn slack_blocks(&self, now: Moment) -> usize {
+        let ring = self.recorder.ring();
+        // The rest is for threads that go on while this one wakes up.
+        let free = ring.blocks().saturating_sub(ring.used_blocks()) / 4;
+        free.min(self.engine.slack(now) / ring.block_bytes().max(1))
     }
 
     fn closing_deadline(&self) -> Moment {

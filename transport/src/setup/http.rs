@@ -18,6 +18,7 @@ pub(super) fn exporter(
         .headers(otlp.headers)
         .compression(otlp.compression)
         .timeout(otlp.timeout)
+        .proxies(setup.environment.proxies.clone())
         .runtime(setup.runtime.clone());
     #[cfg(feature = "tls")]
     {
@@ -29,12 +30,12 @@ pub(super) fn exporter(
         Some(text) => builder.endpoint(text),
     };
     builder.build().map_err(|error: InvalidHttpExporter| {
-        let variable = match error {
+        let (variable, why) = match &error {
             #[cfg(feature = "tls")]
-            InvalidHttpExporter::Tls(_) => super::otlp::CERTIFICATE,
-            _ => otlp.variable,
+            InvalidHttpExporter::Tls(_) => (super::otlp::CERTIFICATE, error.to_string()),
+            InvalidHttpExporter::Proxy(proxy) => (proxy.variable(), proxy.to_string()),
+            _ => (otlp.variable, error.to_string()),
         };
-        let why = error.to_string();
         problem(variable, Fault::Unbuildable { why })
     })
 }

@@ -216,6 +216,21 @@ fn what_grpc_cannot_use_is_told_and_the_rest_is_used() {
     }
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn a_proxy_that_cannot_be_used_is_told_by_the_name_of_its_variable() {
+    let pairs = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("http_proxy", "socks5://agent:hunter2@proxy"),
+    ];
+    let (report, told) = run(&pairs, 10);
+    let expected = "setup: http_proxy: proxy scheme 'socks5' is not http";
+    assert_eq!(told, [expected]);
+    let account = report.lanes()[0].account;
+    assert_eq!(account.dropped.get(DropReason::Rejected), 10);
+}
+
 #[test]
 fn a_setup_says_what_is_wrong_with_its_own_endpoint() {
     let setup = Setup::new(Environment::default());

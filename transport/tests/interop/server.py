@@ -1,15 +1,22 @@
-"""An independent OTLP/gRPC server: prints what it understood of every span, a line of JSON each.
+"""An independent OTLP server: prints what it understood of every span, a line of JSON each.
 
-python server.py CERTIFICATE KEY
+python server.py [CERTIFICATE KEY]
 
-The first line has the ports, in the clear and under TLS. Ends with its standard input.
+The first line has the ports: gRPC and HTTP in the clear, then both under TLS if there is a certificate. Ends with its
+standard input.
 """
 
+import base64
+import gzip
+import http.server
 import json
+import ssl
 import sys
+import threading
 from concurrent import futures
 
 import grpc
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 
@@ -68,24 +75,97 @@ def spans(request):
                 }
 
 
+PRINTING = threading.Lock()
+
+
+def show(request, how, tenant):
+    """Prints before the client is answered, so that whoever has an answer finds the lines here."""
+    with PRINTING:
+        for span in spans(request):
+            span["how"] = how
+            span["tenant"] = tenant
+            print(json.dumps(span), flush=True)
+
+
 class Sink(trace_service_pb2_grpc.TraceServiceServicer):
     def Export(self, request, context):
         metadata = {pair.key: pair.value for pair in context.invocation_metadata()}
-        for span in spans(request):
-            span["tenant"] = metadata.get("x-tenant")
-            print(json.dumps(span), flush=True)
+        show(request, ["grpc", None], metadata.get("x-tenant"))
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
-def main(certificate, key):
+def with_bytes(json_value):
+    """OTLP/JSON has ids in hexadecimal digits; the JSON of Protocol Buffers has all bytes in base64."""
+    if isinstance(json_value, list):
+        return [with_bytes(item) for item in json_value]
+    if not isinstance(json_value, dict):
+        return json_value
+    return {
+        key: base64.b64encode(bytes.fromhex(held)).decode()
+        if key in ("traceId", "spanId", "parentSpanId")
+        else with_bytes(held)
+        for key, held in json_value.items()
+    }
+
+
+class HttpSink(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        kind, encoding = self.headers["content-type"], self.headers["content-encoding"]
+        try:
+            if self.path != "/v1/traces":
+                raise ValueError(f"nothing is at {self.path}")
+            if encoding == "gzip":
+                body = gzip.decompress(body)
+            elif encoding is not None:
+                raise ValueError(f"no such encoding as {encoding}")
+            request = trace_service_pb2.ExportTraceServiceRequest()
+            answer = trace_service_pb2.ExportTraceServiceResponse()
+            if kind == "application/x-protobuf":
+                request.ParseFromString(body)
+                answer = answer.SerializeToString()
+            elif kind == "application/json":
+                # Refuses fields that it does not know, and numbers and names that are none.
+                json_format.ParseDict(with_bytes(json.loads(body)), request)
+                answer = json_format.MessageToJson(answer).encode()
+            else:
+                raise ValueError(f"no such content type as {kind}")
+            show(request, [kind, encoding], self.headers["x-tenant"])
+            status = 200
+        except Exception as error:
+            status, kind, answer = 400, "text/plain", str(error).encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def http_server(context=None):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HttpSink)
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
+
+
+def main(certificate=None, key=None):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Sink(), server)
-    plain = server.add_insecure_port("127.0.0.1:0")
-    with open(key, "rb") as keys, open(certificate, "rb") as certificates:
-        credentials = grpc.ssl_server_credentials([(keys.read(), certificates.read())])
-    secure = server.add_secure_port("127.0.0.1:0", credentials)
+    ports = [server.add_insecure_port("127.0.0.1:0"), http_server()]
+    if certificate:
+        with open(key, "rb") as keys, open(certificate, "rb") as certificates:
+            credentials = grpc.ssl_server_credentials([(keys.read(), certificates.read())])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        ports += [server.add_secure_port("127.0.0.1:0", credentials), http_server(context)]
     server.start()
-    print(plain, secure, flush=True)
+    print(*ports, flush=True)
     sys.stdin.read()
     server.stop(None)
 

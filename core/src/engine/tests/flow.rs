@@ -60,47 +60,104 @@ fn lingering() -> Bench {
 }
 
 #[test]
-fn a_busy_lane_waits_until_a_request_is_worth_it() {
-    let mut bench = lingering();
-    bench.offer(own(1));
-    let first = bench.export(after(0.0));
-    assert_eq!(first.batch.spans(), 1, "nothing is in flight");
-    for _ in 0..9 {
-        assert_eq!(bench.waits(after(0.001)), bench.waits(after(0.002)));
+fn a_lane_waits_until_a_request_is_worth_it() {
+    let mut bench = Bench::new(|pipeline, lane, _| {
+        lane.linger = Duration::from_millis(100);
+        lane.max_bytes = 4000;
+        pipeline
+    });
+    for answered in [true, false] {
+        for left in (1..10).rev() {
+            bench.offer(own(1));
+            assert_eq!(bench.waits(after(0.001)), Some(after(0.1)));
+            let slack = bench.engine.slack(after(0.001));
+            assert!(
+                (left * SPAN - 100..=left * SPAN).contains(&slack),
+                "{slack}"
+            );
+        }
         bench.offer(own(1));
+        let attempt = bench.export(after(0.003));
+        assert_eq!(attempt.batch.spans(), 10, "1000 bytes");
+        assert_eq!(bench.engine.slack(after(0.003)), 0, "nothing waits");
+        // With something in flight it is the same.
+        if answered {
+            attempt.answer(Outcome::Exported);
+        } else {
+            drop(attempt);
+        }
     }
-    assert!(
-        bench.exports(after(0.003)).is_none(),
-        "three slots are free"
-    );
-    bench.offer(own(1));
-    let second = bench.export(after(0.003));
-    assert_eq!(second.batch.spans(), 10, "1000 bytes");
-    bench.offer(own(1));
-    assert!(bench.exports(after(0.003)).is_none());
-    // With the last answer, there is nothing to wait for.
-    first.answer(Outcome::Exported);
-    assert!(bench.exports(after(0.003)).is_none());
-    second.answer(Outcome::Exported);
-    assert_eq!(bench.export(after(0.003)).batch.spans(), 1);
 }
 
 #[test]
 fn nobody_waits_for_company_longer_than_linger() {
     let mut bench = lingering();
     bench.offer(own(1));
-    let stuck = bench.export(after(0.0));
-    bench.offer(own(1));
     assert_eq!(bench.waits(after(0.05)), Some(after(0.1)));
+    let stuck = bench.export(after(0.1));
+    assert_eq!(stuck.batch.spans(), 1);
+    bench.offer(own(1));
     assert_eq!(bench.export(after(0.1)).batch.spans(), 1);
     drop(stuck);
+}
+
+#[test]
+fn as_many_spans_as_a_batch_may_have_wait_for_nobody() {
+    let mut bench = lingering();
+    for _ in 0..4 {
+        bench.offer(spans(5, Door::Own));
+        assert_eq!(
+            bench.engine.slack(after(0.0)),
+            0,
+            "each block may be the last"
+        );
+    }
+    assert_eq!(bench.export(after(0.0)).batch.spans(), 20);
+}
+
+#[test]
+fn neighbours_wait_for_company_only_behind_another_request() {
+    let mut bench = Bench::new(|pipeline, lane, _| {
+        lane.linger = Duration::from_millis(100);
+        pipeline.door(Door::Neighbours)
+    });
+    bench.offer(spans(1, Door::Neighbours));
+    let first = bench.export(after(0.0));
+    bench.offer(spans(1, Door::Neighbours));
+    assert_eq!(bench.waits(after(0.05)), Some(after(0.1)));
+    first.answer(Outcome::Exported);
+    assert_eq!(bench.export(after(0.05)).batch.spans(), 1);
+}
+
+#[test]
+fn bytes_may_come_unseen_only_while_every_lane_waits() {
+    let pipeline = |linger| {
+        let lane = |exporter, millis| LaneSettings {
+            linger: Duration::from_millis(millis),
+            ..lane_to(ExporterId::new(exporter))
+        };
+        let pipeline = PipelineSettings::new(1 << 20).door(Door::Own);
+        pipeline.lane(lane(0, 100)).lane(lane(1, linger))
+    };
+    for (linger, waits) in [(100, true), (0, false)] {
+        let exporters = [ExporterSettings::default(); 2];
+        let mut bench = Bench::of(&exporters, [pipeline(linger)]);
+        bench.offer(own(1));
+        let attempt = bench.exports(after(0.01));
+        assert_eq!(attempt.is_none(), waits);
+        assert_eq!(bench.engine.slack(after(0.01)) > 0, waits);
+    }
+    let mut bench = Bench::of(&[ExporterSettings::default(); 2], [pipeline(100)]);
+    bench.offer(own(1));
+    bench.engine.flush(after(1.0));
+    assert_eq!(bench.engine.slack(after(0.01)), 0);
 }
 
 #[test]
 fn a_flush_and_a_close_wait_for_no_company() {
     for close in [false, true] {
         let mut bench = lingering();
-        bench.offer(own(1));
+        bench.offer(own(11));
         let stuck = bench.export(after(0.0));
         bench.offer(own(1));
         assert!(bench.exports(after(0.01)).is_none());
@@ -123,15 +180,12 @@ fn a_log_that_is_half_full_waits_for_no_company() {
             .door(Door::Own)
             .own_charge(1000)
     });
-    bench.offer(own(1));
-    let stuck = bench.export(after(0.0));
-    for _ in 0..5 {
+    for _ in 0..6 {
         bench.offer(own(1));
     }
     assert!(bench.exports(after(0.0)).is_none());
     bench.offer(own(1));
-    assert_eq!(bench.export(after(0.0)).batch.spans(), 2);
-    drop(stuck);
+    assert_eq!(bench.export(after(0.0)).batch.spans(), 3);
 }
 
 #[test]
@@ -205,7 +259,7 @@ fn two_pipelines_share_the_slots_of_an_exporter() {
     let pipeline = || {
         PipelineSettings::new(1 << 20)
             .door(Door::Own)
-            .lane(LaneSettings::new(ExporterId::new(0)))
+            .lane(lane_to(ExporterId::new(0)))
     };
     let mut bench = Bench::of(&[exporter], [pipeline(), pipeline()]);
     bench.offer(own(1));
@@ -263,7 +317,7 @@ fn answers_and_releases_wake() {
     builder.pipeline(
         PipelineSettings::new(1 << 20)
             .door(Door::Own)
-            .lane(LaneSettings::new(exporter)),
+            .lane(lane_to(exporter)),
     );
     let mut bench = Bench {
         engine: builder.build().unwrap(),
@@ -420,7 +474,7 @@ fn an_engine_without_the_needful_is_not_built() {
         builder.pipeline(pipeline);
         builder.build().err()
     };
-    let lane = |index| LaneSettings::new(ExporterId::new(index));
+    let lane = |index| lane_to(ExporterId::new(index));
     let new = PipelineSettings::new;
     assert_eq!(
         error(new(1).lane(lane(0))),

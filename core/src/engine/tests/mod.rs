@@ -77,6 +77,14 @@ fn steady() -> Retry {
     }
 }
 
+/// A lane that waits for no company: most claims are about one segment after the other.
+fn lane_to(exporter: ExporterId) -> LaneSettings {
+    LaneSettings {
+        linger: Duration::ZERO,
+        ..LaneSettings::new(exporter)
+    }
+}
+
 impl Bench {
     /// One pipeline to one exporter, without stages.
     fn new(
@@ -91,10 +99,8 @@ impl Bench {
             ..ExporterSettings::default()
         };
         let mut lane = LaneSettings {
-            // Most claims are about one segment after the other.
-            linger: Duration::ZERO,
             retry: steady(),
-            ..LaneSettings::new(ExporterId::new(0))
+            ..lane_to(ExporterId::new(0))
         };
         let pipeline = PipelineSettings::new(1 << 20).door(Door::Own);
         let pipeline = change(pipeline, &mut lane, &mut exporter).lane(lane);

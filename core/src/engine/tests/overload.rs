@@ -14,7 +14,7 @@ fn full(overload: Overload, lanes: usize) -> Bench {
     for lane in 0..lanes {
         pipeline = pipeline.lane(LaneSettings {
             max_spans: Some(1),
-            ..LaneSettings::new(ExporterId::new(lane))
+            ..lane_to(ExporterId::new(lane))
         });
     }
     Bench::of(&vec![ExporterSettings::default(); lanes], [pipeline])
@@ -108,7 +108,7 @@ fn a_stuck_pipeline_costs_a_live_one_nothing() {
     let pipeline = |exporter| {
         PipelineSettings::new(10 * CHARGE)
             .door(Door::Own)
-            .lane(LaneSettings::new(ExporterId::new(exporter)))
+            .lane(lane_to(ExporterId::new(exporter)))
     };
     let mut bench = Bench::of(
         &[ExporterSettings::default(); 2],
@@ -250,7 +250,7 @@ fn a_black_hole_does_not_shut_the_door_to_neighbours() {
             .door(Door::Neighbours)
             .neighbours(20 * CHARGE)
     };
-    let lane = |exporter| LaneSettings::new(ExporterId::new(exporter));
+    let lane = |exporter| lane_to(ExporterId::new(exporter));
     let one = vec![pipeline().lane(lane(0)).lane(lane(1))];
     let two = vec![pipeline().lane(lane(0)), pipeline().lane(lane(1))];
     for pipelines in [one, two] {
@@ -267,7 +267,7 @@ fn what_came_through_a_receiver_goes_to_the_pipelines_behind_it() {
         PipelineSettings::new(100 * CHARGE)
             .door(Door::Own)
             .door(Door::Neighbours)
-            .lane(LaneSettings::new(ExporterId::new(0)))
+            .lane(lane_to(ExporterId::new(0)))
     };
     let mut bench = Bench::of(
         &[ExporterSettings::default()],

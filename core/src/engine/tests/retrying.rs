@@ -298,7 +298,7 @@ fn the_same_seed_gives_the_same_waits() {
         builder.pipeline(
             PipelineSettings::new(1 << 20)
                 .door(Door::Own)
-                .lane(LaneSettings::new(exporter)),
+                .lane(lane_to(exporter)),
         );
         let mut bench = Bench {
             engine: builder.build().unwrap(),

@@ -10,9 +10,9 @@ use crate::processor::regex::{InvalidRegex, Regex};
 /// A regular expression whose groups name attributes.
 ///
 /// ```
-/// # #[cfg(feature = "regex")] {
 /// use spanwire_core::processor::{Actions, Extraction};
 ///
+/// # #[cfg(feature = "regex")] {
 /// let route = Extraction::new("^/api/(?P<version>v[0-9]+)/(?P<resource>[a-z]+)").unwrap();
 /// let actions = Actions::new().extract("url.path", route);
 /// # }

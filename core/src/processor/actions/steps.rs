@@ -175,9 +175,11 @@ impl<'a> Outcome<'a> {
             }
             Step::DeleteMatching(keys) => self.matching(keys, |row| row.set(None)),
             #[cfg(feature = "sha256")]
-            Step::Hash(key) => hash(&mut self.rows[*key]),
+            Step::Hash(key) => self.rows[*key] = hashed(core::mem::take(&mut self.rows[*key])),
             #[cfg(feature = "sha256")]
-            Step::HashMatching(keys) => self.matching(keys, hash),
+            Step::HashMatching(keys) => {
+                self.matching(keys, |row| *row = hashed(core::mem::take(row)))
+            }
             Step::Extract(key, extraction, into) => {
                 let text = self.rows[*key].now.as_ref().and_then(Held::text);
                 let groups = match &text {
@@ -284,19 +286,24 @@ impl<'a> Outcome<'a> {
         record: &'f [u8],
         part: &mut impl FnMut(Part<'_>),
     ) {
-        let mut row = Row {
+        let row = Row {
             before: Some(found),
             now: Some(Held::Of(found)),
             is_changed: false,
         };
-        for step in &self.steps.steps {
-            match step {
-                Step::DeleteMatching(keys) if keys.matches(key) => return part(Part::Left),
+        let row = self
+            .steps
+            .steps
+            .iter()
+            .try_fold(row, |row, step| match step {
+                Step::DeleteMatching(keys) if keys.matches(key) => None,
                 #[cfg(feature = "sha256")]
-                Step::HashMatching(keys) if keys.matches(key) => hash(&mut row),
-                _ => {}
-            }
-        }
+                Step::HashMatching(keys) if keys.matches(key) => Some(hashed(row)),
+                _ => Some(row),
+            });
+        let Some(row) = row else {
+            return part(Part::Left);
+        };
         match row.now {
             Some(now) if row.is_changed && !now.is(key, found) => part(Part::New(key, &now)),
             _ => part(Part::Kept(record)),
@@ -314,11 +321,12 @@ enum Part<'p> {
 }
 
 #[cfg(feature = "sha256")]
-fn hash(row: &mut Row<'_>) {
+fn hashed(mut row: Row<'_>) -> Row<'_> {
     if let Some(now) = &row.now {
         let digest = digest(&now.value());
         row.set(Some(digest));
     }
+    row
 }
 
 /// The value as another type; `None` where it has it already, or can't have it.

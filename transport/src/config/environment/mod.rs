@@ -17,6 +17,8 @@ use spanwire_core::recorder::SpanLimits;
 use spanwire_core::resource::Resource;
 
 use crate::diagnostics::{Diagnostics, Level};
+#[cfg(feature = "http")]
+use crate::proxy::Proxies;
 
 // Values of variables, typed.
 mod value;
@@ -82,6 +84,10 @@ pub struct Environment {
     pub limits: SpanLimits,
     /// `OTEL_EXPORTER_OTLP_*` and `OTEL_EXPORTER_OTLP_TRACES_*`.
     pub otlp: Otlp,
+    /// `HTTP_PROXY` and its kin, which no specification of OpenTelemetry names and its exporters over HTTP follow.
+    /// Default: none.
+    #[cfg(feature = "http")]
+    pub proxies: Proxies,
     /// What was not used, and why, in the order of [`VARIABLES`].
     pub problems: Vec<Problem>,
 }
@@ -103,10 +109,17 @@ impl Environment {
         })
     }
 
-    /// What the variables of this source say. It is asked once for each name in [`VARIABLES`].
+    /// What the variables of this source say. It is asked once for each name in [`VARIABLES`], and with the feature
+    /// `http` for those of the proxies.
     #[must_use]
-    pub fn read(source: impl FnMut(&str) -> Option<OsString>) -> Self {
-        table::read(source)
+    pub fn read(mut source: impl FnMut(&str) -> Option<OsString>) -> Self {
+        let environment = table::read(&mut source);
+        #[cfg(feature = "http")]
+        let environment = Self {
+            proxies: Proxies::read(&mut source),
+            ..environment
+        };
+        environment
     }
 
     /// The propagators, one after the other; without any, contexts stay in the process.
@@ -140,6 +153,8 @@ impl Default for Environment {
             max_export_batch_size: None,
             limits: SpanLimits::DEFAULT,
             otlp: Otlp::default(),
+            #[cfg(feature = "http")]
+            proxies: Proxies::none(),
             problems: Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::compression::Compression;
 use crate::endpoint::{Address, Endpoint, InvalidEndpoint};
 use crate::headers::Headers;
 use crate::otlp::{HTTP_PATH, MAX_REQUEST, USER_AGENT};
+use crate::proxy::{InvalidProxy, Proxies, Proxy};
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::{ClientTls, TlsError};
@@ -31,6 +32,7 @@ pub struct HttpExporterBuilder {
     /// Whether the endpoint is the URL of traces, rather than one that the path of traces is put after.
     as_is: bool,
     insecure: bool,
+    proxies: Proxies,
     settings: Settings,
 }
 
@@ -48,11 +50,20 @@ pub(super) struct Settings {
     /// Where requests go to, and what they call the server.
     pub(super) path: Uri,
     pub(super) host: HeaderValue,
+    pub(super) proxy: Option<Proxy>,
     pub(super) user_agent: String,
     pub(super) runtime: Runtime,
     pub(super) under_tls: bool,
     #[cfg(feature = "tls")]
     pub(super) tls: ClientTls,
+}
+
+impl Settings {
+    /// What each request tells the proxy that reads it. Through a tunnel, requests are not for the proxy.
+    pub(super) fn proxy_authorization(&self) -> Option<&HeaderValue> {
+        let proxy = self.proxy.as_ref().filter(|_| !self.under_tls)?;
+        proxy.authorization()
+    }
 }
 
 impl HttpExporterBuilder {
@@ -61,6 +72,7 @@ impl HttpExporterBuilder {
             endpoint: "http://localhost:4318".into(),
             as_is: false,
             insecure: false,
+            proxies: Proxies::none(),
             settings: Settings {
                 endpoint: Endpoint::local(4318),
                 headers: Headers::new(),
@@ -71,6 +83,7 @@ impl HttpExporterBuilder {
                 encoding: Encoding::Protobuf,
                 path: Uri::from_static("/v1/traces"),
                 host: HeaderValue::from_static("localhost:4318"),
+                proxy: None,
                 user_agent: USER_AGENT.into(),
                 runtime: Runtime::own(),
                 under_tls: false,
@@ -155,6 +168,15 @@ impl HttpExporterBuilder {
         self
     }
 
+    /// Goes through the proxy that stands before the endpoint, if one does. Default: [`Proxies::none`].
+    ///
+    /// [`Setup`](crate::setup::Setup) follows the variables of the environment, as the exporters of OpenTelemetry in Go,
+    /// Python and Rust do; here it takes [`Proxies::of_process`].
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Who is trusted, and what is shown, where the endpoint is spoken to under TLS. Default: the roots of the system, and
     /// nothing.
     #[cfg(feature = "tls")]
@@ -184,6 +206,13 @@ impl HttpExporterBuilder {
             return Err(InvalidHttpExporter::UserAgent);
         }
         settings.under_tls = endpoint.tls().unwrap_or(!self.insecure);
+        settings.proxy = self
+            .proxies
+            .before(&endpoint, settings.under_tls)
+            .map_err(InvalidHttpExporter::Proxy)?;
+        if settings.proxy.is_some() && !settings.under_tls {
+            settings.path = absolute(&endpoint, &settings.path)?;
+        }
         #[cfg(not(feature = "tls"))]
         if settings.under_tls {
             return Err(InvalidHttpExporter::NoTls);
@@ -212,6 +241,13 @@ fn path_of(endpoint: &Endpoint, as_is: bool) -> Result<Uri, InvalidHttpExporter>
         base => format!("{}/{HTTP_PATH}", base.trim_end_matches('/')),
     };
     path.parse().map_err(|_| InvalidHttpExporter::Path { path })
+}
+
+/// The same path in the form that a proxy reads. RFC 9112, section 3.2.2.
+fn absolute(endpoint: &Endpoint, path: &Uri) -> Result<Uri, InvalidHttpExporter> {
+    let url = format!("http://{}{path}", endpoint.authority());
+    url.parse()
+        .map_err(|_| InvalidHttpExporter::Path { path: url })
 }
 
 /// How requests are encoded.
@@ -255,6 +291,8 @@ pub enum InvalidHttpExporter {
     Tls(TlsError),
     /// The user agent can't stand in a header.
     UserAgent,
+    /// The proxy before the endpoint can't be used.
+    Proxy(InvalidProxy),
 }
 
 impl fmt::Display for InvalidHttpExporter {
@@ -272,6 +310,7 @@ impl fmt::Display for InvalidHttpExporter {
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "tls: {error}"),
             Self::UserAgent => f.write_str("user agent has characters that no header may have"),
+            Self::Proxy(error) => write!(f, "{}: {error}", error.variable()),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! hyper speaks HTTP on a connection that is ours: made when there is something to send, on a thread of our own or on the
 //! host's runtime, and kept for the next export. The request body yields the batch's own bytes, which are copied nowhere.
 //!
-//! Redirects are not followed, and proxies are not taken from the environment: a request goes to the endpoint it was given.
+//! Redirects are not followed. A request goes to the endpoint it was given, through the proxy that was named before it:
+//! [`HttpExporterBuilder::proxies`].
 
 use core::fmt;
 use core::time::Duration;
@@ -152,6 +153,7 @@ impl fmt::Debug for HttpExporter {
         f.debug_struct("HttpExporter")
             .field("endpoint", &settings.endpoint)
             .field("path", &settings.path)
+            .field("proxy", &settings.proxy)
             .field("encoding", &settings.encoding)
             .field("headers", &settings.headers)
             .field("compression", &settings.compression)
@@ -210,7 +212,7 @@ struct Client {
 
 impl Client {
     fn new(settings: Arc<Settings>, provisions: Option<Provisions>, executor: Executor) -> Self {
-        let dialer = Dialer::new(settings.endpoint.clone());
+        let dialer = Dialer::new(settings.endpoint.clone()).through(settings.proxy.clone());
         #[cfg(feature = "tls")]
         let dialer = match settings.under_tls {
             true => dialer.under(CurrentTls::new(settings.tls.clone(), &[b"http/1.1"])),
@@ -311,6 +313,9 @@ impl Client {
                 value.set_sensitive(true);
                 headers.insert(name, value);
             }
+        }
+        if let Some(value) = settings.proxy_authorization() {
+            headers.insert(header::PROXY_AUTHORIZATION, value.clone());
         }
         headers.insert(header::HOST, settings.host.clone());
         headers.insert(

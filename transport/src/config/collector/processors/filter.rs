@@ -54,6 +54,9 @@ impl Section for Filter {
         }
         // `spans` was checked as a section of its own; the texts of conditions are checked here alone.
         self.own_conditions(walk);
+        if self.trace_conditions.0.is_empty() && !has_lists && !has_spans {
+            walk.warn("leaves out nothing: it has no conditions");
+        }
     }
 }
 

@@ -6,6 +6,12 @@ use super::made::made;
 use crate::config::fault::InvalidConfig;
 use crate::config::keys::{Keys, Section, Walk};
 
+/// 2^-56: one trace in as many as there are values of randomness.
+const SMALLEST_RATIO: f64 = 1.0 / (1_u64 << 56) as f64;
+
+/// The least percentage of which hashing keeps anything, in single precision: one bucket of 16,384.
+const ONE_BUCKET: f32 = 1.0 / 163.84;
+
 /// The `probabilistic_sampler` processor.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -57,6 +63,17 @@ impl Section for ProbabilisticSampler {
 
     fn check(&self, walk: &mut Walk) {
         self.make(walk);
+        let percentage = self.sampling_percentage as f32;
+        if ["", "hash_seed"].contains(&self.mode.as_str())
+            && percentage > 0.0
+            && percentage < ONE_BUCKET
+        {
+            walk.within("sampling_percentage", |walk| {
+                walk.warn(
+                    "keeps nothing: mode hash_seed counts in steps of 100 / 16384 percent; equalizing and proportional do not",
+                );
+            });
+        }
         for (name, value) in [
             ("attribute_source", &self.attribute_source),
             ("from_attribute", &self.from_attribute),
@@ -86,16 +103,18 @@ impl ProbabilisticSampler {
     fn make(&self, walk: &mut Walk) -> Option<processor::ProbabilisticSampler> {
         // The Collector's precision: another one would keep other traces.
         let percentage = (self.sampling_percentage as f32).min(100.0);
-        if !self.sampling_percentage.is_finite() {
-            walk.fault(format!(
-                "sampling rate is invalid: {}%",
-                self.sampling_percentage
-            ));
-        } else if self.sampling_percentage < 0.0 {
-            walk.fault(format!(
-                "sampling rate is negative: {}%",
-                self.sampling_percentage
-            ));
+        let given = self.sampling_percentage;
+        let wrong = if !given.is_finite() {
+            Some("invalid")
+        } else if given < 0.0 {
+            Some("negative")
+        } else if given > 0.0 && given / 100.0 < SMALLEST_RATIO {
+            Some("too small")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            walk.fault(format!("sampling rate is {wrong}: {given:?}%"));
         }
         let digits = u8::try_from(self.sampling_precision).unwrap_or(u8::MAX);
         if !(1..=14).contains(&digits) {
@@ -115,17 +134,8 @@ impl ProbabilisticSampler {
                 return None;
             }
         };
-        match sampler {
-            Ok(sampler) => Some(sampler.with_precision(digits).fail_closed(self.fail_closed)),
-            Err(_) => {
-                if self.sampling_percentage > 0.0 && self.sampling_percentage.is_finite() {
-                    walk.fault(format!(
-                        "sampling rate is too small: {}%",
-                        self.sampling_percentage
-                    ));
-                }
-                None
-            }
-        }
+        // What is wrong with the percentage has been said.
+        let sampler = sampler.ok()?.with_precision(digits);
+        Some(sampler.fail_closed(self.fail_closed))
     }
 }

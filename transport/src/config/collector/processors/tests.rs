@@ -9,7 +9,7 @@ use spanwire_core::clock::Moment;
 use spanwire_core::limiter::{Door, MemoryLimiter};
 use spanwire_core::processor::{Edit, Processor};
 
-use crate::config::collector::{self, Config};
+use crate::config::collector::{self, Config, Loaded};
 use crate::config::{InvalidConfig, Surroundings};
 
 struct Nothing;
@@ -25,12 +25,16 @@ impl Surroundings for Nothing {
 }
 
 /// A configuration with these lines as its only processor, in line 3 from column 5.
-fn load(section: &str) -> Result<collector::Processor, InvalidConfig> {
+fn loaded(section: &str) -> Result<Loaded, InvalidConfig> {
     let section = section.replace('\n', "\n    ");
     let text = format!(
         "receivers: {{otlp: {{protocols: {{grpc: }}}}}}\nprocessors:\n    {section}\nexporters: {{debug: }}\nservice: {{pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}}}}}\n"
     );
-    let config = Config::load(&text, &Nothing)?.config;
+    Config::load(&text, &Nothing)
+}
+
+fn load(section: &str) -> Result<collector::Processor, InvalidConfig> {
+    let config = loaded(section)?.config;
     // What is printed is read back as the same.
     let again = Config::load(&config.to_string(), &Nothing)?.config;
     assert_eq!(again.to_string(), config.to_string());
@@ -299,7 +303,17 @@ fn mistakes_as_a_user_sees_them() {
         (
             "probabilistic_sampler: {sampling_percentage: -1}",
             "",
-            "processors::probabilistic_sampler: sampling rate is negative: -1%",
+            "processors::probabilistic_sampler: sampling rate is negative: -1.0%",
+        ),
+        (
+            "probabilistic_sampler: {sampling_percentage: 1.0e-50}",
+            "",
+            "processors::probabilistic_sampler: sampling rate is too small: 1e-50%",
+        ),
+        (
+            "probabilistic_sampler: {sampling_percentage: .nan}",
+            "",
+            "processors::probabilistic_sampler: sampling rate is invalid: NaN%",
         ),
         (
             "probabilistic_sampler: {sampling_percentage: 1, mode: hash}",
@@ -364,4 +378,26 @@ fn processors_made_in_code_are_checked_too() {
         filter.processor().unwrap_err().to_string(),
         "trace_conditions::0: unable to parse OTTL condition \"span.name\": column 1: expected a condition, found a value: compare it with something"
     );
+}
+
+#[test]
+fn what_does_nothing_is_told() {
+    for (section, warning) in [
+        (
+            "filter:",
+            "3:5: processors::filter: leaves out nothing: it has no conditions",
+        ),
+        (
+            "probabilistic_sampler: {sampling_percentage: 0.001}",
+            "3:29: processors::probabilistic_sampler::sampling_percentage: keeps nothing: mode hash_seed counts in steps of 100 / 16384 percent; equalizing and proportional do not",
+        ),
+        (
+            "probabilistic_sampler: {sampling_percentage: 5, attribute_source: traceID}",
+            "3:53: processors::probabilistic_sampler::attribute_source: has no effect: it is about logs",
+        ),
+    ] {
+        let warnings = loaded(section).unwrap().warnings;
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [warning], "{section}");
+    }
 }

@@ -1,0 +1,79 @@
+//! What a span costs on its way through a relay: `cargo bench -p spanwire-benches --bench forward`.
+//!
+//! Requests of 512 spans with ten attributes come in over OTLP/gRPC and leave over OTLP/gRPC to a server in another process
+//! that counts them and answers at once. Beside Spanwire runs what one writes first: tonic on both sides, prost structs in
+//! between. Flags, after `--`: `--quick` for a smoke test.
+//!
+//! `-- --against PORT PROCESS` sends the same load to another relay, which listens on this port of 127.0.0.1, runs as this
+//! process, and is told to send on to 127.0.0.1:14317, where the counting server is.
+
+#![allow(unreachable_pub, reason = "a program has no outside")]
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "it runs on an operating system"
+)]
+
+#[allow(dead_code, reason = "the other benchmark asks for more")]
+#[path = "../record/alloc.rs"]
+mod alloc;
+#[allow(dead_code, reason = "the other benchmark asks for more")]
+#[path = "../record/cpu.rs"]
+mod cpu;
+mod load;
+#[path = "../export/process.rs"]
+mod process;
+mod relays;
+mod report;
+mod rounds;
+#[allow(dead_code, reason = "the other benchmark asks for more")]
+#[path = "../export/sink.rs"]
+mod sink;
+#[path = "../export/tally.rs"]
+mod tally;
+mod verdict;
+
+use std::{env, io};
+
+use relays::{Coding, Name};
+use rounds::Effort;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+fn main() -> io::Result<()> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let port = |word: &str| word.parse::<u16>().map_err(io::Error::other);
+    let coding = |word: &str| Coding::from_word(word).ok_or_else(unknown);
+    match words[..] {
+        ["--sink", tally] => sink::run(tally, 0),
+        ["--sink", tally, at] => sink::run(tally, port(at)?),
+        ["--relay", name, word, to] => {
+            let name = Name::from_word(name).ok_or_else(unknown)?;
+            relays::run(name, coding(word)?, port(to)?)
+        }
+        ["--load", word, tally, to] => load::run(coding(word)?, tally, port(to)?),
+        ["--against", to, process, ..] => {
+            let process = process.parse().map_err(io::Error::other)?;
+            report::print_other(&rounds::run_other(port(to)?, process)?);
+            Ok(())
+        }
+        _ => {
+            // `cargo bench` says `--bench`; `cargo test --benches` does not, and wants to know only whether it runs.
+            let quick = words.contains(&"--quick") || !words.contains(&"--bench");
+            let effort = if quick { Effort::QUICK } else { Effort::FULL };
+            let neighbours = cpu::Neighbours::watch();
+            let figures = rounds::run(effort)?;
+            let others = neighbours.cores();
+            report::print(&figures);
+            verdict::print(&figures);
+            report::circumstances(others);
+            Ok(())
+        }
+    }
+}
+
+fn unknown() -> io::Error {
+    io::Error::other("a word this program does not know")
+}
