@@ -352,7 +352,7 @@ impl Exporter for Refusing {
 }
 
 #[test]
-fn a_shared_exporter_is_tried_as_its_own_delivery_says() {
+fn a_shared_exporter_is_tried_as_its_own_policy_says() {
     let (once, thrice) = (Refusing::default(), Refusing::default());
     let (to_once, to_thrice) = (once.clone(), thrice.clone());
     let often = Retry {

@@ -258,11 +258,11 @@ service:
   pipelines:
     traces/a:
       receivers: [otlp, otlp/kubelet]
-      processors: [memory_limiter, resource/a]
+      processors: [memory_limiter, resource/b, resource/a]
       exporters: [otlp/shared]
     traces/b:
       receivers: [otlp/kubelet]
-      processors: [memory_limiter, resource/b]
+      processors: [memory_limiter, resource/a, resource/b]
       exporters: [otlp/shared, otlp/only]
 ";
 

@@ -215,7 +215,7 @@ impl Collector {
     }
 
     /// What a configuration has no words for, such as the sampler and the resource of this program's own spans: called
-    /// with the pipeline's builder before the configuration is told to it.
+    /// with the pipeline's builder before the configuration is told to it. Exporters and branches are the configuration's.
     pub fn adjust(
         mut self,
         adjust: impl Fn(PipelineBuilder) -> PipelineBuilder + Send + Sync + 'static,

@@ -185,7 +185,9 @@ pub(super) fn http(
 /// What is wrong, without the key that leads there already.
 fn said(error: &dyn core::fmt::Display, key: &str) -> String {
     let text = error.to_string();
-    let rest = text.strip_prefix(key).unwrap_or(&text);
+    let rest = text.strip_prefix(key);
+    let rest = rest.or_else(|| text.strip_prefix("endpoint"));
+    let rest = rest.unwrap_or(&text);
     rest.trim_start_matches([':', ' ']).into()
 }
 
