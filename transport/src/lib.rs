@@ -91,6 +91,6 @@ pub mod config;
 pub mod setup;
 
 // The example of the README is a test.
-#[cfg(all(doctest, feature = "grpc"))]
+#[cfg(all(doctest, feature = "grpc", feature = "config"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
