@@ -84,6 +84,12 @@ impl Drop for Offered {
     fn drop(&mut self) {
         let spans: usize = self.segments.iter().map(Segment::spans).sum();
         self.turned_away.fetch_add(spans as u64, Ordering::Relaxed);
+        // Whoever waits for the request is not to be told that all of it was sent.
+        let acks = self
+            .segments
+            .iter()
+            .filter_map(|segment| Some((segment.ack()?, segment)));
+        acks.for_each(|(ack, segment)| ack.expect(segment.spans()));
     }
 }
 
@@ -546,4 +552,48 @@ fn tell(answer: Answer, settled: Settled) {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::batch::{Ack, Delivered};
+    use crate::clock::Moment;
+
+    /// Scenario: of two segments of a request one was delivered, and the engine has no room for the other.
+    /// Guarantees: its sender is not told that it was exported.
+    #[test]
+    fn what_was_turned_away_is_not_told_as_exported() {
+        for turned_away in [false, true] {
+            let told = Arc::<Mutex<Option<Delivered>>>::default();
+            let tell = told.clone();
+            let ack = Arc::new(Ack::new(move |delivered| {
+                *tell.lock().unwrap() = Some(delivered);
+            }));
+            let body = bytes::Bytes::from_static(&[0x12, 2, 0x12, 0]);
+            let segment = Segment::new(
+                Head::default(),
+                body,
+                1,
+                Moment::default(),
+                Door::Neighbours,
+            );
+            let segment = segment.with_ack(ack.clone());
+            ack.expect(1);
+            ack.deliver(1);
+            drop(ack);
+            let count = Arc::<AtomicU64>::default();
+            let offered = Offered::new(Vec::from([segment]), Arc::from([]), count.clone());
+            if turned_away {
+                drop(offered);
+            } else {
+                offered.recall();
+            }
+            let expected = [Delivered::Exported, Delivered::Lost][usize::from(turned_away)];
+            assert_eq!(*told.lock().unwrap(), Some(expected));
+            assert_eq!(count.load(Ordering::Relaxed), u64::from(turned_away));
+        }
+    }
 }
