@@ -1,7 +1,7 @@
 //! The body of a request, from its first byte to a buffer that is paid for.
 //!
 //! Below any codec: nothing is allocated for what was only announced. The first 64 KiB are granted when a body begins, and
-//! after that it holds twice as much as has come at most, up to its length.
+//! after that it holds four times as much as has come at most, up to its length: the usual body is moved once as it grows.
 
 use core::fmt;
 use core::future::poll_fn;
@@ -223,8 +223,8 @@ impl Draft {
             let capacity = len + self.buffer.remaining();
             let end = self.hint.filter(|hint| *hint >= wanted);
             let end = end.unwrap_or(self.most);
-            // Where twice as much is not to be had, a step may be.
-            self.grow_to(capacity, capacity.saturating_mul(2).max(wanted).min(end))
+            // Where so much is not to be had, a step may be.
+            self.grow_to(capacity, capacity.saturating_mul(4).max(wanted).min(end))
                 .or_else(|_| self.grow_to(capacity, wanted.saturating_add(STEP).min(end)))?;
         }
         if self.buffer.try_put(bytes) {
