@@ -263,6 +263,7 @@ impl ServerTls {
         Ok(config)
     }
 
+    #[cfg(feature = "listen")]
     fn files_given(&self) -> impl Iterator<Item = &PathBuf> {
         let (certificates, key) = &self.identity;
         [certificates, key]

@@ -562,6 +562,37 @@ fn both_protocols_of_a_receiver_lead_to_the_same_pipelines() {
     assert_eq!(spans, [6, 8]);
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn an_exporter_goes_through_the_proxy_that_is_configured() {
+    use std::io::{BufRead, BufReader};
+
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (stream, _) = proxy.accept().unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line
+    });
+    let text = ONE
+        .replace(
+            "  otlp:\n",
+            &format!("  otlp_http: {{endpoint: 'http://backend.example:4318', proxy_url: '{url}'}}\n  otlp:\n"),
+        )
+        .replace("exporters: [otlp]", "exporters: [otlp_http]");
+    let given = Given::default().with("BACKEND", "127.0.0.1:1");
+    let node = collector(&text, &given).unwrap().start().unwrap();
+    node.tracer("agent").start("relist").end();
+    // The proxy hangs up; what it was asked for is enough.
+    assert!(!node.shutdown(LONG).is_complete());
+    assert_eq!(
+        asked.join().unwrap(),
+        "POST http://backend.example:4318/v1/traces HTTP/1.1\r\n"
+    );
+}
+
 #[test]
 fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
     let backend = Server::start(|_, _| Answer::ok());

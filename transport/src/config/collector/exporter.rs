@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::super::keys::{Keys, Section, Walk};
 use super::net::{Authenticator, ClientKeepalive, ClientTls, check_port};
-use super::secret::Headers;
+use super::secret::{Headers, Secret};
 
 /// `retry_on_failure`.
 #[derive(Clone, Debug, PartialEq)]
@@ -250,8 +250,9 @@ pub struct OtlpHttpExporter {
     pub encoding: String,
     /// Of one attempt; 0: none.
     pub timeout: Duration,
-    /// Not built: refused.
-    pub proxy_url: String,
+    /// The proxy that it goes through, `http://user:password@host:port`; empty: the one that the environment names
+    /// (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+    pub proxy_url: Secret,
     /// `gzip`, `zstd` or `none`.
     pub compression: String,
     /// TLS.
@@ -273,7 +274,7 @@ impl Default for OtlpHttpExporter {
             traces_endpoint: String::new(),
             encoding: "proto".into(),
             timeout: Duration::from_secs(30),
-            proxy_url: String::new(),
+            proxy_url: Secret::default(),
             compression: "gzip".into(),
             tls: ClientTls::default(),
             headers: Headers::default(),
@@ -305,9 +306,6 @@ impl Section for OtlpHttpExporter {
         }
         if !["proto", "json"].contains(&self.encoding.as_str()) {
             walk.fault(format!("invalid encoding type: {}", self.encoding));
-        }
-        if !self.proxy_url.is_empty() {
-            walk.within("proxy_url", |walk| walk.fault("is not built yet"));
         }
         if !["", "none", "gzip", "zstd"].contains(&self.compression.as_str()) {
             walk.within("compression", |walk| {

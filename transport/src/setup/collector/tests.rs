@@ -208,7 +208,7 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "otlp_http: {traces_endpoint: 'ftp://a'}",
-            "exporters::otlp_http::traces_endpoint: endpoint scheme 'ftp' is none of",
+            "exporters::otlp_http::traces_endpoint: scheme 'ftp' is none of",
         ),
     ] {
         let said = said(&text(GRPC, "", exporter));
@@ -217,6 +217,17 @@ fn settings_that_do_not_work_are_told() {
             "{exporter}: {said:?}"
         );
     }
+    let said = said(&text(
+        GRPC,
+        "",
+        "otlp_http: {endpoint: 'http://backend', proxy_url: 'socks5://a:s3cret@proxy'}",
+    ));
+    let [said] = &*said else { panic!("{said:?}") };
+    assert!(
+        said.starts_with("exporters::otlp_http::proxy_url: "),
+        "{said}"
+    );
+    assert!(!said.contains("s3cret"), "{said}");
     // What is usual is not worth a word.
     for (exporter, processors) in [
         (
@@ -228,7 +239,10 @@ fn settings_that_do_not_work_are_told() {
             "batch: {send_batch_max_size: 9000}",
         ),
     ] {
-        assert_eq!(said(&text("grpc: , http: ", processors, exporter)), [""; 0]);
+        assert_eq!(
+            self::said(&text("grpc: , http: ", processors, exporter)),
+            [""; 0]
+        );
     }
 }
 

@@ -118,13 +118,16 @@ pub(super) fn http(
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Outlet> {
-    #[cfg(feature = "tls")]
-    use crate::exporter::http::InvalidHttpExporter;
-    use crate::exporter::http::{Encoding, HttpExporter};
+    use crate::exporter::http::{Encoding, HttpExporter, InvalidHttpExporter};
+    use crate::proxy::Proxies;
 
     let before = walk.faults.len();
     authenticator(section.auth.as_ref(), walk);
     let mut builder = HttpExporter::builder()
+        .proxies(match section.proxy_url.expose() {
+            "" => Proxies::of_process(),
+            url => Proxies::from_pairs([("HTTP_PROXY", url), ("HTTPS_PROXY", url)]),
+        })
         .encoding(match &*section.encoding {
             "json" => Encoding::Json,
             _ => Encoding::Protobuf,
@@ -159,6 +162,7 @@ pub(super) fn http(
             let key = match error {
                 #[cfg(feature = "tls")]
                 InvalidHttpExporter::Tls(_) => "tls",
+                InvalidHttpExporter::Proxy(_) => "proxy_url",
                 _ => key,
             };
             walk.within(key, |walk| walk.fault(said(&error, key)));
