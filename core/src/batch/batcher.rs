@@ -80,7 +80,7 @@ impl BatchLimits {
         batch.encoded_len() > self.bytes || batch.spans() > self.max_spans()
     }
 
-    fn max_spans(&self) -> usize {
+    pub(super) fn max_spans(&self) -> usize {
         self.spans.unwrap_or(usize::MAX)
     }
 }

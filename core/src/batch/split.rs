@@ -11,7 +11,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::segment::{Record, is_span, write_record_prefix};
-use super::{Batch, Segment};
+use super::{Batch, BatchLimits, Segment};
 use crate::limiter::{Account, Refused};
 use crate::wire::encode::{self, Put};
 use crate::wire::field::resource_spans;
@@ -94,6 +94,30 @@ impl Batch {
     /// [`SplitError`]; the batch stays whole.
     pub fn split_by(&self, bytes: usize, reserve: &Account) -> Result<Vec<Self>, SplitError> {
         self.split(self.encoded_len().div_ceil(bytes.max(1)), reserve)
+    }
+
+    /// The same spans in as many batches as it takes for each to stay within `limits`; only a span that alone is larger
+    /// than their bytes is past them.
+    ///
+    /// # Errors
+    ///
+    /// [`SplitError`], but never `OneSpan`; the batch stays whole.
+    pub fn split_within(
+        &self,
+        limits: &BatchLimits,
+        reserve: &Account,
+    ) -> Result<Vec<Self>, SplitError> {
+        let room = Room {
+            bytes: limits.bytes,
+            spans: limits.max_spans(),
+            through_last: true,
+        };
+        let mut queue = VecDeque::from(self.segments().to_vec());
+        let mut batches = Vec::new();
+        while !queue.is_empty() {
+            batches.push(room.fill(&mut queue, reserve)?);
+        }
+        Ok(batches)
     }
 }
 

@@ -330,12 +330,7 @@ impl Lane {
         };
         if past {
             // One segment, larger than a batch may be: it is cut before it is sent. If it cannot be, it is sent whole.
-            let by_spans = limits
-                .spans
-                .map_or(1, |spans| attempt.batch.spans().div_ceil(spans));
-            let by_bytes = attempt.batch.encoded_len().div_ceil(limits.bytes.max(1));
-            let pieces = attempt.batch.split(by_spans.max(by_bytes), terms.reserve);
-            return match pieces {
+            return match attempt.batch.split_within(&limits, terms.reserve) {
                 Ok(pieces) if covers(&pieces, &attempt.batch) => {
                     self.wait_in_pieces(pieces, &attempt, terms.now);
                     self.take_due(terms.now)

@@ -205,15 +205,17 @@ fn a_span_limit_that_is_asked_for_is_kept() {
         held.push(attempt);
     }
     assert_eq!(sizes, [8, 8, 8]);
-    // A segment larger than that is cut.
-    bench.offer(own(25));
-    let mut sizes = Vec::new();
-    while let Some(attempt) = bench.exports(after(0.0)) {
-        sizes.push(attempt.batch.spans());
-        held.push(attempt);
+    // A segment larger than that is cut, into as many pieces as it takes.
+    for spans in [25, 95] {
+        bench.offer(own(spans));
+        let mut sizes = Vec::new();
+        while let Some(attempt) = bench.exports(after(0.0)) {
+            sizes.push(attempt.batch.spans());
+            attempt.answer(Outcome::Exported);
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), spans);
+        assert!(sizes.iter().all(|spans| *spans <= 10), "{sizes:?}");
     }
-    assert_eq!(sizes.iter().sum::<usize>(), 25);
-    assert!(sizes.iter().all(|spans| *spans <= 10), "{sizes:?}");
 }
 
 #[test]
