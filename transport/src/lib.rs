@@ -1,7 +1,9 @@
 //! The doors of Spanwire: what moves the bytes of [`spanwire_core`] over sockets, files and runtimes.
 //!
 //! The core decides what is sent, when, and what happens when it fails; this crate sends it. An exporter here takes a
-//! [`Batch`](spanwire_core::batch::Batch), puts its bytes on a wire as they are, and says what the server made of them.
+//! [`Batch`](spanwire_core::batch::Batch), puts its bytes on a wire as they are, and says what the server made of them. A
+//! receiver reads what neighbours send into memory that is granted, and offers it to an
+//! [`Intake`](spanwire_core::pipeline::Intake).
 //!
 #![cfg_attr(
     feature = "grpc",
@@ -87,7 +89,7 @@ pub mod extension;
 // Settings from outside, validated.
 pub mod config;
 
-// A pipeline as the environment asks for it.
+// A pipeline as the environment asks for it, or a Collector's configuration.
 pub mod setup;
 
 // The example of the README is a test.

@@ -430,6 +430,12 @@ fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new
     assert!(matches!(node.reload(same, LONG), Ok(Reload::Unchanged)));
     send();
 
+    let less = collector(ONE, &given(&first)).unwrap().own_memory(1 << 20);
+    match node.reload(less, LONG) {
+        Ok(Reload::Restarted(account)) => assert!(account.is_complete(), "{account}"),
+        other => panic!("{other:?}"),
+    }
+
     // A file that is wrong never gets as far as a node.
     assert!(collector(&ONE.replace("batch: }", "batsch: }"), &given(&second)).is_err());
 

@@ -18,11 +18,22 @@ use core::fmt;
 
 use crate::clock::Moment;
 
+// What became of the spans of one request.
 mod ack;
-mod batcher;
-mod chunks;
+
+// A head and a body.
 mod segment;
+
+// One batch made several, on span boundaries.
 mod split;
+
+// Segments gathered before they leave.
+mod batcher;
+
+// The bytes of a request, in order.
+mod chunks;
+
+// Spans, read in place.
 mod view;
 
 pub use ack::Delivered;

@@ -356,13 +356,14 @@ impl core::error::Error for IntakeError {
 
 /// What became of the spans of neighbours: door B's side of the law that no span is lost uncounted.
 ///
-/// `received = refused + admitted` over well-formed requests.
+/// `received = refused + admitted` over well-formed requests. A request that comes after the end, or to a receiver that no
+/// pipeline names, is refused unread: it is in none of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IntakeAccount {
     /// Spans in well-formed requests.
     pub received: u64,
-    /// Of these, spans that were refused for want of memory, or because the pipeline had ended.
+    /// Of these, spans that were refused for want of memory, or because the pipeline ended meanwhile.
     pub refused: u64,
     /// Of these, spans that were admitted.
     pub admitted: u64,

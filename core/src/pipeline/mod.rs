@@ -12,13 +12,26 @@ use core::time::Duration;
 use crate::resource::InstrumentationScope;
 use crate::tracer::Tracer;
 
+// What leads from receivers through stages to exporters.
 mod branch;
-mod build;
+
+// Waiting for a request to leave.
 mod delivery;
+
+// The door for spans of neighbours.
 mod intake;
-mod life;
+
+// What became of every span.
 mod report;
+
+// Waiting for a flush or a shutdown.
 mod wait;
+
+// A pipeline in one process; a forked child begins another.
+mod life;
+
+// The settings.
+mod build;
 
 pub use self::branch::{Branch, ExportPolicy, InvalidBranch};
 pub use self::build::{InvalidPipeline, PipelineBuilder};

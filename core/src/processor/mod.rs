@@ -35,9 +35,16 @@ mod condition;
 // A body with some spans changed or left out.
 mod rewrite;
 
+// Changes of what is said about a span.
 mod attributes;
+
+// Spans left out by what they are.
 mod filter;
+
+// A share of the traces, after the spans have ended.
 mod probabilistic_sampler;
+
+// Changes of who speaks.
 mod resource;
 
 pub use actions::{Actions, ConvertTo, Extraction, InvalidExtraction};

@@ -9,11 +9,11 @@ use crate::wire::view::Span;
 // Text to words.
 mod words;
 
-// Where a value is.
-mod path;
-
 // What a condition computes with.
 mod value;
+
+// Where a value is.
+mod path;
 
 // What a condition calls.
 mod call;

@@ -31,7 +31,10 @@ use crate::runtime::{Executor, Spawner};
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
 
+// What a server says.
 mod answer;
+
+// The settings.
 mod build;
 
 use build::Settings;

@@ -29,10 +29,17 @@ use crate::runtime::{Executor, Spawner};
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
 
+// What a server says.
 mod answer;
-mod build;
+
+// Connections that wait for another request.
 mod pool;
+
+// A batch as JSON.
 mod text;
+
+// The settings.
+mod build;
 
 use build::Settings;
 pub use build::{Encoding, HttpExporterBuilder, InvalidHttpExporter};

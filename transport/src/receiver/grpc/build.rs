@@ -159,7 +159,7 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// How long it has to answer that. Default: 20 s, as in gRPC.
+    /// How long a client has to answer that before its connection is closed. Default: 20 s, as in gRPC.
     pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {
         self.speech.keepalive_timeout = timeout;
         self
@@ -244,4 +244,10 @@ impl fmt::Display for InvalidGrpcReceiver {
     }
 }
 
-impl core::error::Error for InvalidGrpcReceiver {}
+impl core::error::Error for InvalidGrpcReceiver {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Listen(error) => Some(error),
+        }
+    }
+}

@@ -22,17 +22,24 @@ use super::stats::ReceiverStats;
 use crate::dial::Connection;
 use crate::runtime::Executor;
 
+// What a client is told.
 mod answer;
-mod build;
+
+// One request, from its head to its answer.
 mod call;
+
+// The settings.
+mod build;
 
 use answer::Answer;
 use build::Speech;
 pub use build::{GrpcReceiverBuilder, InvalidGrpcReceiver};
 use call::Desk;
 
-/// The most bytes of a request's headers, and of the answers that wait to be sent on a connection.
+/// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
+
+/// The most bytes of answers that wait to be sent on a connection.
 const MOST_ANSWERS: usize = 64 << 10;
 
 /// Takes in spans over OTLP/gRPC, on HTTP/2.

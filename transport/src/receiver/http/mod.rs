@@ -26,14 +26,14 @@ mod answer;
 // Requests from the pages of other origins.
 mod cors;
 
-// The settings.
-mod build;
-
 // The bytes of a connection.
 mod wire;
 
 // One request, from its head to its answer.
 mod desk;
+
+// The settings.
+mod build;
 
 pub use build::{HttpReceiverBuilder, InvalidHttpReceiver};
 pub use cors::Cors;
@@ -97,12 +97,14 @@ impl HttpReceiver {
     }
 
     /// Accepts nothing more, answers the requests that are under way, and cuts those that are not answered `within` that
-    /// time. Waits on this thread.
+    /// time. Waits on this thread; on the one thread of a runtime that the receiver runs on, nothing is answered meanwhile,
+    /// so await [`stop_async`](Self::stop_async) there.
     pub fn stop(&self, within: Duration) -> Stopped {
         self.listener.stop(within)
     }
 
-    /// The same as a future, of any runtime. It begins at once.
+    /// The same as a future, which any runtime can await. It begins when this is called; keep the receiver until it is
+    /// done, since one that is dropped ends at once.
     pub fn stop_async(&self, within: Duration) -> impl Future<Output = Stopped> + Send + use<> {
         self.listener.stop_async(within)
     }

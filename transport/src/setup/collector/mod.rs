@@ -259,9 +259,12 @@ impl Collector {
         }
     }
 
-    /// Whether both would run the same.
+    /// Whether both would run the same. What a closure adjusts can't be compared, nor a runtime.
     fn is_same(&self, other: &Self) -> bool {
-        self.loaded.config == other.loaded.config && self.own == other.own
+        let memory = |host: &Host| (host.memory_limit, host.own_memory);
+        self.loaded.config == other.loaded.config
+            && self.own == other.own
+            && memory(&self.host) == memory(&other.host)
     }
 
     /// Says something, unless the configuration wants to hear less.

@@ -241,12 +241,9 @@ impl Node {
     #[must_use]
     pub fn metrics(&self) -> String {
         let stats = self.running.pipeline.stats();
-        let receivers: Vec<_> = self
-            .listening()
-            .iter()
-            .map(|listening| listening.receiver.as_str())
-            .collect();
-        let mut receivers = receivers;
+        let listening = self.listening().iter();
+        let mut receivers: Vec<_> = listening.map(Listening::receiver).collect();
+        // One that speaks both protocols listens twice.
         receivers.dedup();
         let receivers = receivers.join(",");
         let mut exposition = Exposition::new(&stats).receiver(&receivers);
@@ -274,7 +271,8 @@ impl Node {
     /// [`shutdown`](Self::shutdown) has it, and the new one starts: within one budget at a time. What neighbours send in
     /// between is refused by the system, and they send it again. If the new one can't start, the old one is started again.
     ///
-    /// Where nothing has changed nothing happens. Files of headers' tokens and of certificates are read again when they
+    /// Where neither the configuration has changed nor who takes own spans nor the memory, nothing happens: what
+    /// [`adjust`](Collector::adjust) is given, the runtime and the diagnostics are not compared. Files of headers' tokens and of certificates are read again when they
     /// change, without any of this. A [`tracer`](Self::tracer) from before has to be made anew: its later spans count as
     /// dropped after the shutdown.
     ///
