@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
@@ -19,10 +19,14 @@ use spanwire_transport::compression::Compression;
 use spanwire_transport::exporter::http::{Encoding, HttpExporter, HttpExporterBuilder};
 use spanwire_transport::headers::Headers;
 use spanwire_transport::proxy::Proxies;
+use spanwire_transport::runtime::Runtime;
 use spanwire_transport::tls::ClientTls;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
 const LONG: Duration = Duration::from_secs(60);
+
+/// Sooner than a pipeline gives up an export, which is after 30 s.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -100,43 +104,16 @@ impl Server {
 fn serve(stream: impl Read + Write, connection: usize, desk: &Mutex<Vec<Received>>, judge: &Judge) {
     let mut stream = BufReader::new(stream);
     loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            match stream.read_line(&mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(_) if line == "\r\n" => break,
-                Ok(_) => head.push(line.trim_end().to_string()),
+        let received = match read(&mut stream, connection) {
+            Ok(Some(received)) => received,
+            Ok(None) => return,
+            // Nobody sends that again, so a test ends here, and says why.
+            Err(why) => {
+                let said = answer(400, "content-type: text/plain\r\n", why.as_bytes());
+                let _ = stream.get_mut().write_all(&said);
+                let _ = stream.get_mut().flush();
+                return;
             }
-        }
-        let headers: HashMap<String, String> = head[1..]
-            .iter()
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
-        assert!(!headers.contains_key("transfer-encoding"));
-        let mut body = vec![0; headers["content-length"].parse().unwrap()];
-        stream.read_exact(&mut body).unwrap();
-        let wire_len = body.len();
-        if headers
-            .get("content-encoding")
-            .is_some_and(|name| name == "gzip")
-        {
-            let sent = core::mem::take(&mut body);
-            flate2::read::GzDecoder::new(&*sent)
-                .read_to_end(&mut body)
-                .unwrap();
-        }
-        let request = match &*headers["content-type"] {
-            "application/json" => serde_json::from_slice(&body).unwrap(),
-            _ => ExportTraceServiceRequest::decode(&*body).unwrap(),
-        };
-        let received = Received {
-            line: head[0].clone(),
-            headers,
-            wire_len,
-            connection,
-            request,
         };
         let number = {
             let mut seen = desk.lock().unwrap();
@@ -153,6 +130,56 @@ fn serve(stream: impl Read + Write, connection: usize, desk: &Mutex<Vec<Received
             }
         }
     }
+}
+
+/// The next request; `None` when there is none, and what is wrong with one that can't be read.
+fn read(stream: &mut impl BufRead, connection: usize) -> Result<Option<Received>, String> {
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        match stream.read_line(&mut line) {
+            Ok(0) | Err(_) => return Ok(None),
+            Ok(_) if line == "\r\n" => break,
+            Ok(_) => head.push(line.trim_end().to_string()),
+        }
+    }
+    let headers: HashMap<String, String> = head[1..]
+        .iter()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let header = |name: &str| headers.get(name).map(String::as_str);
+    let length = header("content-length").and_then(|value| value.parse().ok());
+    let mut body = vec![0; length.ok_or("no content-length")?];
+    if stream.read_exact(&mut body).is_err() {
+        return Ok(None);
+    }
+    let wire_len = body.len();
+    match header("content-encoding") {
+        None => {}
+        Some("gzip") => {
+            let sent = core::mem::take(&mut body);
+            flate2::read::GzDecoder::new(&*sent)
+                .read_to_end(&mut body)
+                .map_err(|error| format!("not gzip: {error}"))?;
+        }
+        Some(other) => return Err(format!("content-encoding {other}")),
+    }
+    let request = match header("content-type") {
+        Some("application/json") => {
+            serde_json::from_slice(&body).map_err(|error| format!("not JSON: {error}"))?
+        }
+        Some("application/x-protobuf") => ExportTraceServiceRequest::decode(&*body)
+            .map_err(|error| format!("not protobuf: {error}"))?,
+        other => return Err(format!("content-type {other:?}")),
+    };
+    Ok(Some(Received {
+        line: head[0].clone(),
+        headers,
+        wire_len,
+        connection,
+        request,
+    }))
 }
 
 fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -203,6 +230,14 @@ fn send(pipeline: &Pipeline, spans: usize) -> Report {
     report
 }
 
+fn wait_until(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LONG, "it does not come to pass");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn failure(report: &Report) -> String {
     let failure = report.lanes()[0].last_failure.as_ref();
     failure.map(ToString::to_string).unwrap_or_default()
@@ -210,7 +245,10 @@ fn failure(report: &Report) -> String {
 
 #[test]
 fn spans_arrive_as_they_were_recorded_in_every_encoding() {
-    for encoding in [Encoding::Protobuf, Encoding::Json] {
+    for (encoding, media_type) in [
+        (Encoding::Protobuf, "application/x-protobuf"),
+        (Encoding::Json, "application/json"),
+    ] {
         for compression in [Compression::None, Compression::Gzip] {
             let server = Server::start(|_, _| Some(ok()));
             let mut headers = Headers::new();
@@ -227,7 +265,7 @@ fn spans_arrive_as_they_were_recorded_in_every_encoding() {
             let first = &seen[0];
             assert_eq!(first.line, "POST /v1/traces HTTP/1.1");
             assert_eq!(first.headers["host"], server.address.to_string());
-            assert_eq!(first.headers["content-type"], encoding.content_type());
+            assert_eq!(first.headers["content-type"], media_type);
             assert_eq!(first.headers["x-tenant"], "blue");
             assert!(first.headers["user-agent"].contains("OTel-OTLP-Exporter-Rust/"));
             let encoded = first.headers.get("content-encoding").map(String::as_str);
@@ -358,6 +396,23 @@ fn what_is_too_large_is_split() {
     }
 }
 
+#[test]
+fn a_request_larger_than_the_cap_is_split_before_it_is_sent() {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let server = Server::start(|_, _| Some(ok()));
+        let exporter = server.exporter().encoding(encoding);
+        let report = send(&pipeline(exporter.max_request_bytes(4000)), 100);
+        assert!(report.is_complete(), "{report:?}");
+        let seen = server.seen();
+        assert_eq!(seen.iter().map(Received::spans).sum::<usize>(), 100);
+        let lengths: Vec<_> = seen.iter().map(|one| one.wire_len).collect();
+        assert!(
+            lengths.iter().all(|&len| len <= 4000),
+            "{encoding:?}: {lengths:?}"
+        );
+    }
+}
+
 /// Guarantees: whatever stands in the place of an answer, no span is called exported that the server did not take, and
 /// nothing hangs.
 #[test]
@@ -405,11 +460,114 @@ fn connections_that_break_are_made_anew() {
             _ => Some(ok()),
         });
         let exporter = server.exporter().timeout(Duration::from_secs(1));
+        let start = Instant::now();
         let report = send(&pipeline(exporter), 10);
         assert!(report.is_complete(), "{report:?}");
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
         assert_eq!(server.seen().len(), 2, "{report}");
         assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
     }
+}
+
+/// Guarantees: an export that gets no answer ends at the exporter's own timeout, long before the pipeline gives it up, and
+/// the next one takes another connection.
+#[test]
+fn a_server_that_never_answers_costs_one_timeout() {
+    let server = Server::start(|number, _| match number {
+        0 => None,
+        _ => Some(ok()),
+    });
+    let exporter = server.exporter().timeout(Duration::from_millis(500));
+    let start = Instant::now();
+    let report = send(&pipeline(exporter), 10);
+    assert!(report.is_complete(), "{report:?}");
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert!(failure(&report).contains("no answer in time"), "{report}");
+    let connections: Vec<_> = server.seen().iter().map(|one| one.connection).collect();
+    assert_eq!(connections, [0, 1]);
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
+}
+
+/// Scenario: the server closes a kept connection, and the next request is handed to it before that is noticed.
+/// Guarantees: the request goes to another connection at once. It was not sent, so nothing counts as tried again.
+#[test]
+fn a_request_that_a_closed_connection_did_not_take_goes_to_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (made, connections) = mpsc::channel::<TcpStream>();
+    let seen = Arc::<Mutex<Vec<Received>>>::default();
+    let desk = seen.clone();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (stream, desk) = (stream.unwrap(), desk.clone());
+            made.send(stream.try_clone().unwrap()).unwrap();
+            thread::spawn(move || serve(stream, number, &desk, &|_, _| Some(ok())));
+        }
+    });
+    // A thread that runs what it is given before what its sockets have to say, one at a time.
+    let host = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(1)
+        .global_queue_interval(1)
+        .build()
+        .unwrap();
+    let handle = host.handle().clone();
+    thread::spawn(move || host.block_on(core::future::pending::<()>()));
+    let exporter = HttpExporter::builder().endpoint(url).timeout(LONG);
+    let pipeline = pipeline(exporter.runtime(Runtime::of_host(handle.clone())));
+    assert!(send(&pipeline, 1).is_complete());
+
+    let (held, is_held) = mpsc::channel();
+    let (let_go, wait) = mpsc::channel::<()>();
+    handle.spawn(async move {
+        held.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    is_held.recv_timeout(LONG).unwrap();
+    let kept = connections.recv_timeout(LONG).unwrap();
+    kept.shutdown(std::net::Shutdown::Both).unwrap();
+    let report = thread::scope(|scope| {
+        let sent = scope.spawn(|| send(&pipeline, 1));
+        wait_until(|| handle.metrics().global_queue_depth() > 0);
+        let_go.send(()).unwrap();
+        sent.join().unwrap()
+    });
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(failure(&report), "");
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 0);
+    let connections: Vec<_> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|one| one.connection)
+        .collect();
+    assert_eq!(connections, [0, 1]);
+}
+
+/// Scenario: the runtime of the host ends while an export waits for its answer.
+#[test]
+fn an_export_that_its_runtime_leaves_behind_is_made_again() {
+    let server = Server::start(|number, _| match number {
+        0 => None,
+        _ => Some(ok()),
+    });
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let lent = Runtime::of_host(host.handle().clone());
+    let pipeline = pipeline(server.exporter().runtime(lent));
+    let report = thread::scope(|scope| {
+        let sent = scope.spawn(|| send(&pipeline, 10));
+        wait_until(|| !server.seen().is_empty());
+        host.shutdown_background();
+        sent.join().unwrap()
+    });
+    assert!(report.is_complete(), "{report:?}");
+    assert!(failure(&report).contains("cut off: "), "{report}");
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
+    assert_eq!(server.seen().len(), 2);
 }
 
 #[test]
@@ -559,6 +717,20 @@ fn in_the_clear_a_proxy_reads_each_request() {
     assert_eq!(seen.len(), 2);
 }
 
+#[test]
+fn this_machine_is_reached_past_a_proxy() {
+    let (server, proxy) = (
+        Server::start(|_, _| Some(ok())),
+        Server::start(|_, _| Some(ok())),
+    );
+    let url = format!("http://{}", proxy.address);
+    let proxies = Proxies::from_pairs([("ALL_PROXY", url.as_str())]);
+    assert!(send(&pipeline(server.exporter().proxies(proxies)), 10).is_complete());
+    let seen = server.seen();
+    assert_eq!((seen.len(), proxy.seen().len()), (1, 0));
+    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
+}
+
 /// A proxy that answers what it is asked with this text, and then leads to `server` if it is there. Ends with the process.
 fn tunnels(
     says: &'static str,
@@ -572,10 +744,18 @@ fn tunnels(
         for stream in listener.incoming() {
             let mut near = stream.unwrap();
             let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
+            // What asks for anything else has no such end.
+            while !head.ends_with(b"\r\n\r\n")
+                && b"CONNECT ".starts_with(&head[..head.len().min(8)])
+            {
                 let mut byte = [0];
-                near.read_exact(&mut byte).unwrap();
+                if near.read_exact(&mut byte).is_err() {
+                    break;
+                }
                 head.push(byte[0]);
+            }
+            if !head.ends_with(b"\r\n\r\n") {
+                continue;
             }
             desk.lock().unwrap().push(String::from_utf8(head).unwrap());
             // Whoever does not like the answer hangs up.
