@@ -2,15 +2,14 @@
 #![cfg(all(feature = "http", feature = "gzip", feature = "tls"))]
 
 use core::time::Duration;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use spanwire_core::engine::Retry;
 use spanwire_core::pipeline::{Pipeline, Report};
@@ -18,181 +17,21 @@ use spanwire_core::stats::DropReason;
 use spanwire_transport::compression::Compression;
 use spanwire_transport::exporter::http::{Encoding, HttpExporter, HttpExporterBuilder};
 use spanwire_transport::headers::Headers;
-use spanwire_transport::proxy::Proxies;
 use spanwire_transport::runtime::Runtime;
 use spanwire_transport::tls::ClientTls;
+
+use server::{Received, Server, answer, ok, serve};
+
+#[path = "http/proxies.rs"]
+mod proxies;
+#[path = "http/server.rs"]
+mod server;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
 const LONG: Duration = Duration::from_secs(60);
 
 /// Sooner than a pipeline gives up an export, which is after 30 s.
 const SOON: Duration = Duration::from_secs(20);
-
-/// A request, as it came.
-#[derive(Clone, Debug)]
-struct Received {
-    line: String,
-    headers: HashMap<String, String>,
-    wire_len: usize,
-    connection: usize,
-    request: ExportTraceServiceRequest,
-}
-
-impl Received {
-    fn spans(&self) -> usize {
-        let resources = self.request.resource_spans.iter();
-        let scopes = resources.flat_map(|resource| &resource.scope_spans);
-        scopes.map(|scope| scope.spans.len()).sum()
-    }
-}
-
-/// What is written in the place of an answer; nothing ends the connection, `None` keeps it silent.
-type Judge = dyn Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync;
-
-struct Server {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<Received>>>,
-}
-
-impl Server {
-    fn start(judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self::under(None, judge)
-    }
-
-    /// Its threads end with the process.
-    fn under(
-        tls: Option<Arc<rustls::ServerConfig>>,
-        judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::<Mutex<Vec<Received>>>::default();
-        let judge: Arc<Judge> = Arc::new(judge);
-        let desk = seen.clone();
-        thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                let (stream, desk, judge) = (stream.unwrap(), desk.clone(), judge.clone());
-                let tls = tls.clone();
-                thread::spawn(move || match tls {
-                    None => serve(stream, number, &desk, &*judge),
-                    Some(tls) => {
-                        let session = rustls::ServerConnection::new(tls).unwrap();
-                        serve(
-                            rustls::StreamOwned::new(session, stream),
-                            number,
-                            &desk,
-                            &*judge,
-                        );
-                    }
-                });
-            }
-        });
-        Self { address, seen }
-    }
-
-    fn seen(&self) -> Vec<Received> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    fn exporter(&self) -> HttpExporterBuilder {
-        HttpExporter::builder()
-            .endpoint(format!("http://{}", self.address))
-            .timeout(LONG)
-    }
-}
-
-fn serve(stream: impl Read + Write, connection: usize, desk: &Mutex<Vec<Received>>, judge: &Judge) {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let received = match read(&mut stream, connection) {
-            Ok(Some(received)) => received,
-            Ok(None) => return,
-            // Nobody sends that again, so a test ends here, and says why.
-            Err(why) => {
-                let said = answer(400, "content-type: text/plain\r\n", why.as_bytes());
-                let _ = stream.get_mut().write_all(&said);
-                let _ = stream.get_mut().flush();
-                return;
-            }
-        };
-        let number = {
-            let mut seen = desk.lock().unwrap();
-            seen.push(received.clone());
-            seen.len() - 1
-        };
-        match judge(number, &received) {
-            None => thread::sleep(LONG),
-            Some(answer) if answer.is_empty() => return,
-            Some(answer) => {
-                // Whoever reads no more of a long answer hangs up.
-                let _ = stream.get_mut().write_all(&answer);
-                let _ = stream.get_mut().flush();
-            }
-        }
-    }
-}
-
-/// The next request; `None` when there is none, and what is wrong with one that can't be read.
-fn read(stream: &mut impl BufRead, connection: usize) -> Result<Option<Received>, String> {
-    let mut head = Vec::new();
-    loop {
-        let mut line = String::new();
-        match stream.read_line(&mut line) {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) if line == "\r\n" => break,
-            Ok(_) => head.push(line.trim_end().to_string()),
-        }
-    }
-    let headers: HashMap<String, String> = head[1..]
-        .iter()
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
-    let header = |name: &str| headers.get(name).map(String::as_str);
-    let length = header("content-length").and_then(|value| value.parse().ok());
-    let mut body = vec![0; length.ok_or("no content-length")?];
-    if stream.read_exact(&mut body).is_err() {
-        return Ok(None);
-    }
-    let wire_len = body.len();
-    match header("content-encoding") {
-        None => {}
-        Some("gzip") => {
-            let sent = core::mem::take(&mut body);
-            flate2::read::GzDecoder::new(&*sent)
-                .read_to_end(&mut body)
-                .map_err(|error| format!("not gzip: {error}"))?;
-        }
-        Some(other) => return Err(format!("content-encoding {other}")),
-    }
-    let request = match header("content-type") {
-        Some("application/json") => {
-            serde_json::from_slice(&body).map_err(|error| format!("not JSON: {error}"))?
-        }
-        Some("application/x-protobuf") => ExportTraceServiceRequest::decode(&*body)
-            .map_err(|error| format!("not protobuf: {error}"))?,
-        other => return Err(format!("content-type {other:?}")),
-    };
-    Ok(Some(Received {
-        line: head[0].clone(),
-        headers,
-        wire_len,
-        connection,
-        request,
-    }))
-}
-
-fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
-    let len = body.len();
-    let mut text =
-        format!("HTTP/1.1 {status} Why\r\n{headers}content-length: {len}\r\n\r\n").into_bytes();
-    text.extend_from_slice(body);
-    text
-}
-
-fn ok() -> Vec<u8> {
-    answer(200, "content-type: application/x-protobuf\r\n", b"")
-}
 
 fn pipeline(exporter: HttpExporterBuilder) -> Pipeline {
     let exporter = exporter.build().unwrap();
@@ -477,7 +316,7 @@ fn a_server_that_never_answers_costs_one_timeout() {
         0 => None,
         _ => Some(ok()),
     });
-    let exporter = server.exporter().timeout(Duration::from_millis(500));
+    let exporter = server.exporter().timeout(Duration::from_secs(2));
     let start = Instant::now();
     let report = send(&pipeline(exporter), 10);
     assert!(report.is_complete(), "{report:?}");
@@ -684,149 +523,6 @@ fn a_unix_domain_socket_is_an_endpoint() {
         (seen[0].spans(), &*seen[0].headers["host"]),
         (10, "localhost")
     );
-}
-
-#[test]
-fn in_the_clear_a_proxy_reads_each_request() {
-    let proxy = Server::start(|_, _| Some(ok()));
-    let url = format!("http://agent:hunter2@{}", proxy.address);
-    let exporter = HttpExporter::builder()
-        .endpoint("http://collector.example:4318/otlp")
-        .proxies(Proxies::from_pairs([("http_proxy", url.as_str())]))
-        .timeout(LONG);
-    let shown = format!("{exporter:?} {:?}", exporter.clone().build().unwrap());
-    assert!(!shown.contains("hunter2"), "{shown}");
-    let pipeline = pipeline(exporter);
-    assert!(send(&pipeline, 10).is_complete());
-    assert!(send(&pipeline, 10).is_complete());
-    let seen = proxy.seen();
-    for request in &seen {
-        assert_eq!(
-            request.line,
-            "POST http://collector.example:4318/otlp/v1/traces HTTP/1.1"
-        );
-        assert_eq!(request.headers["host"], "collector.example:4318");
-        // "agent:hunter2", by `base64`.
-        assert_eq!(
-            request.headers["proxy-authorization"],
-            "Basic YWdlbnQ6aHVudGVyMg=="
-        );
-        assert_eq!(request.connection, 0, "it is kept");
-        assert_eq!(request.spans(), 10);
-    }
-    assert_eq!(seen.len(), 2);
-}
-
-#[test]
-fn this_machine_is_reached_past_a_proxy() {
-    let (server, proxy) = (
-        Server::start(|_, _| Some(ok())),
-        Server::start(|_, _| Some(ok())),
-    );
-    let url = format!("http://{}", proxy.address);
-    let proxies = Proxies::from_pairs([("ALL_PROXY", url.as_str())]);
-    assert!(send(&pipeline(server.exporter().proxies(proxies)), 10).is_complete());
-    let seen = server.seen();
-    assert_eq!((seen.len(), proxy.seen().len()), (1, 0));
-    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
-}
-
-/// A proxy that answers what it is asked with this text, and then leads to `server` if it is there. Ends with the process.
-fn tunnels(
-    says: &'static str,
-    server: Option<SocketAddr>,
-) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let asked = Arc::<Mutex<Vec<String>>>::default();
-    let desk = asked.clone();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut near = stream.unwrap();
-            let mut head = Vec::new();
-            // What asks for anything else has no such end.
-            while !head.ends_with(b"\r\n\r\n")
-                && b"CONNECT ".starts_with(&head[..head.len().min(8)])
-            {
-                let mut byte = [0];
-                if near.read_exact(&mut byte).is_err() {
-                    break;
-                }
-                head.push(byte[0]);
-            }
-            if !head.ends_with(b"\r\n\r\n") {
-                continue;
-            }
-            desk.lock().unwrap().push(String::from_utf8(head).unwrap());
-            // Whoever does not like the answer hangs up.
-            let _ = near.write_all(says.as_bytes());
-            if let Some(server) = server {
-                let far = TcpStream::connect(server).unwrap();
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far, near),
-                ] {
-                    thread::spawn(move || std::io::copy(&mut from, &mut to));
-                }
-            }
-        }
-    });
-    (address, asked)
-}
-
-#[test]
-fn under_tls_a_proxy_leads_on_and_reads_nothing() {
-    let (config, certificate) = identity("collector.example");
-    let server = Server::under(Some(config), |_, _| Some(ok()));
-    let (proxy, asked) = tunnels(
-        "HTTP/1.1 200 Connected\r\nvia: x\r\n\r\n",
-        Some(server.address),
-    );
-    let url = format!("http://agent:hunter2@{proxy}");
-    let exporter = HttpExporter::builder()
-        .endpoint("https://collector.example:4318")
-        .proxies(Proxies::from_pairs([("HTTPS_PROXY", url.as_str())]))
-        .tls(ClientTls::new().roots_pem(certificate))
-        .timeout(LONG);
-    assert!(send(&pipeline(exporter), 10).is_complete());
-    assert_eq!(
-        *asked.lock().unwrap(),
-        [
-            "CONNECT collector.example:4318 HTTP/1.1\r\nhost: collector.example:4318\r\n\
-          proxy-authorization: Basic YWdlbnQ6aHVudGVyMg==\r\n\r\n"
-        ]
-    );
-    let seen = server.seen();
-    assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
-    assert_eq!(seen[0].spans(), 10);
-    assert!(!seen[0].headers.contains_key("proxy-authorization"));
-}
-
-#[test]
-fn a_proxy_that_does_not_lead_on_loses_nothing_and_is_named() {
-    let long: &'static str = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(20_000)).leak();
-    for (says, why) in [
-        ("HTTP/1.1 407 Who\r\n\r\n", "HTTP status 407"),
-        ("SSH-2.0-OpenSSH\r\n\r\n", "its answer is not HTTP"),
-        (long, "its answer is too long"),
-    ] {
-        let (proxy, _) = tunnels(says, None);
-        let url = format!("http://agent:hunter2@{proxy}");
-        let exporter = HttpExporter::builder()
-            .endpoint("https://collector.example:4318")
-            .proxies(Proxies::from_pairs([("ALL_PROXY", url.as_str())]));
-        let pipeline = pipeline(exporter);
-        pipeline.tracer("scope").start("span").end();
-        let report = pipeline.flush(Duration::from_secs(2));
-        assert_eq!(report.unsettled(), 1, "{report:?}");
-        assert_eq!(report.lanes()[0].account.possibly_duplicated, 0);
-        let said = failure(&report);
-        let expected = format!(
-            "can't connect to https://collector.example:4318/: through the proxy {proxy}: {why}"
-        );
-        assert_eq!(said, expected);
-    }
 }
 
 /// Scenario: a server that knows from the head that a request is too long says so, and reads no body. As Go's does, it
