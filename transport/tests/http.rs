@@ -2,15 +2,14 @@
 #![cfg(all(feature = "http", feature = "gzip", feature = "tls"))]
 
 use core::time::Duration;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use spanwire_core::engine::Retry;
 use spanwire_core::pipeline::{Pipeline, Report};
@@ -18,154 +17,21 @@ use spanwire_core::stats::DropReason;
 use spanwire_transport::compression::Compression;
 use spanwire_transport::exporter::http::{Encoding, HttpExporter, HttpExporterBuilder};
 use spanwire_transport::headers::Headers;
-use spanwire_transport::proxy::Proxies;
+use spanwire_transport::runtime::Runtime;
 use spanwire_transport::tls::ClientTls;
+
+use server::{Received, Server, answer, ok, serve};
+
+#[path = "http/proxies.rs"]
+mod proxies;
+#[path = "http/server.rs"]
+mod server;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A request, as it came.
-#[derive(Clone, Debug)]
-struct Received {
-    line: String,
-    headers: HashMap<String, String>,
-    wire_len: usize,
-    connection: usize,
-    request: ExportTraceServiceRequest,
-}
-
-impl Received {
-    fn spans(&self) -> usize {
-        let resources = self.request.resource_spans.iter();
-        let scopes = resources.flat_map(|resource| &resource.scope_spans);
-        scopes.map(|scope| scope.spans.len()).sum()
-    }
-}
-
-/// What is written in the place of an answer; nothing ends the connection, `None` keeps it silent.
-type Judge = dyn Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync;
-
-struct Server {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<Received>>>,
-}
-
-impl Server {
-    fn start(judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self::under(None, judge)
-    }
-
-    /// Its threads end with the process.
-    fn under(
-        tls: Option<Arc<rustls::ServerConfig>>,
-        judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::<Mutex<Vec<Received>>>::default();
-        let judge: Arc<Judge> = Arc::new(judge);
-        let desk = seen.clone();
-        thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                let (stream, desk, judge) = (stream.unwrap(), desk.clone(), judge.clone());
-                let tls = tls.clone();
-                thread::spawn(move || match tls {
-                    None => serve(stream, number, &desk, &*judge),
-                    Some(tls) => {
-                        let session = rustls::ServerConnection::new(tls).unwrap();
-                        serve(
-                            rustls::StreamOwned::new(session, stream),
-                            number,
-                            &desk,
-                            &*judge,
-                        );
-                    }
-                });
-            }
-        });
-        Self { address, seen }
-    }
-
-    fn seen(&self) -> Vec<Received> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    fn exporter(&self) -> HttpExporterBuilder {
-        HttpExporter::builder()
-            .endpoint(format!("http://{}", self.address))
-            .timeout(LONG)
-    }
-}
-
-fn serve(stream: impl Read + Write, connection: usize, desk: &Mutex<Vec<Received>>, judge: &Judge) {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            match stream.read_line(&mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(_) if line == "\r\n" => break,
-                Ok(_) => head.push(line.trim_end().to_string()),
-            }
-        }
-        let headers: HashMap<String, String> = head[1..]
-            .iter()
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
-        assert!(!headers.contains_key("transfer-encoding"));
-        let mut body = vec![0; headers["content-length"].parse().unwrap()];
-        stream.read_exact(&mut body).unwrap();
-        let wire_len = body.len();
-        if headers
-            .get("content-encoding")
-            .is_some_and(|name| name == "gzip")
-        {
-            let sent = core::mem::take(&mut body);
-            flate2::read::GzDecoder::new(&*sent)
-                .read_to_end(&mut body)
-                .unwrap();
-        }
-        let request = match &*headers["content-type"] {
-            "application/json" => serde_json::from_slice(&body).unwrap(),
-            _ => ExportTraceServiceRequest::decode(&*body).unwrap(),
-        };
-        let received = Received {
-            line: head[0].clone(),
-            headers,
-            wire_len,
-            connection,
-            request,
-        };
-        let number = {
-            let mut seen = desk.lock().unwrap();
-            seen.push(received.clone());
-            seen.len() - 1
-        };
-        match judge(number, &received) {
-            None => thread::sleep(LONG),
-            Some(answer) if answer.is_empty() => return,
-            Some(answer) => {
-                // Whoever reads no more of a long answer hangs up.
-                let _ = stream.get_mut().write_all(&answer);
-                let _ = stream.get_mut().flush();
-            }
-        }
-    }
-}
-
-fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
-    let len = body.len();
-    let mut text =
-        format!("HTTP/1.1 {status} Why\r\n{headers}content-length: {len}\r\n\r\n").into_bytes();
-    text.extend_from_slice(body);
-    text
-}
-
-fn ok() -> Vec<u8> {
-    answer(200, "content-type: application/x-protobuf\r\n", b"")
-}
+/// Sooner than a pipeline gives up an export, which is after 30 s.
+const SOON: Duration = Duration::from_secs(20);
 
 fn pipeline(exporter: HttpExporterBuilder) -> Pipeline {
     let exporter = exporter.build().unwrap();
@@ -203,6 +69,14 @@ fn send(pipeline: &Pipeline, spans: usize) -> Report {
     report
 }
 
+fn wait_until(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LONG, "it does not come to pass");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn failure(report: &Report) -> String {
     let failure = report.lanes()[0].last_failure.as_ref();
     failure.map(ToString::to_string).unwrap_or_default()
@@ -210,7 +84,10 @@ fn failure(report: &Report) -> String {
 
 #[test]
 fn spans_arrive_as_they_were_recorded_in_every_encoding() {
-    for encoding in [Encoding::Protobuf, Encoding::Json] {
+    for (encoding, media_type) in [
+        (Encoding::Protobuf, "application/x-protobuf"),
+        (Encoding::Json, "application/json"),
+    ] {
         for compression in [Compression::None, Compression::Gzip] {
             let server = Server::start(|_, _| Some(ok()));
             let mut headers = Headers::new();
@@ -227,7 +104,7 @@ fn spans_arrive_as_they_were_recorded_in_every_encoding() {
             let first = &seen[0];
             assert_eq!(first.line, "POST /v1/traces HTTP/1.1");
             assert_eq!(first.headers["host"], server.address.to_string());
-            assert_eq!(first.headers["content-type"], encoding.content_type());
+            assert_eq!(first.headers["content-type"], media_type);
             assert_eq!(first.headers["x-tenant"], "blue");
             assert!(first.headers["user-agent"].contains("OTel-OTLP-Exporter-Rust/"));
             let encoded = first.headers.get("content-encoding").map(String::as_str);
@@ -358,6 +235,23 @@ fn what_is_too_large_is_split() {
     }
 }
 
+#[test]
+fn a_request_larger_than_the_cap_is_split_before_it_is_sent() {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let server = Server::start(|_, _| Some(ok()));
+        let exporter = server.exporter().encoding(encoding);
+        let report = send(&pipeline(exporter.max_request_bytes(4000)), 100);
+        assert!(report.is_complete(), "{report:?}");
+        let seen = server.seen();
+        assert_eq!(seen.iter().map(Received::spans).sum::<usize>(), 100);
+        let lengths: Vec<_> = seen.iter().map(|one| one.wire_len).collect();
+        assert!(
+            lengths.iter().all(|&len| len <= 4000),
+            "{encoding:?}: {lengths:?}"
+        );
+    }
+}
+
 /// Guarantees: whatever stands in the place of an answer, no span is called exported that the server did not take, and
 /// nothing hangs.
 #[test]
@@ -405,11 +299,114 @@ fn connections_that_break_are_made_anew() {
             _ => Some(ok()),
         });
         let exporter = server.exporter().timeout(Duration::from_secs(1));
+        let start = Instant::now();
         let report = send(&pipeline(exporter), 10);
         assert!(report.is_complete(), "{report:?}");
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
         assert_eq!(server.seen().len(), 2, "{report}");
         assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
     }
+}
+
+/// Guarantees: an export that gets no answer ends at the exporter's own timeout, long before the pipeline gives it up, and
+/// the next one takes another connection.
+#[test]
+fn a_server_that_never_answers_costs_one_timeout() {
+    let server = Server::start(|number, _| match number {
+        0 => None,
+        _ => Some(ok()),
+    });
+    let exporter = server.exporter().timeout(Duration::from_secs(2));
+    let start = Instant::now();
+    let report = send(&pipeline(exporter), 10);
+    assert!(report.is_complete(), "{report:?}");
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert!(failure(&report).contains("no answer in time"), "{report}");
+    let connections: Vec<_> = server.seen().iter().map(|one| one.connection).collect();
+    assert_eq!(connections, [0, 1]);
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
+}
+
+/// Scenario: the server closes a kept connection, and the next request is handed to it before that is noticed.
+/// Guarantees: the request goes to another connection at once. It was not sent, so nothing counts as tried again.
+#[test]
+fn a_request_that_a_closed_connection_did_not_take_goes_to_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (made, connections) = mpsc::channel::<TcpStream>();
+    let seen = Arc::<Mutex<Vec<Received>>>::default();
+    let desk = seen.clone();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (stream, desk) = (stream.unwrap(), desk.clone());
+            made.send(stream.try_clone().unwrap()).unwrap();
+            thread::spawn(move || serve(stream, number, &desk, &|_, _| Some(ok())));
+        }
+    });
+    // A thread that runs what it is given before what its sockets have to say, one at a time.
+    let host = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(1)
+        .global_queue_interval(1)
+        .build()
+        .unwrap();
+    let handle = host.handle().clone();
+    thread::spawn(move || host.block_on(core::future::pending::<()>()));
+    let exporter = HttpExporter::builder().endpoint(url).timeout(LONG);
+    let pipeline = pipeline(exporter.runtime(Runtime::of_host(handle.clone())));
+    assert!(send(&pipeline, 1).is_complete());
+
+    let (held, is_held) = mpsc::channel();
+    let (let_go, wait) = mpsc::channel::<()>();
+    handle.spawn(async move {
+        held.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    is_held.recv_timeout(LONG).unwrap();
+    let kept = connections.recv_timeout(LONG).unwrap();
+    kept.shutdown(std::net::Shutdown::Both).unwrap();
+    let report = thread::scope(|scope| {
+        let sent = scope.spawn(|| send(&pipeline, 1));
+        wait_until(|| handle.metrics().global_queue_depth() > 0);
+        let_go.send(()).unwrap();
+        sent.join().unwrap()
+    });
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(failure(&report), "");
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 0);
+    let connections: Vec<_> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|one| one.connection)
+        .collect();
+    assert_eq!(connections, [0, 1]);
+}
+
+/// Scenario: the runtime of the host ends while an export waits for its answer.
+#[test]
+fn an_export_that_its_runtime_leaves_behind_is_made_again() {
+    let server = Server::start(|number, _| match number {
+        0 => None,
+        _ => Some(ok()),
+    });
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let lent = Runtime::of_host(host.handle().clone());
+    let pipeline = pipeline(server.exporter().runtime(lent));
+    let report = thread::scope(|scope| {
+        let sent = scope.spawn(|| send(&pipeline, 10));
+        wait_until(|| !server.seen().is_empty());
+        host.shutdown_background();
+        sent.join().unwrap()
+    });
+    assert!(report.is_complete(), "{report:?}");
+    assert!(failure(&report).contains("cut off: "), "{report}");
+    assert_eq!(report.lanes()[0].account.possibly_duplicated, 10);
+    assert_eq!(server.seen().len(), 2);
 }
 
 #[test]
@@ -526,127 +523,6 @@ fn a_unix_domain_socket_is_an_endpoint() {
         (seen[0].spans(), &*seen[0].headers["host"]),
         (10, "localhost")
     );
-}
-
-#[test]
-fn in_the_clear_a_proxy_reads_each_request() {
-    let proxy = Server::start(|_, _| Some(ok()));
-    let url = format!("http://agent:hunter2@{}", proxy.address);
-    let exporter = HttpExporter::builder()
-        .endpoint("http://collector.example:4318/otlp")
-        .proxies(Proxies::from_pairs([("http_proxy", url.as_str())]))
-        .timeout(LONG);
-    let shown = format!("{exporter:?} {:?}", exporter.clone().build().unwrap());
-    assert!(!shown.contains("hunter2"), "{shown}");
-    let pipeline = pipeline(exporter);
-    assert!(send(&pipeline, 10).is_complete());
-    assert!(send(&pipeline, 10).is_complete());
-    let seen = proxy.seen();
-    for request in &seen {
-        assert_eq!(
-            request.line,
-            "POST http://collector.example:4318/otlp/v1/traces HTTP/1.1"
-        );
-        assert_eq!(request.headers["host"], "collector.example:4318");
-        // "agent:hunter2", by `base64`.
-        assert_eq!(
-            request.headers["proxy-authorization"],
-            "Basic YWdlbnQ6aHVudGVyMg=="
-        );
-        assert_eq!(request.connection, 0, "it is kept");
-        assert_eq!(request.spans(), 10);
-    }
-    assert_eq!(seen.len(), 2);
-}
-
-/// A proxy that answers what it is asked with this text, and then leads to `server` if it is there. Ends with the process.
-fn tunnels(
-    says: &'static str,
-    server: Option<SocketAddr>,
-) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let asked = Arc::<Mutex<Vec<String>>>::default();
-    let desk = asked.clone();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut near = stream.unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                near.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            desk.lock().unwrap().push(String::from_utf8(head).unwrap());
-            // Whoever does not like the answer hangs up.
-            let _ = near.write_all(says.as_bytes());
-            if let Some(server) = server {
-                let far = TcpStream::connect(server).unwrap();
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far, near),
-                ] {
-                    thread::spawn(move || std::io::copy(&mut from, &mut to));
-                }
-            }
-        }
-    });
-    (address, asked)
-}
-
-#[test]
-fn under_tls_a_proxy_leads_on_and_reads_nothing() {
-    let (config, certificate) = identity("collector.example");
-    let server = Server::under(Some(config), |_, _| Some(ok()));
-    let (proxy, asked) = tunnels(
-        "HTTP/1.1 200 Connected\r\nvia: x\r\n\r\n",
-        Some(server.address),
-    );
-    let url = format!("http://agent:hunter2@{proxy}");
-    let exporter = HttpExporter::builder()
-        .endpoint("https://collector.example:4318")
-        .proxies(Proxies::from_pairs([("HTTPS_PROXY", url.as_str())]))
-        .tls(ClientTls::new().roots_pem(certificate))
-        .timeout(LONG);
-    assert!(send(&pipeline(exporter), 10).is_complete());
-    assert_eq!(
-        *asked.lock().unwrap(),
-        [
-            "CONNECT collector.example:4318 HTTP/1.1\r\nhost: collector.example:4318\r\n\
-          proxy-authorization: Basic YWdlbnQ6aHVudGVyMg==\r\n\r\n"
-        ]
-    );
-    let seen = server.seen();
-    assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].line, "POST /v1/traces HTTP/1.1");
-    assert_eq!(seen[0].spans(), 10);
-    assert!(!seen[0].headers.contains_key("proxy-authorization"));
-}
-
-#[test]
-fn a_proxy_that_does_not_lead_on_loses_nothing_and_is_named() {
-    let long: &'static str = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(20_000)).leak();
-    for (says, why) in [
-        ("HTTP/1.1 407 Who\r\n\r\n", "HTTP status 407"),
-        ("SSH-2.0-OpenSSH\r\n\r\n", "its answer is not HTTP"),
-        (long, "its answer is too long"),
-    ] {
-        let (proxy, _) = tunnels(says, None);
-        let url = format!("http://agent:hunter2@{proxy}");
-        let exporter = HttpExporter::builder()
-            .endpoint("https://collector.example:4318")
-            .proxies(Proxies::from_pairs([("ALL_PROXY", url.as_str())]));
-        let pipeline = pipeline(exporter);
-        pipeline.tracer("scope").start("span").end();
-        let report = pipeline.flush(Duration::from_secs(2));
-        assert_eq!(report.unsettled(), 1, "{report:?}");
-        assert_eq!(report.lanes()[0].account.possibly_duplicated, 0);
-        let said = failure(&report);
-        let expected = format!(
-            "can't connect to https://collector.example:4318/: through the proxy {proxy}: {why}"
-        );
-        assert_eq!(said, expected);
-    }
 }
 
 /// Scenario: a server that knows from the head that a request is too long says so, and reads no body. As Go's does, it

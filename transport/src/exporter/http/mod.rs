@@ -254,9 +254,6 @@ impl Client {
         if let Some(value) = settings.proxy_authorization() {
             headers.insert(header::PROXY_AUTHORIZATION, value.clone());
         }
-        if let Some(value) = settings.proxy_authorization() {
-            headers.insert(header::PROXY_AUTHORIZATION, value.clone());
-        }
         headers.insert(header::HOST, settings.host.clone());
         headers.insert(
             header::CONTENT_TYPE,
