@@ -60,7 +60,9 @@ fn main() -> io::Result<()> {
         }
         ["--load", word, tally, to] => load::run(coding(word)?, tally, port(to)?),
         ["--trouble-sink"] => trouble::run_sink(),
-        ["--trouble-relay", to] => trouble::run_relay(to),
+        ["--trouble-relay", to, neighbours] => {
+            trouble::run_relay(to, neighbours.parse().map_err(io::Error::other)?)
+        }
         _ if words.contains(&"--trouble") => {
             let effort = if words.contains(&"--quick") {
                 trouble::Effort::QUICK

@@ -10,7 +10,7 @@ use std::{
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
 use super::{
-    Chain, bounded,
+    Chain, NEIGHBOURS, bounded,
     client::{Grpc, Heard, Http, Requests, http_head},
     memory_goals,
     watch::descriptors,
@@ -89,7 +89,7 @@ struct Told {
 }
 
 pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
-    let mut chain = Chain::start()?;
+    let mut chain = Chain::start(NEIGHBOURS)?;
     let mut goals = Vec::new();
     println!("\n## {MANY} connections that come to nothing\n");
     println!(

@@ -27,9 +27,14 @@ use crate::{
 use relay::Account;
 use watch::Watch;
 
-/// The budget of the relay, and what neighbours may fill of it.
-const MEMORY: usize = 64 << 20;
-const NEIGHBOURS: usize = 32 << 20;
+/// What neighbours may fill of the budget, in MiB.
+const NEIGHBOURS: usize = 32;
+
+/// The same where a message may have 4 MiB: a connection holds an eighth of it at most, its window included.
+const NEIGHBOURS_WITH_LARGE_MESSAGES: usize = 48;
+
+/// What the relay has beside the neighbours' share, in MiB.
+const OTHERS: usize = 32;
 
 /// What a relay may take beside its budget.
 const BESIDE: f64 = 16.0 * MEBIBYTE;
@@ -61,10 +66,8 @@ impl Effort {
 pub fn run(effort: Effort) -> io::Result<Vec<Goal>> {
     println!("# What trouble does to a relay\n");
     println!(
-        "The relay has a budget of {} MiB, of which neighbours may fill {}. It, and the server it sends on to, are processes \
-         of their own; the server decodes every request and keeps whose spans came, and how often.",
-        MEMORY >> 20,
-        NEIGHBOURS >> 20
+        "The relay, and the server it sends on to, are processes of their own; the server decodes every request and keeps \
+         whose spans came, and how often."
     );
     let mut goals = Vec::new();
     goals.extend(overload::run(effort.overload)?);
@@ -82,10 +85,11 @@ struct Chain {
 }
 
 impl Chain {
-    fn start() -> io::Result<Self> {
+    /// Neighbours may fill so many MiB.
+    fn start(neighbours: usize) -> io::Result<Self> {
         let mut sink = Process::start(&["--trouble-sink"])?;
         let to = sink.hear()?;
-        let mut relay = Process::start(&["--trouble-relay", to.trim()])?;
+        let mut relay = Process::start(&["--trouble-relay", to.trim(), &neighbours.to_string()])?;
         let ports = relay.hear()?;
         let mut ports = ports.split_whitespace().map(str::parse);
         let mut port = || {
@@ -145,7 +149,7 @@ fn memory_goals(of: &'static str, account: &Account, watch: &watch::Most) -> Vec
         goal(
             "neighbours' share in use at most, MiB",
             account.neighbours_high_water / MEBIBYTE,
-            Bound::AtMost(NEIGHBOURS as f64 / MEBIBYTE),
+            Bound::AtMost(account.neighbours / MEBIBYTE),
         ),
         goal(
             "resident at the peak, the program itself included, MiB",

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Chain, bounded,
+    Chain, NEIGHBOURS, bounded,
     client::{Grpc, Heard, Requests},
     memory_goals, sink,
 };
@@ -51,7 +51,7 @@ impl Told {
 
 pub fn run(length: Duration) -> io::Result<Vec<Goal>> {
     eprintln!("overload: {length:?}");
-    let mut chain = Chain::start()?;
+    let mut chain = Chain::start(NEIGHBOURS)?;
     chain.sink.say(SLOW)?;
     chain.relay.say("record")?;
     let watch = chain.watch();

@@ -20,7 +20,7 @@ use spanwire_transport::{
     receiver::{grpc::GrpcReceiver, http::HttpReceiver},
 };
 
-use super::{MEMORY, NEIGHBOURS};
+use super::OTHERS;
 
 /// Who speaks in the relay's own spans.
 pub const OWN: &str = "relay";
@@ -33,7 +33,7 @@ const SETTLED: Duration = Duration::from_secs(120);
 
 /// Relays until standard input ends. `account` and `flush` are answered with its account, the latter once there is nothing
 /// left to be sent; `record` starts to record spans, `rest` ends that.
-pub fn run(to: &str) -> io::Result<()> {
+pub fn run(to: &str, neighbours: usize) -> io::Result<()> {
     let exporter = GrpcExporter::builder()
         .endpoint(format!("http://127.0.0.1:{to}"))
         .compression(Compression::None)
@@ -42,8 +42,8 @@ pub fn run(to: &str) -> io::Result<()> {
     let pipeline = Pipeline::builder()
         .service_name(OWN)
         .sampling_rate_per_million(1_000_000)
-        .memory_limit(MEMORY)
-        .neighbours(NEIGHBOURS)
+        .memory_limit((neighbours + OTHERS) << 20)
+        .neighbours(neighbours << 20)
         .stage(|| {
             Batcher::new(BatchLimits {
                 spans: Some(8192),
@@ -117,6 +117,7 @@ pub fn run(to: &str) -> io::Result<()> {
             sum(&|lane| lane.possibly_duplicated),
             memory.budget as u64,
             memory.high_water as u64,
+            memory.neighbours.limit as u64,
             memory.neighbours.high_water as u64,
             memory.neighbours.in_use as u64,
             on_grpc.open + on_http.open,
@@ -151,6 +152,7 @@ pub struct Account {
     /// Bytes.
     pub budget: f64,
     pub high_water: f64,
+    pub neighbours: f64,
     pub neighbours_high_water: f64,
     pub neighbours_in_use: f64,
     /// Connections.
@@ -175,6 +177,7 @@ impl Account {
             possibly_twice,
             budget,
             high_water,
+            neighbours,
             neighbours_high_water,
             neighbours_in_use,
             open,
@@ -183,7 +186,7 @@ impl Account {
             cut,
         ] = numbers
         else {
-            return Err(io::Error::other("an account is seventeen numbers"));
+            return Err(io::Error::other("an account is eighteen numbers"));
         };
         Ok(Self {
             settled: settled == 1.0,
@@ -197,6 +200,7 @@ impl Account {
             possibly_twice,
             budget,
             high_water,
+            neighbours,
             neighbours_high_water,
             neighbours_in_use,
             open,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Chain, bounded,
+    Chain, NEIGHBOURS_WITH_LARGE_MESSAGES, bounded,
     client::{Grpc, Heard, Requests, head, hear, push},
     memory_goals,
 };
@@ -41,7 +41,7 @@ struct Seen {
 
 pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
     eprintln!("streams that stall");
-    let mut chain = Chain::start()?;
+    let mut chain = Chain::start(NEIGHBOURS_WITH_LARGE_MESSAGES)?;
     let watch = chain.watch();
     let seen = Rc::new(RefCell::new(Seen::default()));
     let port = chain.grpc;
