@@ -199,13 +199,14 @@ async fn trouble(
                 let message = requests.borrow_mut().make().1;
                 let start = Instant::now();
                 let heard = neighbour.export(&message).await;
-                let mut told = told.borrow_mut();
-                told.slowest = told.slowest.max(super::millis(start));
-                match heard {
-                    Ok(Heard::Taken) => told.taken += 1,
-                    other => told.other.push(format!("{other:?}")),
+                {
+                    let mut told = told.borrow_mut();
+                    told.slowest = told.slowest.max(super::millis(start));
+                    match heard {
+                        Ok(Heard::Taken) => told.taken += 1,
+                        other => told.other.push(format!("{other:?}")),
+                    }
                 }
-                drop(told);
                 sleep(EVERY).await;
             }
         }

@@ -44,6 +44,20 @@ struct Told {
 }
 
 impl Told {
+    /// Whether it was refused for now.
+    fn hear(&mut self, number: u64, start: Instant, heard: Result<Heard, h2::Error>) -> bool {
+        self.calls.push(super::millis(start));
+        let refused = matches!(heard, Ok(Heard::Later(_)));
+        match heard {
+            Ok(Heard::Taken) => {
+                self.taken.insert(number);
+            }
+            Ok(Heard::Later(_)) => self.later += 1,
+            other => self.wrong.push(format!("{other:?}")),
+        }
+        refused
+    }
+
     fn offered(&self) -> usize {
         self.taken.len() + self.later + self.wrong.len()
     }
@@ -218,20 +232,9 @@ fn offer(
                         let (number, message) = requests.borrow_mut().make();
                         let start = Instant::now();
                         let heard = client.export(&message).await;
-                        let mut all = told.borrow_mut();
-                        all.calls.push(super::millis(start));
-                        match heard {
-                            Ok(Heard::Taken) => {
-                                all.taken.insert(number);
-                            }
-                            Ok(Heard::Later(_)) => {
-                                all.later += 1;
-                                drop(all);
-                                if pace.is_none() {
-                                    tokio::time::sleep(Duration::from_millis(100)).await;
-                                }
-                            }
-                            other => all.wrong.push(format!("{other:?}")),
+                        let refused = told.borrow_mut().hear(number, start, heard);
+                        if refused && pace.is_none() {
+                            tokio::time::sleep(Duration::from_millis(100)).await;
                         }
                     }
                 }));

@@ -153,13 +153,14 @@ async fn trouble(port: u16, held: Duration, seen: Rc<RefCell<Seen>>) -> io::Resu
                 let message = requests.make().1;
                 let start = Instant::now();
                 let heard = neighbour.export(&message).await;
-                let mut seen = seen.borrow_mut();
-                seen.slowest = seen.slowest.max(super::millis(start));
-                match heard {
-                    Ok(Heard::Taken) => seen.taken += 1,
-                    other => seen.not_taken.push(format!("{other:?}")),
+                {
+                    let mut seen = seen.borrow_mut();
+                    seen.slowest = seen.slowest.max(super::millis(start));
+                    match heard {
+                        Ok(Heard::Taken) => seen.taken += 1,
+                        other => seen.not_taken.push(format!("{other:?}")),
+                    }
                 }
-                drop(seen);
                 sleep(EVERY).await;
             }
             Ok::<_, io::Error>(())
