@@ -29,9 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two requests of the neighbour.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// Descriptors that a relay has beside those of the connections it may hold; what it holds is bounded by memory, not by
-/// this.
+/// Descriptors that may be left, or be there beside those of connections: what the relay needs for itself.
 const LEFT: f64 = 8.0;
+
+/// Connections that half of the neighbours' share pays for, at 128 KiB each.
+const HELD: f64 = 128.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -148,6 +150,11 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
                 ),
                 goal("slowest call, ms", told.slowest, AtMost(1000.0)),
                 goal("the newcomer's call, ms", newcomer, AtMost(5000.0)),
+                goal(
+                    "descriptors more than before, at most",
+                    most.descriptors as f64 - most.descriptors_before as f64,
+                    AtMost(HELD + LEFT),
+                ),
                 goal(
                     "descriptors left behind",
                     after as f64 - most.descriptors_before as f64,
