@@ -4,6 +4,10 @@
 //! that counts them and answers at once. Beside Spanwire runs what one writes first: tonic on both sides, prost structs in
 //! between. Flags, after `--`: `--quick` for a smoke test.
 //!
+//! `-- --trouble` shows instead what trouble does to the relay: three times the spans that its server takes, for a minute; a
+//! thousand connections that come to nothing; streams that stall near the end of a large message. It fails where a goal is
+//! missed. With `--quick`, seconds of each.
+//!
 //! `-- --against PORT PROCESS` sends the same load to another relay, which listens on this port of 127.0.0.1, runs as this
 //! process, and is told to send on to 127.0.0.1:14317, where the counting server is.
 
@@ -31,6 +35,7 @@ mod rounds;
 mod sink;
 #[path = "../export/tally.rs"]
 mod tally;
+mod trouble;
 mod verdict;
 
 use std::{env, io};
@@ -54,6 +59,24 @@ fn main() -> io::Result<()> {
             relays::run(name, coding(word)?, port(to)?)
         }
         ["--load", word, tally, to] => load::run(coding(word)?, tally, port(to)?),
+        ["--trouble-sink"] => trouble::run_sink(),
+        ["--trouble-relay", to, neighbours] => {
+            trouble::run_relay(to, neighbours.parse().map_err(io::Error::other)?)
+        }
+        _ if words.contains(&"--trouble") => {
+            let effort = if words.contains(&"--quick") {
+                trouble::Effort::QUICK
+            } else {
+                trouble::Effort::FULL
+            };
+            let neighbours = cpu::Neighbours::watch();
+            let missed = verdict::print_goals(trouble::run(effort)?);
+            report::circumstances(neighbours.cores());
+            match missed {
+                0 => Ok(()),
+                missed => Err(io::Error::other(format!("{missed} goals not met"))),
+            }
+        }
         ["--against", to, process, ..] => {
             let process = process.parse().map_err(io::Error::other)?;
             report::print_other(&rounds::run_other(port(to)?, process)?);

@@ -7,26 +7,57 @@ use crate::{
 };
 
 #[derive(Clone, Copy)]
-enum Bound {
+pub enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
 
 use Bound::{AtLeast, AtMost};
 
-/// Prints the goals. A figure that is missing is not met.
+/// A figure, and what it has to reach.
+pub struct Goal {
+    what: String,
+    figure: f64,
+    bound: Bound,
+}
+
+impl Goal {
+    pub fn new(what: impl Into<String>, figure: f64, bound: Bound) -> Self {
+        Self {
+            what: what.into(),
+            figure,
+            bound,
+        }
+    }
+}
+
+/// Prints the goals of a relay that does its work.
 pub fn print(cases: &[Case]) {
+    let goals = goals(cases).into_iter();
+    print_goals(goals.map(|(what, figure, bound)| Goal::new(what, figure, bound)));
+}
+
+/// Prints goals; how many are not met. A figure that is missing is not met.
+pub fn print_goals(goals: impl IntoIterator<Item = Goal>) -> usize {
     println!("\n## Goals\n");
     println!("| goal | bound | figure | |");
     println!("|---|---|---|---|");
-    for (what, figure, bound) in goals(cases) {
+    let mut missed = 0;
+    for Goal {
+        what,
+        figure,
+        bound,
+    } in goals
+    {
         let (met, bound) = match bound {
             AtLeast(bound) => (figure >= bound, format!(">= {bound:.3}")),
             AtMost(bound) => (figure <= bound, format!("<= {bound:.3}")),
         };
         let verdict = if met { "met" } else { "**not met**" };
         println!("| {what} | {bound} | {figure:.3} | {verdict} |");
+        missed += usize::from(!met);
     }
+    missed
 }
 
 fn goals(cases: &[Case]) -> Vec<(&'static str, f64, Bound)> {
