@@ -82,6 +82,12 @@ impl Offered {
 
 impl Drop for Offered {
     fn drop(&mut self) {
+        for segment in &self.segments {
+            // Who waits for the request is not told of the rest alone.
+            if let Some(ack) = segment.ack() {
+                ack.expect(segment.spans());
+            }
+        }
         let spans: usize = self.segments.iter().map(Segment::spans).sum();
         self.turned_away.fetch_add(spans as u64, Ordering::Relaxed);
     }
@@ -546,4 +552,37 @@ fn tell(answer: Answer, settled: Settled) {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::batch::{Ack, Delivered};
+    use crate::limiter::Door;
+
+    /// Scenario: of a request with two resources, one is exported and the engine has no room for the other.
+    #[test]
+    fn what_is_turned_away_is_lost_to_who_waits_for_it() {
+        let told = Arc::new(Mutex::new(None));
+        let slot = told.clone();
+        let ack = Arc::new(Ack::new(move |delivered| {
+            *slot.lock().unwrap() = Some(delivered);
+        }));
+        let segment = || {
+            let body = [0x12, 2, 0x12, 0].as_slice().into();
+            let moment = Moment::from_nanos(0);
+            Segment::new(Head::default(), body, 1, moment, Door::Neighbours).with_ack(ack.clone())
+        };
+        let turned_away = Arc::<AtomicU64>::default();
+        let offered = Offered::new(Vec::from([segment()]), Arc::from([]), turned_away.clone());
+        let exported = segment();
+        ack.expect(1);
+        ack.deliver(1);
+        drop((exported, offered));
+        drop(ack);
+        assert_eq!(turned_away.load(Ordering::Relaxed), 1);
+        assert_eq!(*told.lock().unwrap(), Some(Delivered::Lost));
+    }
 }
