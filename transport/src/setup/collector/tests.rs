@@ -208,7 +208,7 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "otlp_http: {traces_endpoint: 'ftp://a'}",
-            "exporters::otlp_http::traces_endpoint: endpoint scheme 'ftp' is none of",
+            "exporters::otlp_http::traces_endpoint: scheme 'ftp' is none of",
         ),
     ] {
         let said = said(&text(GRPC, "", exporter));
