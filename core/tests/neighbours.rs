@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use spanwire_core::batch::Batch;
+use spanwire_core::batch::{Batch, Segment};
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
 use spanwire_core::limiter::{Buffer, OVERHEAD};
 use spanwire_core::pipeline::{Delivered, IntakeError, Pipeline, PipelineBuilder};
-use spanwire_core::processor::{Condition, FilterProcessor};
+use spanwire_core::processor::{Condition, Edit, FilterProcessor, Later, Processor};
 use spanwire_core::testing::InMemoryExporter;
 use spanwire_core::wire::SpanKind;
 
@@ -275,6 +275,32 @@ fn what_a_filter_takes_out_is_delivered() {
     assert_eq!(delivered(without(some), &[]), Delivered::Exported);
     assert_eq!(delivered(without(some), &refused()), Delivered::Rejected);
     assert_eq!(delivered(without(all), &[]), Delivered::Exported);
+}
+
+/// Writes segments of its own.
+struct Anew;
+
+impl Processor for Anew {
+    fn name(&self) -> &str {
+        "anew"
+    }
+
+    fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
+        let body: Vec<u8> = segment.body_parts().flatten().copied().collect();
+        let (head, first_end, door) = (segment.head(), segment.first_end(), segment.door());
+        let (head, spans) = (head.clone(), segment.spans());
+        edit.emit(Segment::new(head, body.into(), spans, first_end, door));
+        Ok(())
+    }
+}
+
+/// What a stage writes in the place of a segment is the sender's as well.
+#[test]
+fn a_stage_that_writes_its_own_segments_loses_nobody_who_waits() {
+    let anew = || builder().stage(|| Anew);
+    assert_eq!(delivered(anew(), &[]), Delivered::Exported);
+    let refused = [Outcome::rejected("bad")];
+    assert_eq!(delivered(anew(), &refused), Delivered::Rejected);
 }
 
 /// Wakes the thread that waits.

@@ -196,7 +196,6 @@ impl Segment {
     }
 
     /// The same segment, of a request that somebody waits for.
-    #[cfg(feature = "std")]
     pub(crate) fn with_ack(self, ack: Arc<Ack>) -> Self {
         Self {
             ack: Some(ack),

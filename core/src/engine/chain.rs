@@ -348,7 +348,11 @@ fn process(
     let filtered_before = out.filtered;
     let mut emit = |segment: Segment| {
         if segment.spans() > 0 {
-            emitted.push(segment);
+            // Whatever it made the segment of: who waits for the spans waits for these.
+            emitted.push(match &ack {
+                Some(ack) if segment.ack().is_none() => segment.with_ack(ack.clone()),
+                _ => segment,
+            });
         }
     };
     let mut edit = Edit::new(run.reserve, &mut emit);

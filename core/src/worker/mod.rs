@@ -82,14 +82,14 @@ impl Offered {
 
 impl Drop for Offered {
     fn drop(&mut self) {
+        for segment in &self.segments {
+            // Who waits for the request is not told of the rest alone.
+            if let Some(ack) = segment.ack() {
+                ack.expect(segment.spans());
+            }
+        }
         let spans: usize = self.segments.iter().map(Segment::spans).sum();
         self.turned_away.fetch_add(spans as u64, Ordering::Relaxed);
-        // Whoever waits for the request is not to be told that all of it was sent.
-        let acks = self
-            .segments
-            .iter()
-            .filter_map(|segment| Some((segment.ack()?, segment)));
-        acks.for_each(|(ack, segment)| ack.expect(segment.spans()));
     }
 }
 

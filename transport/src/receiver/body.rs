@@ -273,8 +273,13 @@ impl Pace {
 
     /// Whether the client has stopped waiting.
     pub(crate) fn is_expired(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// How much longer the client waits; `None`: it does not say.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let deadline = self.deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// When the next bytes have to be here.

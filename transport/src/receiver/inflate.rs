@@ -141,7 +141,15 @@ impl Coding {
                 // What the library allocates follows from the header.
                 let window = usize::try_from(frame.window).unwrap_or(usize::MAX);
                 let content = frame.content.and_then(|len| usize::try_from(len).ok());
-                let window = content.map_or(window, |content| content.min(window));
+                let log = frame.window.next_power_of_two().trailing_zeros();
+                let log = log.clamp(10, MOST_WINDOW_LOG);
+                let alone = zstd::zstd_safe::find_frame_compressed_size(input) == Ok(input.len());
+                let window = match content {
+                    Some(content) if alone => content.min(window),
+                    _ if alone => window,
+                    // One behind it may use all of the largest window that is let through.
+                    _ => 1 << log,
+                };
                 let _state = match account.acquire(window.saturating_add(ZSTD_STATE)) {
                     Ok(state) => state,
                     Err(refused) if refused.is_retryable() => return Err(Trouble::NoRoom(refused)),
@@ -150,10 +158,8 @@ impl Coding {
                 let draft = Draft::decompressed(account, line, content, most)?;
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input)
                     .map_err(|error| garbled(error.to_string()))?;
-                // A later frame gets no larger window than was granted for the first.
-                let log = frame.window.next_power_of_two().trailing_zeros();
                 decoder
-                    .window_log_max(log.clamp(10, MOST_WINDOW_LOG))
+                    .window_log_max(log)
                     .map_err(|error| garbled(error.to_string()))?;
                 Ok(inflate("zstd", decoder, draft).await?.finish())
             }

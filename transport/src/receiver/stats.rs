@@ -25,7 +25,7 @@ pub struct ReceiverStats {
     /// Spans in these.
     pub spans: u64,
     /// Of the requests that were admitted, those whose clients waited for the export and were told that there was none, or
-    /// none in time.
+    /// none in time, or went away before.
     pub undelivered: u64,
     /// Requests that were refused for now, for want of room or because the pipeline had ended: the client may send them
     /// again.

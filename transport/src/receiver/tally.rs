@@ -43,9 +43,14 @@ impl<'a> Tally<'a> {
         count(&self.counts.spans, spans as u64);
     }
 
-    /// Counts a request that was admitted, and of which its client was not told that it was exported.
-    pub(super) fn undelivered(counts: &Counts) {
-        count(&counts.undelivered, 1);
+    /// Counts a request that was admitted, and whose client waits for the export.
+    pub(super) fn awaited(self, spans: usize) -> Awaited<'a> {
+        let counts = self.counts;
+        self.admitted(spans);
+        Awaited {
+            counts,
+            exported: false,
+        }
     }
 
     pub(super) fn not_admitted(mut self, kind: Kind) {
@@ -66,6 +71,28 @@ impl<'a> Tally<'a> {
             count(&self.counts.unread, 1);
             let unread = self.announced.saturating_sub(self.received);
             count(&self.counts.unread_bytes, unread as u64);
+        }
+    }
+}
+
+/// A request that was admitted, until its client is told of the export. Dropped before that, it counts as undelivered, whether
+/// its spans were lost or its client has gone.
+pub(super) struct Awaited<'a> {
+    counts: &'a Counts,
+    exported: bool,
+}
+
+impl Awaited<'_> {
+    /// The client is told that the spans were exported.
+    pub(super) fn exported(mut self) {
+        self.exported = true;
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if !self.exported {
+            count(&self.counts.undelivered, 1);
         }
     }
 }

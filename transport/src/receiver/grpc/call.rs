@@ -38,8 +38,8 @@ pub(super) struct Desk {
 enum Taken {
     /// So many spans.
     Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time.
-    OnItsWay(Delivery, Duration),
+    /// Its client is to hear what becomes of it, within that time; as many may wait as there is room for.
+    OnItsWay(Delivery, Duration, Room),
 }
 
 /// Waits until every exporter is done with a request.
@@ -94,11 +94,10 @@ impl Desk {
                 tally.admitted(spans);
                 Ok(())
             }
-            Ok(Taken::OnItsWay(delivery, within)) => {
-                tally.admitted(delivery.spans());
-                wait(delivery, within)
-                    .await
-                    .inspect_err(|_| Tally::undelivered(line.counts()))
+            Ok(Taken::OnItsWay(delivery, within, _room)) => {
+                let awaited = tally.awaited(delivery.spans());
+                let waited = wait(delivery, within).await;
+                waited.inspect(|()| awaited.exported())
             }
             Err(refusal) => {
                 tally.not_admitted(refusal.kind());
@@ -193,7 +192,7 @@ impl Desk {
         let Some(account) = self.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
-        let _room = Room::for_request(&account, line)?;
+        let room = Room::for_request(&account, line)?;
         let mut source = Source::new(body, Pace::begin(head.timeout));
         let read = self.read(&head, &mut source, &account, line).await;
         tally.received = source.received();
@@ -208,12 +207,16 @@ impl Desk {
         let (buffer, _hold) = coding
             .decode(body, &account, line, self.max_message)
             .await?;
-        if source.into_pace().is_expired() {
+        let pace = source.into_pace();
+        if pace.is_expired() {
             return Err(Trouble::Expired.into());
         }
         Ok(match self.answer_after_export {
             None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
+            Some(within) => {
+                let within = pace.left().map_or(within, |left| left.min(within));
+                Taken::OnItsWay(self.intake.deliver(buffer)?, within, room)
+            }
         })
     }
 

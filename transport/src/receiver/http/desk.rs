@@ -107,10 +107,9 @@ impl Desk {
                 Ok(())
             }
             Ok(Taken::OnItsWay(delivery, within)) => {
-                tally.admitted(delivery.spans());
-                wait(delivery, within)
-                    .await
-                    .inspect_err(|_| Tally::undelivered(line.counts()))
+                let awaited = tally.awaited(delivery.spans());
+                let waited = wait(delivery, within).await;
+                waited.inspect(|()| awaited.exported())
             }
             Err(refusal) => {
                 tally.not_admitted(refusal.kind());

@@ -75,6 +75,36 @@ mod bodies {
         }
     }
 
+    /// Scenario: a frame that is small whatever its window, and behind it one that takes the whole of such a window.
+    #[cfg(feature = "zstd")]
+    #[tokio::test]
+    async fn a_later_frame_takes_no_more_memory_than_was_granted() {
+        let magic = [0x28, 0xb5, 0x2f, 0xfd];
+        let first = [&magic[..], &[0x80, 0x68, 0, 0, 0, 0, 1, 0, 0]].concat();
+        let later = [&magic[..], &[0x00, 0x68, 9, 0, 0, b'x']].concat();
+        let both = [&first[..], &later[..]].concat();
+        for (share, body, expected) in [
+            (4 << 20, &first, Some(&b""[..])),
+            (4 << 20, &both, None),
+            (32 << 20, &both, Some(&b"x"[..])),
+        ] {
+            let limiter = MemoryLimiter::builder(32 << 20)
+                .reserve(0)
+                .neighbours(share)
+                .build()
+                .unwrap();
+            let account = limiter.door(Door::Neighbours);
+            let line = line(1 << 20);
+            let mut draft = Draft::begin(&account, &line, Some(body.len()), 1 << 20).unwrap();
+            draft.put(body).unwrap();
+            let body = draft.finish();
+            let decoded = Coding::Zstd.decode(body, &account, &line, 1 << 20).await;
+            let decoded = decoded.ok();
+            let text = decoded.as_ref().map(|(buffer, _)| buffer.as_slice());
+            assert_eq!(text, expected, "{share}");
+        }
+    }
+
     #[tokio::test]
     async fn what_went_in_comes_out_and_nothing_stays_charged() {
         let limiter = MemoryLimiter::builder(32 << 20)

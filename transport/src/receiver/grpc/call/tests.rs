@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use http_body::Frame;
 use proptest::prelude::*;
+use spanwire_core::batch::Batch;
+use spanwire_core::exporter::{Exporter, Reply};
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::testing::InMemoryExporter;
 
@@ -160,4 +162,68 @@ fn the_content_type_is_grpcs_own() {
     ] {
         assert_eq!(is_grpc(text.as_bytes()), yes, "{text}");
     }
+}
+
+/// Never says what became of a batch.
+struct Silent(Vec<Reply>);
+
+impl Exporter for Silent {
+    fn export(&mut self, _: Batch, reply: Reply) {
+        self.0.push(reply);
+    }
+}
+
+/// Scenario: a request is admitted, and its client waits for an export that does not end. Guarantees: while it waits it is
+/// charged; it waits no longer than its client says that it does; and one whose client goes away is not forgotten.
+#[test]
+fn who_waits_for_the_export_is_charged_and_counted() {
+    let pipeline = Pipeline::builder()
+        .memory_limit(16 << 20)
+        .neighbours(4 << 20)
+        .schedule_delay(Duration::from_millis(1))
+        .exporter(|| Silent(Vec::new()))
+        .build()
+        .unwrap();
+    let long = Duration::from_secs(20);
+    let desk = Arc::new(Desk {
+        intake: pipeline.intake(),
+        gate: None,
+        max_message: 1000,
+        retry_after: Duration::from_secs(1),
+        answer_after_export: Some(long),
+    });
+    let ask = |timeout: &str| {
+        let body = [0, 0, 0, 0, 6, 0x0a, 4, 0x12, 2, 0x12, 0].as_slice();
+        Request::post(GRPC_PATH)
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", timeout)
+            .body(Pieces([Bytes::from_static(body)].into()))
+            .unwrap()
+    };
+    let line = line(1 << 20);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut waiting = Box::pin(desk.clone().answer(ask("1H"), line.clone()));
+        let answered = timeout_after(Duration::from_millis(50), waiting.as_mut()).await;
+        assert!(answered.is_err(), "nobody has exported it");
+        let stats = line.counts().read();
+        assert_eq!((stats.admitted, stats.undelivered), (1, 0));
+        let in_use = || pipeline.intake().account().unwrap().in_use();
+        assert!(in_use() >= 6 << 10, "{}", in_use());
+        drop(waiting);
+        let stats = line.counts().read();
+        assert_eq!((stats.admitted, stats.undelivered), (1, 1));
+        assert_eq!(stats.abandoned, 0);
+        assert!(in_use() < 6 << 10, "{}", in_use());
+
+        let begun = std::time::Instant::now();
+        let answered = desk.clone().answer(ask("200m"), line.clone()).await;
+        assert!(begun.elapsed() < long);
+        assert_eq!(answered.headers()["grpc-status"], "4");
+        assert_eq!(line.counts().read().undelivered, 2);
+    });
+    let _report = pipeline.shutdown(Duration::ZERO);
 }
