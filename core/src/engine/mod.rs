@@ -362,7 +362,6 @@ impl Engine {
 
     /// How many bytes of this program's spans may come before there is anything to do with them: more than zero while
     /// every lane to which they go waits for company.
-    #[cfg(feature = "std")]
     pub(crate) fn slack(&self, now: Moment) -> usize {
         let terms = Terms {
             now,

@@ -13,7 +13,7 @@ use http_body::Body;
 use spanwire_core::limiter::{Account, Buffer, Permit, Refused};
 use tokio::time::{Instant, timeout_at};
 
-use super::line::{GRACE, Hold, Line, SLOWEST};
+use super::line::{GRACE, Hold, Line, SLOWEST, STALL};
 
 /// The first step of a permit.
 const STEP: usize = 64 << 10;
@@ -295,10 +295,15 @@ fn allowed(received: usize) -> Duration {
     GRACE + Duration::from_secs(whole) + Duration::from_nanos(rest)
 }
 
+/// How often a body that says nothing is asked whether others need what it holds.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Where a body comes from.
 pub(crate) struct Source<B> {
     body: B,
     pace: Pace,
+    /// Who knows whether others need what the body holds.
+    needs: Option<(Account, Line)>,
 }
 
 impl<B> Source<B>
@@ -306,19 +311,42 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     pub(crate) fn new(body: B, pace: Pace) -> Self {
-        Self { body, pace }
+        Self {
+            body,
+            pace,
+            needs: None,
+        }
+    }
+
+    /// The same, which is cut after [`STALL`] without a byte while others need what it holds of this account and this
+    /// connection.
+    pub(crate) fn within(self, account: &Account, line: &Line) -> Self {
+        Self {
+            needs: Some((account.clone(), line.clone())),
+            ..self
+        }
+    }
+
+    fn is_in_the_way(&self) -> bool {
+        let needs = self.needs.as_ref();
+        needs.is_some_and(|(account, line)| {
+            line.is_wanted()
+                || account.limit().saturating_sub(account.in_use()) < account.limit() / 4
+        })
     }
 
     /// The next bytes; `None` after the last. What they took of the flow-control window is given back: they are to be copied
     /// and dropped before the next are asked for.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        let mut look = Instant::now() + STALL;
         loop {
             let slow = self.pace.next_by();
             let until = self.pace.deadline.map_or(slow, |at| at.min(slow));
             let body = &mut self.body;
             let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-            match timeout_at(until, frame).await {
+            match timeout_at(until.min(look), frame).await {
                 Err(_) if self.pace.is_expired() => return Err(Trouble::Expired),
+                Err(_) if look < until && !self.is_in_the_way() => look = Instant::now() + LOOK,
                 Err(_) => return Err(Trouble::Slow),
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(_))) => return Err(Trouble::Abandoned),

@@ -30,6 +30,10 @@ pub const SLOWEST: usize = 64 << 10;
 /// request began.
 pub const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a body may say nothing, also within [`GRACE`], while a newcomer waits for a place or less than a quarter of the
+/// neighbours' share is left.
+pub const STALL: Duration = Duration::from_secs(1);
+
 /// The flow-control window of a stream, and the least of a connection: what HTTP/2 begins with (RFC 9113, 6.9.2).
 pub(super) const STREAM_WINDOW: usize = 64 << 10;
 
@@ -146,6 +150,11 @@ impl Line {
             line: self.clone(),
             bytes: 0,
         }
+    }
+
+    /// Whether a newcomer waits for a place.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.counts.is_wanted.load(Ordering::Relaxed)
     }
 
     /// How long no request has been under way; `None` while one is.

@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -130,10 +131,7 @@ impl Drop for Member {
         if let Some((number, permit)) = self.line.take() {
             live.lines.remove(&number);
             live.charged = live.charged.saturating_sub(permit.bytes() + OVERHEAD);
-            self.shared
-                .counts
-                .open
-                .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            self.shared.counts.open.fetch_sub(1, Ordering::Relaxed);
         }
         self.shared.tell(live);
         self.shared.freed.notify_one();
@@ -450,7 +448,10 @@ impl<P: Protocol> Porter<P> {
                 }
             }
             // Connections say when they go; other memory comes back without a word.
+            let is_wanted = &self.shared.counts.is_wanted;
+            is_wanted.store(true, Ordering::Relaxed);
             let _ = timeout(LOOK, self.shared.freed.notified()).await;
+            is_wanted.store(false, Ordering::Relaxed);
         }
     }
 

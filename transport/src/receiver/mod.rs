@@ -52,6 +52,6 @@ pub mod grpc;
 pub mod http;
 
 pub use bearer::{BearerTokens, InvalidToken};
-pub use line::{CONNECTION, GRACE, SLOWEST};
+pub use line::{CONNECTION, GRACE, SLOWEST, STALL};
 pub use listener::{ListenError, Stopped};
 pub use stats::ReceiverStats;

@@ -1,6 +1,6 @@
 //! What happened at a receiver, in numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a receiver has seen since it was built.
 ///
@@ -64,6 +64,8 @@ pub(crate) struct Counts {
     pub(crate) abandoned: AtomicU64,
     pub(crate) unread: AtomicU64,
     pub(crate) unread_bytes: AtomicU64,
+    /// Whether a newcomer waits for a place. Not for people: for bodies that hold one and say nothing.
+    pub(crate) is_wanted: AtomicBool,
 }
 
 /// Adds to a counter.

@@ -3,6 +3,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http_body::Frame;
 use spanwire_core::limiter::{Door, MemoryLimiter, OVERHEAD};
@@ -215,6 +216,29 @@ async fn a_slow_body_is_cut_and_one_that_keeps_the_pace_is_not() {
     assert_eq!(read(&burst, None).await, Ok(10 * SLOWEST + 1));
     let burst = [(0, 10 * SLOWEST), (15_100, 1)];
     assert_eq!(read(&burst, None).await, Err(Trouble::Slow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_says_nothing_is_cut_sooner_while_others_need_what_it_holds() {
+    let line = line(4 * MIB);
+    let (_limiter, account) = share(8 * MIB);
+    let read = async |after: u64| {
+        let chunks = VecDeque::from([(Duration::ZERO, 10), (Duration::from_millis(after), 10)]);
+        let source = Source::new(Slowly(chunks, None), Pace::begin(None));
+        let mut source = source.within(&account, &line);
+        while source.next().await?.is_some() {}
+        Ok(source.received())
+    };
+    assert_eq!(read(4900).await, Ok(20), "nobody needs anything");
+    line.counts().is_wanted.store(true, Ordering::Relaxed);
+    assert_eq!(read(900).await, Ok(20));
+    assert_eq!(read(1100).await, Err(Trouble::Slow), "a newcomer waits");
+    line.counts().is_wanted.store(false, Ordering::Relaxed);
+    let most = account.limit() * 3 / 4 + 1 - OVERHEAD;
+    let held = account.acquire(most).unwrap();
+    assert_eq!(read(1100).await, Err(Trouble::Slow), "memory is short");
+    drop(held);
+    assert_eq!(read(1100).await, Ok(20));
 }
 
 #[tokio::test(start_paused = true)]

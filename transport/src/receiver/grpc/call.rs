@@ -193,7 +193,7 @@ impl Desk {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
         let room = Room::for_request(&account, line)?;
-        let mut source = Source::new(body, Pace::begin(head.timeout));
+        let mut source = Source::new(body, Pace::begin(head.timeout)).within(&account, line);
         let read = self.read(&head, &mut source, &account, line).await;
         tally.received = source.received();
         let (compressed, draft) = read?;

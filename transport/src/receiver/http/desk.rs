@@ -223,7 +223,8 @@ impl Desk {
             Form::Json => line.allowance() / 2,
         });
         let mut draft = Draft::begin(&account, line, body.length, most)?;
-        let mut source = Source::new(body.body, Pace::begin(self.manners.read_timeout));
+        let mut source =
+            Source::new(body.body, Pace::begin(self.manners.read_timeout)).within(&account, line);
         while let Some(piece) = source.next().await? {
             tally.received = source.received();
             draft.put(&piece)?;
