@@ -69,19 +69,23 @@ impl Exporter for Keeper {
     }
 }
 
-fn kept(keeper: &Keeper) -> Vec<u8> {
+/// A pipeline, and who keeps what it exports.
+fn kept() -> (Pipeline, Keeper) {
+    let keeper = Keeper::default();
+    let exporter = keeper.clone();
+    let builder = builder().exporter(move || exporter.clone());
+    (builder.build().unwrap(), keeper)
+}
+
+/// Its requests, one after another.
+fn bytes_of(keeper: &Keeper) -> Vec<u8> {
     let batches = keeper.0.lock().unwrap();
     batches.iter().flat_map(Batch::to_vec).collect()
 }
 
 #[test]
 fn a_request_that_is_held_is_charged_once_and_not_copied() {
-    let keeper = Keeper::default();
-    let exporter = keeper.clone();
-    let pipeline = builder()
-        .exporter(move || exporter.clone())
-        .build()
-        .unwrap();
+    let (pipeline, keeper) = kept();
     let bytes = request(&[resource(3), resource(1), resource(2)]);
     let buffer = held(&pipeline, &bytes);
     let at = buffer.as_slice().as_ptr_range();
@@ -113,19 +117,14 @@ fn a_request_that_is_held_is_charged_once_and_not_copied() {
 
 #[test]
 fn records_that_stand_apart_are_brought_together() {
-    let keeper = Keeper::default();
-    let exporter = keeper.clone();
-    let pipeline = builder()
-        .exporter(move || exporter.clone())
-        .build()
-        .unwrap();
+    let (pipeline, keeper) = kept();
     // scope_spans { spans { } }, schema_url "u", scope_spans { spans { } }
     let bytes = *b"\x0a\x0b\x12\x02\x12\x00\x1a\x01u\x12\x02\x12\x00";
     let received = pipeline.intake().offer_buffer(held(&pipeline, &bytes));
     assert_eq!(received.unwrap().spans(), 2);
     assert!(pipeline.flush(LONG).is_complete());
     assert_eq!(
-        kept(&keeper),
+        bytes_of(&keeper),
         b"\x0a\x0b\x1a\x01u\x12\x02\x12\x00\x12\x02\x12\x00"
     );
     assert_eq!(in_use(&pipeline), 11 + OVERHEAD);
@@ -134,19 +133,14 @@ fn records_that_stand_apart_are_brought_together() {
 
 #[test]
 fn memory_of_another_share_is_not_taken_over() {
-    let keeper = Keeper::default();
-    let exporter = keeper.clone();
-    let pipeline = builder()
-        .exporter(move || exporter.clone())
-        .build()
-        .unwrap();
+    let (pipeline, keeper) = kept();
     let other = builder().exporter(InMemoryExporter::new).build().unwrap();
     let bytes = request(&[resource(2)]);
     let received = pipeline.intake().offer_buffer(held(&other, &bytes));
     assert_eq!(received.unwrap().spans(), 2);
     assert_eq!(in_use(&other), 0);
     assert!(pipeline.flush(LONG).is_complete());
-    assert_eq!(kept(&keeper), bytes);
+    assert_eq!(bytes_of(&keeper), bytes);
     assert_eq!(in_use(&pipeline), bytes.len() - 2 + OVERHEAD);
     assert!(pipeline.shutdown(LONG).is_complete());
     assert!(other.shutdown(LONG).is_complete());

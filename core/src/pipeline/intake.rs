@@ -367,7 +367,8 @@ pub struct IntakeAccount {
     pub refused: u64,
     /// Of these, spans that were admitted.
     pub admitted: u64,
-    /// Of the admitted spans, those that the engine had no room for after all.
+    /// Of the admitted spans, those that the engine did not take after all: none, as long as the worker lives. Were there
+    /// any, they would be counted here rather than vanish, and a report on them is not complete.
     pub turned_away: u64,
     /// Requests that were not well-formed.
     pub malformed_requests: u64,
