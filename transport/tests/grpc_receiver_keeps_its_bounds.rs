@@ -21,7 +21,7 @@ use bytes::Bytes;
 use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
 use prost::Message;
 use spanwire_transport::otlp::grpc::Code;
-use spanwire_transport::receiver::{CONNECTION, GRACE};
+use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES};
 
 mod client;
 
@@ -183,7 +183,7 @@ fn a_slow_sender_is_cut_and_may_come_again() {
         let reply = hear(answer).await.unwrap();
         assert_eq!(reply.code, Code::Unavailable as i32);
         assert_eq!(reply.message, "body is slower than 65536 bytes a second");
-        assert!(begun.elapsed() >= GRACE);
+        assert!(begun.elapsed() >= BODY_GRACE);
         // The connection goes on.
         assert_eq!(client.export(&request(1).encode_to_vec()).await.code, 0);
     });
@@ -374,7 +374,7 @@ fn a_connection_takes_no_more_than_it_is_charged() {
     eventually("they are served", || receiver.stats().rejected == 72);
     let each = (LIVE.load(Ordering::Relaxed) - before) / 64;
     println!("{each} bytes a connection");
-    assert!(each <= CONNECTION, "{each}");
+    assert!(each <= CONNECTION_BYTES, "{each}");
     drop((first, more));
 }
 

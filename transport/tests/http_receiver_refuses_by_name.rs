@@ -580,7 +580,7 @@ fn after_the_pipeline_has_ended_everything_may_be_sent_again() {
 }
 
 /// Scenario: 64 connections that each say 1 MiB and stall near the end. Guarantees: what they hold stays within the share,
-/// and another client is served, or told to come again, at once.
+/// those that have stalled go, and another client is served.
 #[test]
 fn stalled_bodies_hold_their_part_and_no_more() {
     let (pipeline, _) = pipeline(16 << 20);
@@ -598,10 +598,10 @@ fn stalled_bodies_hold_their_part_and_no_more() {
         caller.write(&part);
         stalled.push(caller);
     }
-    eventually(|| receiver.stats().refused > 0);
+    eventually(|| receiver.stats().cut > 0);
     let mut other = call(&receiver);
     let answered = other.post(&of_type(PROTOBUF), &request(1).encode_to_vec());
-    assert!([200, 503].contains(&answered.status), "{answered:?}");
+    assert_eq!(answered.status, 200, "{answered:?}");
     let account = pipeline.intake().account().unwrap();
     println!("{:?}, {account:?}", receiver.stats());
     drop(stalled);

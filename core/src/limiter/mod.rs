@@ -227,7 +227,8 @@ impl Account {
     }
 
     /// Whether both are the same share of the same budget.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
         self.share == other.share && Arc::ptr_eq(&self.shares, &other.shares)
     }
 

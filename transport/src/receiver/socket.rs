@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
-use crate::dial::Connection;
+use crate::dial::Connection as Stream;
 use crate::endpoint::{Address, Endpoint, InvalidEndpoint};
 
 /// Where to listen, from the text of a setting: `host:port`, where port 0 stands for any that is free, `unix:/path` or
@@ -106,7 +106,7 @@ pub(crate) enum Open {
 }
 
 impl Open {
-    pub(crate) async fn accept(&self) -> io::Result<Connection> {
+    pub(crate) async fn accept(&self) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;

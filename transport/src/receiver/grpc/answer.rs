@@ -166,6 +166,10 @@ impl From<Trouble> for Refusal {
                 kind: Kind::Cut,
                 ..Self::new(Code::Unavailable, message)
             },
+            Trouble::Stalled => Self {
+                kind: Kind::Stalled,
+                ..Self::for_now(message)
+            },
             Trouble::Expired => Self {
                 kind: Kind::Cut,
                 ..Self::new(Code::DeadlineExceeded, message)

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use spanwire_core::pipeline::Intake;
 
-use super::call::Desk;
-use super::{GrpcReceiver, Speaker};
+use super::handler::Handler;
+use super::{GrpcReceiver, Http2};
+use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::{BearerTokens, Gate};
-use crate::receiver::line::Stay;
-use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::receiver::connection::Stay;
+use crate::receiver::listener::{ListenError, Listener};
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -37,7 +38,7 @@ const PREFACE: u64 = 24;
 #[must_use = "a builder does nothing until `serve`"]
 pub struct GrpcReceiverBuilder {
     listening: Listening,
-    speech: Speech,
+    http2: Http2Settings,
     bearer: Option<BearerTokens>,
     max_message: usize,
     retry_after: Duration,
@@ -46,7 +47,7 @@ pub struct GrpcReceiverBuilder {
 
 /// How HTTP/2 is spoken.
 #[derive(Clone, Debug)]
-pub(super) struct Speech {
+pub(super) struct Http2Settings {
     pub(super) max_streams: u32,
     pub(super) keepalive_time: Option<Duration>,
     pub(super) keepalive_timeout: Duration,
@@ -72,7 +73,7 @@ impl GrpcReceiverBuilder {
                 #[cfg(feature = "tls")]
                 tls: None,
             },
-            speech: Speech {
+            http2: Http2Settings {
                 max_streams: 100,
                 keepalive_time: Some(Duration::from_secs(2 * 3600)),
                 keepalive_timeout: Duration::from_secs(20),
@@ -104,11 +105,12 @@ impl GrpcReceiverBuilder {
 
     /// The most requests under way on one connection; clients wait with others. At least 1. Default: 100.
     pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
-        self.speech.max_streams = streams.max(1);
+        self.http2.max_streams = streams.max(1);
         self
     }
 
-    /// The most connections. At least 1. Default: 1024, and never more than half of the neighbours' share pays for.
+    /// The most connections. At least 1. Default: 1024, and never more than this receiver's part of the neighbours' share pays for: a third of it,
+    /// divided by the receivers that share it.
     ///
     /// When there is no place for another, the one that was idle longest is asked to leave.
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -119,7 +121,7 @@ impl GrpcReceiverBuilder {
     /// The bytes that a connection may send before any of them is read: its flow-control window. From 64 KiB to 1 MiB.
     /// Default: a 512th of the neighbours' share.
     ///
-    /// It is charged when a connection is accepted, with [`CONNECTION`](crate::receiver::CONNECTION) bytes for what else it
+    /// It is charged when a connection is accepted, with [`CONNECTION_BYTES`](crate::receiver::CONNECTION_BYTES) bytes for what else it
     /// takes. More of it is of use where the round trip is long.
     pub fn connection_window(mut self, bytes: usize) -> Self {
         self.listening.window = Some(bytes);
@@ -155,13 +157,13 @@ impl GrpcReceiverBuilder {
 
     /// After what time of silence a client is asked whether it is still there; zero: never. Default: 2 h, as in gRPC.
     pub fn keepalive_time(mut self, time: Duration) -> Self {
-        self.speech.keepalive_time = some(time);
+        self.http2.keepalive_time = some(time);
         self
     }
 
     /// How long a client has to answer that before its connection is closed. Default: 20 s, as in gRPC.
     pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {
-        self.speech.keepalive_timeout = timeout;
+        self.http2.keepalive_timeout = timeout;
         self
     }
 
@@ -207,18 +209,18 @@ impl GrpcReceiverBuilder {
     ///
     /// [`InvalidGrpcReceiver`] names the setting at fault.
     pub fn serve(self, intake: Intake) -> Result<GrpcReceiver, InvalidGrpcReceiver> {
-        let desk = Desk {
+        let handler = Handler {
             intake: intake.clone(),
             gate: self.bearer.map(Gate::new),
             max_message: self.max_message,
             retry_after: self.retry_after,
             answer_after_export: self.answer_after_export,
         };
-        let speaker = Speaker {
-            desk: Arc::new(desk),
-            speech: self.speech,
+        let http2 = Http2 {
+            handler: Arc::new(handler),
+            settings: self.http2,
         };
-        Listener::start(self.listening, intake, Arc::default(), speaker)
+        Listener::start(self.listening, intake, Arc::default(), http2)
             .map(GrpcReceiver)
             .map_err(InvalidGrpcReceiver::Listen)
     }

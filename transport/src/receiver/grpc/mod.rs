@@ -16,25 +16,26 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::line::{Line, STREAM_WINDOW};
-use super::listener::{Listener, Protocol, Serving, Stopped};
+use super::acceptor::{Protocol, Serving};
+use super::connection::{Connection, STREAM_WINDOW_BYTES};
+use super::listener::{Listener, Stopped};
 use super::stats::ReceiverStats;
-use crate::dial::Connection;
+use crate::dial::Connection as Stream;
 use crate::runtime::Executor;
 
 // What a client is told.
 mod answer;
 
 // One request, from its head to its answer.
-mod call;
+mod handler;
 
 // The settings.
 mod build;
 
 use answer::Answer;
-use build::Speech;
+use build::Http2Settings;
 pub use build::{GrpcReceiverBuilder, InvalidGrpcReceiver};
-use call::Desk;
+use handler::Handler;
 
 /// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
@@ -118,31 +119,32 @@ impl fmt::Debug for GrpcReceiver {
 }
 
 /// Speaks HTTP/2 on connections.
-struct Speaker {
-    desk: Arc<Desk>,
-    speech: Speech,
+struct Http2 {
+    handler: Arc<Handler>,
+    settings: Http2Settings,
 }
 
-impl Protocol for Speaker {
-    fn serve(&self, stream: Connection, line: Line, executor: Executor) -> Serving {
+impl Protocol for Http2 {
+    fn serve(&self, stream: Stream, connection: Connection, executor: Executor) -> Serving {
         let mut http2 = http2::Builder::new(Streams(executor));
         http2
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW as u32)
-            .initial_connection_window_size(u32::try_from(line.window()).ok())
-            .max_concurrent_streams(self.speech.max_streams)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES as u32)
+            .initial_connection_window_size(u32::try_from(connection.window()).ok())
+            .max_concurrent_streams(self.settings.max_streams)
             .max_header_list_size(MOST_HEADERS)
             .max_send_buf_size(MOST_ANSWERS)
-            .keep_alive_interval(self.speech.keepalive_time)
-            .keep_alive_timeout(self.speech.keepalive_timeout)
+            .keep_alive_interval(self.settings.keepalive_time)
+            .keep_alive_timeout(self.settings.keepalive_timeout)
             .auto_date_header(false);
         let service = Service {
-            desk: self.desk.clone(),
-            line: line.clone(),
+            handler: self.handler.clone(),
+            connection: connection.clone(),
         };
-        let connection = http2.serve_connection(TokioIo::new(stream), service);
+        let serving = http2.serve_connection(TokioIo::new(stream), service);
         Box::pin(async move {
-            line.drive(connection, |connection| connection.graceful_shutdown())
+            connection
+                .drive(serving, |serving| serving.graceful_shutdown())
                 .await;
         })
     }
@@ -150,8 +152,8 @@ impl Protocol for Speaker {
 
 /// Answers the requests of one connection.
 struct Service {
-    desk: Arc<Desk>,
-    line: Line,
+    handler: Arc<Handler>,
+    connection: Connection,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
@@ -160,7 +162,10 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.desk.clone().answer(request, self.line.clone());
+        let answer = self
+            .handler
+            .clone()
+            .answer(request, self.connection.clone());
         Box::pin(async move { Ok(answer.await) })
     }
 }

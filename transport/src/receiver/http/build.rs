@@ -8,13 +8,14 @@ use http::uri::PathAndQuery;
 use spanwire_core::pipeline::Intake;
 
 use super::cors::Cors;
-use super::desk::{Desk, Manners};
+use super::handler::{Handler, Settings};
 use super::{Http, HttpReceiver};
 use crate::headers::{CurrentHeaders, Headers};
 use crate::otlp::HTTP_PATH;
+use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::{BearerTokens, Gate};
-use crate::receiver::line::{STREAM_WINDOW, Stay};
-use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::receiver::connection::{STREAM_WINDOW_BYTES, Stay};
+use crate::receiver::listener::{ListenError, Listener};
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -43,7 +44,7 @@ impl HttpReceiverBuilder {
                 endpoint: "127.0.0.1:4318".into(),
                 max_connections: 1024,
                 // HTTP/1.1 has no window; what is read at a time is charged in its place.
-                window: Some(STREAM_WINDOW),
+                window: Some(STREAM_WINDOW_BYTES),
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: 1,
@@ -99,7 +100,7 @@ impl HttpReceiverBuilder {
     }
 
     /// How long the body of a request may take to come, however fast it is; zero: as long as it comes at
-    /// [`SLOWEST`](crate::receiver::SLOWEST). Default: zero.
+    /// [`SLOWEST_BYTES_PER_SECOND`](crate::receiver::SLOWEST_BYTES_PER_SECOND). Default: zero.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = some(timeout);
         self
@@ -188,9 +189,9 @@ impl HttpReceiverBuilder {
         if let Some(why) = self.cors.as_ref().and_then(Cors::fault) {
             return Err(InvalidHttpReceiver::Cors { why });
         }
-        let desk = Desk::new(
+        let handler = Handler::new(
             intake.clone(),
-            Manners {
+            Settings {
                 path,
                 max_request: self.max_request,
                 read_timeout: self.read_timeout,
@@ -202,7 +203,7 @@ impl HttpReceiverBuilder {
             },
         );
         let http = Http {
-            desk: Arc::new(desk),
+            handler: Arc::new(handler),
             head_timeout: self.head_timeout,
             keep_alive: self.keep_alive,
         };

@@ -12,35 +12,32 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::pressure::{Need, Pressure, Stalled, Wait};
 use super::stats::{Counts, count};
-use crate::dial::Connection;
+use crate::dial::Connection as Stream;
 
 /// Bytes charged for a connection beside its window: its tasks, a frame and an answer in its buffers, its table of header
 /// names. An idle one takes 34 to 43 KiB of them.
-pub const CONNECTION: usize = 64 << 10;
+pub const CONNECTION_BYTES: usize = 64 << 10;
 
 /// The same for TLS around it: keys, and a record on either side.
 #[cfg(feature = "tls")]
-pub(super) const UNDER_TLS: usize = 48 << 10;
+pub(super) const TLS_BYTES: usize = 48 << 10;
 
-/// Bytes a second that a body has to arrive at, once [`GRACE`] has passed.
-pub const SLOWEST: usize = 64 << 10;
+/// Bytes a second that a body has to arrive at, once [`BODY_GRACE`] has passed.
+pub const SLOWEST_BYTES_PER_SECOND: usize = 64 << 10;
 
-/// How long any body may take: one of `n` bytes is cut when it is not there `GRACE` and `n` / [`SLOWEST`] seconds after its
+/// How long any body may take: one of `n` bytes is cut when it is not there `BODY_GRACE` and `n` / [`SLOWEST_BYTES_PER_SECOND`] seconds after its
 /// request began.
-pub const GRACE: Duration = Duration::from_secs(5);
-
-/// How long a body may say nothing, also within [`GRACE`], while a newcomer waits for a place or less than a quarter of the
-/// neighbours' share is left.
-pub const STALL: Duration = Duration::from_secs(1);
+pub const BODY_GRACE: Duration = Duration::from_secs(5);
 
 /// The flow-control window of a stream, and the least of a connection: what HTTP/2 begins with (RFC 9113, 6.9.2).
-pub(super) const STREAM_WINDOW: usize = 64 << 10;
+pub(super) const STREAM_WINDOW_BYTES: usize = 64 << 10;
 
 /// How long a connection that was asked to leave may still take when it does nothing.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The same for one that has never asked for anything.
+/// The same for one that has never asked for anything, or has stalled.
 const BRIEF: Duration = Duration::from_millis(100);
 
 /// How long connections may stay.
@@ -58,6 +55,9 @@ pub(crate) struct Stay {
     pub(crate) age_grace: Option<Duration>,
 }
 
+/// The most requests of a connection that wait for room at once. What they are made of is paid for by the connection.
+const MOST_WAITING: usize = 2;
+
 /// Why a connection is to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leave {
@@ -67,17 +67,20 @@ enum Leave {
     Old,
     /// Another needs the place.
     Evicted,
+    /// The same, of one on which requests are under way, and all of them have stalled.
+    Stalled,
     /// The receiver comes to an end.
     Stop,
 }
 
 /// One connection, as the receiver sees it. A clone is another handle.
 #[derive(Clone)]
-pub(crate) struct Line(Arc<State>);
+pub(crate) struct Connection(Arc<State>);
 
 struct State {
     stay: Arc<Stay>,
     counts: Arc<Counts>,
+    pressure: Arc<Pressure>,
     window: usize,
     /// What bodies may hold, and what they hold.
     allowance: usize,
@@ -86,20 +89,26 @@ struct State {
     ages: Option<Instant>,
     heard: AtomicU64,
     busy: AtomicUsize,
+    /// Of the requests under way, those whose bodies have stalled, and those that wait for room.
+    stalled: AtomicUsize,
+    waiting: AtomicUsize,
     /// Whether there was ever a request.
     served: AtomicBool,
-    /// Milliseconds after `began` at which the last request ended.
+    /// Whether the last answer is on its way.
+    parting: AtomicBool,
+    /// Milliseconds after `began` at which the last request ended, or stalled.
     idle_since: AtomicU64,
     /// Zero, or the first reason to leave that came from outside.
     asked: AtomicU8,
     notify: Notify,
 }
 
-impl Line {
+impl Connection {
     /// A connection with a window, of which bodies may hold `allowance` bytes.
     pub(super) fn new(
         stay: Arc<Stay>,
         counts: Arc<Counts>,
+        pressure: Arc<Pressure>,
         window: usize,
         allowance: usize,
     ) -> Self {
@@ -108,6 +117,7 @@ impl Line {
         Self(Arc::new(State {
             stay,
             counts,
+            pressure,
             window,
             allowance,
             held: AtomicUsize::new(0),
@@ -115,7 +125,10 @@ impl Line {
             ages,
             heard: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
+            stalled: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             served: AtomicBool::new(false),
+            parting: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             asked: AtomicU8::new(0),
             notify: Notify::new(),
@@ -147,23 +160,91 @@ impl Line {
     /// Holds nothing yet of what the bodies of this connection may.
     pub(crate) fn hold(&self) -> Hold {
         Hold {
-            line: self.clone(),
+            connection: self.clone(),
             bytes: 0,
         }
     }
 
-    /// Whether a newcomer waits for a place.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.0.counts.is_wanted.load(Ordering::Relaxed)
+    /// A request waits for room; `None` when as many do as may.
+    pub(super) fn wait(&self, need: Need) -> Option<Waiting<'_>> {
+        let waiting = &self.0.waiting;
+        let grown = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+            (waiting < MOST_WAITING).then_some(waiting + 1)
+        });
+        grown.ok().map(|_| Waiting {
+            connection: self,
+            wait: self.0.pressure.wait(need),
+        })
+    }
+
+    /// Whether somebody waits who needs less.
+    pub(super) fn is_wanted_by_less(&self, need: Need) -> bool {
+        self.0.pressure.is_wanted_by_less(need)
+    }
+
+    /// The last answer is on its way, and what is still coming is of no use.
+    pub(super) fn part(&self) {
+        self.0.parting.store(true, Ordering::Relaxed);
+    }
+
+    /// A body that holds so many bytes at least has stalled, until what is returned is dropped.
+    pub(super) fn stall(&self, bytes: usize) -> StalledBody<'_> {
+        let stalled = self.0.pressure.stall(self.id(), bytes);
+        self.0.stalled.fetch_add(1, Ordering::Relaxed);
+        self.settle();
+        if self.is_asked() {
+            self.0.pressure.clear(self.id());
+        }
+        StalledBody {
+            connection: self,
+            stalled,
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.pressure.release(bytes);
+    }
+
+    /// What tells it from the others.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    /// From now on it is idle, unless something is under way.
+    fn settle(&self) {
+        let state = &*self.0;
+        let now = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        state.idle_since.store(now, Ordering::Relaxed);
     }
 
     /// How long no request has been under way; `None` while one is.
     pub(super) fn idle(&self) -> Option<Duration> {
-        let state = &self.0;
-        (state.busy.load(Ordering::Relaxed) == 0).then(|| {
-            let since = Duration::from_millis(state.idle_since.load(Ordering::Relaxed));
-            state.began.elapsed().saturating_sub(since)
-        })
+        (self.0.busy.load(Ordering::Relaxed) == 0).then(|| self.quiet())
+    }
+
+    /// How long ago the last request ended, or stalled.
+    fn quiet(&self) -> Duration {
+        let since = Duration::from_millis(self.0.idle_since.load(Ordering::Relaxed));
+        self.0.began.elapsed().saturating_sub(since)
+    }
+
+    /// Whether requests are under way, and all of them have stalled.
+    fn is_stalled(&self) -> bool {
+        let busy = self.0.busy.load(Ordering::Relaxed);
+        busy > 0 && self.0.stalled.load(Ordering::Relaxed) >= busy
+    }
+
+    /// How much it is missed when it is asked to leave, and for how long that has been so; `None` while something goes on.
+    pub(super) fn standing(&self) -> Option<(Standing, Duration)> {
+        let standing = match self.0.busy.load(Ordering::Relaxed) {
+            0 if self.0.parting.load(Ordering::Relaxed) => Standing::Parting,
+            0 if !self.is_served() => Standing::Unserved,
+            0 => Standing::Idle,
+            _ if self.is_stalled() => Standing::Stalled,
+            _ => return None,
+        };
+        Some((standing, self.quiet()))
     }
 
     /// Whether there was ever a request.
@@ -173,7 +254,12 @@ impl Line {
 
     /// Asks the connection to leave, since another needs its place.
     pub(super) fn evict(&self) {
-        self.ask(Leave::Evicted);
+        if self.is_stalled() {
+            self.ask(Leave::Stalled);
+            self.0.pressure.clear(self.id());
+        } else {
+            self.ask(Leave::Evicted);
+        }
     }
 
     pub(super) fn is_asked(&self) -> bool {
@@ -204,6 +290,7 @@ impl Line {
             match state.asked.load(Ordering::Relaxed) {
                 0 => {}
                 asked if asked == Leave::Evicted as u8 => return Leave::Evicted,
+                asked if asked == Leave::Stalled as u8 => return Leave::Stalled,
                 _ => return Leave::Stop,
             }
             let now = Instant::now();
@@ -234,12 +321,12 @@ impl Line {
     }
 
     /// Drives a connection to its end. When it is to leave, `leave` tells it so, once, and it may finish what is under way.
-    pub(crate) async fn drive<C: Future>(&self, connection: C, leave: impl FnOnce(Pin<&mut C>)) {
-        let mut connection = pin!(connection);
+    pub(crate) async fn drive<P: Future>(&self, protocol: P, leave: impl FnOnce(Pin<&mut P>)) {
+        let mut protocol = pin!(protocol);
         let why = {
             let mut leaving = pin!(self.leaving());
             poll_fn(|context| {
-                if connection.as_mut().poll(context).is_ready() {
+                if protocol.as_mut().poll(context).is_ready() {
                     return Poll::Ready(None);
                 }
                 leaving.as_mut().poll(context).map(Some)
@@ -254,7 +341,7 @@ impl Line {
             // Nobody to take leave of.
             return;
         }
-        leave(connection.as_mut());
+        leave(protocol.as_mut());
         let last = match why {
             Leave::Old => self.0.stay.age_grace,
             _ => None,
@@ -263,10 +350,12 @@ impl Line {
         // What is under way is finished: how long it may take is bounded by itself. A peer with nothing under way that does not
         // hang up is not waited for.
         loop {
-            let farewell = if self.is_served() { FAREWELL } else { BRIEF };
+            let parting = self.0.parting.load(Ordering::Relaxed);
+            let known = self.is_served() && !parting && why != Leave::Stalled;
+            let farewell = if known { FAREWELL } else { BRIEF };
             let farewell = Instant::now() + farewell;
             let until = last.map_or(farewell, |last| last.min(farewell));
-            if timeout_at(until, connection.as_mut()).await.is_ok()
+            if timeout_at(until, protocol.as_mut()).await.is_ok()
                 || self.idle().is_some()
                 || last.is_some_and(|last| last <= Instant::now())
             {
@@ -276,10 +365,10 @@ impl Line {
     }
 
     /// The same stream, of which every byte that is read is counted.
-    pub(super) fn listen_to(&self, stream: Connection) -> Connection {
+    pub(super) fn listen_to(&self, stream: Stream) -> Stream {
         Box::new(Heard {
             stream,
-            line: self.clone(),
+            connection: self.clone(),
         })
     }
 }
@@ -292,20 +381,75 @@ fn spread(age: Duration) -> Duration {
 }
 
 /// A request is under way.
-pub(crate) struct Busy(Line);
+pub(crate) struct Busy(Connection);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let state = &*self.0.0;
-        let now = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        state.idle_since.store(now, Ordering::Relaxed);
-        state.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.settle();
+        self.0.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How much a connection is missed that is asked to leave: the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It has had its last answer, and may still be sending.
+    Parting,
+    /// It has never asked for anything.
+    Unserved,
+    /// Its requests have stalled.
+    Stalled,
+    /// It has no request now.
+    Idle,
+}
+
+/// A body of a connection has stalled.
+pub(super) struct StalledBody<'a> {
+    connection: &'a Connection,
+    stalled: Stalled,
+}
+
+impl StalledBody<'_> {
+    pub(super) fn is_told(&self) -> bool {
+        self.stalled.is_told()
+    }
+
+    /// Ready once it is told to go, because others need its room or its place.
+    pub(super) async fn told(&self) {
+        self.stalled.told().await;
+    }
+}
+
+impl Drop for StalledBody<'_> {
+    fn drop(&mut self) {
+        self.connection.0.stalled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request of a connection waits for room.
+pub(super) struct Waiting<'a> {
+    connection: &'a Connection,
+    wait: Wait,
+}
+
+impl Waiting<'_> {
+    /// Waits for a moment; `false` when there is nothing to be waited for. `own` is a body that waits.
+    pub(super) async fn a_moment(&self, wanted: usize, own: Option<&StalledBody<'_>>) -> bool {
+        self.wait
+            .a_moment(wanted, own.map(|own| &own.stalled))
+            .await
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.connection.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A part of what the bodies of one connection may hold; given back when it is dropped.
 pub(crate) struct Hold {
-    line: Line,
+    connection: Connection,
     bytes: usize,
 }
 
@@ -313,7 +457,7 @@ impl Hold {
     /// Takes `more` bytes; `false` when so many are not left to this connection.
     #[must_use]
     pub(crate) fn grow(&mut self, more: usize) -> bool {
-        let state = &*self.line.0;
+        let state = &*self.connection.0;
         let grown = state
             .held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
@@ -323,6 +467,7 @@ impl Hold {
             .is_ok();
         if grown {
             self.bytes += more;
+            state.pressure.hold(more);
         }
         grown
     }
@@ -331,20 +476,20 @@ impl Hold {
     pub(crate) fn shrink(&mut self, less: usize) {
         let less = less.min(self.bytes);
         self.bytes -= less;
-        self.line.0.held.fetch_sub(less, Ordering::Relaxed);
+        self.connection.give_back(less);
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.line.0.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.connection.give_back(self.bytes);
     }
 }
 
 /// A stream that is listened to.
 struct Heard {
-    stream: Connection,
-    line: Line,
+    stream: Stream,
+    connection: Connection,
 }
 
 impl AsyncRead for Heard {
@@ -356,8 +501,8 @@ impl AsyncRead for Heard {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         let more = (buffer.filled().len() - before) as u64;
-        self.line.0.heard.fetch_add(more, Ordering::Relaxed);
-        count(&self.line.0.counts.bytes, more);
+        self.connection.0.heard.fetch_add(more, Ordering::Relaxed);
+        count(&self.connection.0.counts.bytes, more);
         poll
     }
 }

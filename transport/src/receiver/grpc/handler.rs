@@ -16,16 +16,16 @@ use super::answer::{Answer, Refusal, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
 use crate::receiver::bearer::{Gate, Pass};
-use crate::receiver::body::{Draft, Pace, Room, Source, Trouble};
+use crate::receiver::body::{Draft, Pace, Room, Source, Trouble, in_a_while};
+use crate::receiver::connection::Connection;
 use crate::receiver::inflate::Coding;
-use crate::receiver::line::Line;
 use crate::receiver::tally::Tally;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// What every request of a receiver is handled with.
-pub(super) struct Desk {
+pub(super) struct Handler {
     pub(super) intake: Intake,
     pub(super) gate: Option<Gate>,
     pub(super) max_message: usize,
@@ -68,25 +68,25 @@ struct Head {
     length: Option<usize>,
 }
 
-impl Desk {
+impl Handler {
     /// Answers a request, and counts it.
     pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
-        line: Line,
+        connection: Connection,
     ) -> Response<Answer>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let _busy = line.begin();
-        let mut tally = Tally::new(&line);
+        let _busy = connection.begin();
+        let mut tally = Tally::new(&connection);
         let (parts, body) = request.into_parts();
         let head = self.head(&parts);
         tally.announced = length(&parts.headers).unwrap_or(0);
         // As large as its sender likes, and of no more use.
         drop(parts);
         let taken = match head {
-            Ok(head) => self.take(head, body, &line, &mut tally).await,
+            Ok(head) => self.take(head, body, &connection, &mut tally).await,
             Err(refusal) => Err(refusal),
         };
         let exported = match taken {
@@ -183,7 +183,7 @@ impl Desk {
         &self,
         head: Head,
         body: B,
-        line: &Line,
+        connection: &Connection,
         tally: &mut Tally<'_>,
     ) -> Result<Taken, Refusal>
     where
@@ -192,9 +192,9 @@ impl Desk {
         let Some(account) = self.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
-        let room = Room::for_request(&account, line)?;
-        let mut source = Source::new(body, Pace::begin(head.timeout)).within(&account, line);
-        let read = self.read(&head, &mut source, &account, line).await;
+        let room = Room::in_a_while(&account, connection).await?;
+        let mut source = Source::new(body, Pace::begin(head.timeout), connection);
+        let read = self.read(&head, &mut source, &account, connection).await;
         tally.received = source.received();
         let (compressed, draft) = read?;
         tally.whole = true;
@@ -205,7 +205,7 @@ impl Desk {
             Coding::Identity
         };
         let (buffer, _hold) = coding
-            .decode(body, &account, line, self.max_message)
+            .decode(body, &account, connection, self.max_message)
             .await?;
         let pace = source.into_pace();
         if pace.is_expired() {
@@ -224,9 +224,9 @@ impl Desk {
     async fn read<B>(
         &self,
         head: &Head,
-        source: &mut Source<B>,
+        source: &mut Source<'_, B>,
         account: &Account,
-        line: &Line,
+        connection: &Connection,
     ) -> Result<(bool, Draft), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -235,7 +235,8 @@ impl Desk {
         if let Some(length) = head.length {
             // What is too large, or has no room, need not even begin.
             let message = length.saturating_sub(FRAME_PREFIX);
-            Draft::check(account, line, message, self.max_message)?;
+            let check = || Draft::check(account, connection, message, self.max_message);
+            in_a_while(connection, message, check).await?;
         }
         let mut prefix = [0; FRAME_PREFIX];
         let mut filled = 0;
@@ -267,14 +268,15 @@ impl Desk {
                     _ => return Err(malformed("message has a flag that is neither 0 nor 1")),
                 };
                 let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                let draft = Draft::begin(account, line, Some(length), self.max_message)?;
+                let begin = || Draft::begin(account, connection, Some(length), self.max_message);
+                let draft = in_a_while(connection, length, begin).await?;
                 message = Some((compressed, draft, length));
             }
             if let Some((_, draft, length)) = &mut message {
                 if data.len() > length.saturating_sub(draft.as_slice().len()) {
                     return Err(malformed("request has more than one message"));
                 }
-                draft.put(data)?;
+                draft.put_in_a_while(data, connection).await?;
             }
         }
         match message {

@@ -18,17 +18,17 @@ use crate::headers::CurrentHeaders;
 use crate::otlp::grpc::Code;
 use crate::otlp::json::read::read_request;
 use crate::receiver::bearer::{Gate, Pass};
-use crate::receiver::body::{Draft, Pace, Source, Trouble};
+use crate::receiver::body::{Draft, Pace, Source, Trouble, in_a_while};
+use crate::receiver::connection::{Connection, Hold};
 use crate::receiver::inflate::Coding;
-use crate::receiver::line::{Hold, Line};
-use crate::receiver::tally::Tally;
+use crate::receiver::tally::{Kind, Tally};
 
 /// The most bytes of a body that was refused that are read, and let go of, so that its connection can go on. What is longer
 /// costs the client a new connection.
 const MOST_PASSED_OVER: usize = 64 << 10;
 
 /// How requests are treated.
-pub(super) struct Manners {
+pub(super) struct Settings {
     pub(super) path: String,
     pub(super) max_request: usize,
     pub(super) read_timeout: Option<Duration>,
@@ -41,37 +41,37 @@ pub(super) struct Manners {
 }
 
 /// Where requests are answered.
-pub(super) struct Desk {
+pub(super) struct Handler {
     intake: Intake,
-    manners: Manners,
+    settings: Settings,
 }
 
-impl Desk {
-    pub(super) fn new(intake: Intake, manners: Manners) -> Self {
-        Self { intake, manners }
+impl Handler {
+    pub(super) fn new(intake: Intake, settings: Settings) -> Self {
+        Self { intake, settings }
     }
 
     /// Answers a request.
     pub(super) async fn answer<B>(
         &self,
         request: Request<B>,
-        line: &Line,
+        connection: &Connection,
         talk: &Arc<Talk>,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let (_busy, _answering) = (line.begin(), talk.answer());
+        let (_busy, _answering) = (connection.begin(), talk.answer());
         let (head, mut body) = request.into_parts();
         let (method, headers) = (head.method, head.headers);
-        if let Some(cors) = &self.manners.cors
+        if let Some(cors) = &self.settings.cors
             && is_preflight(&method, &headers)
         {
             let mut answer = answer::bare(StatusCode::NO_CONTENT);
             cors.preflight(&headers, answer.headers_mut());
             return self.signed(answer);
         }
-        let mut tally = Tally::new(line);
+        let mut tally = Tally::new(connection);
         tally.whole = body.is_end_stream();
         // A length that does not fit is too large, whatever it is.
         let length = body
@@ -85,7 +85,9 @@ impl Desk {
                     body: &mut body,
                     length,
                 };
-                let taken = self.export(form, coding, body, line, &mut tally).await;
+                let taken = self
+                    .export(form, coding, body, connection, &mut tally)
+                    .await;
                 (Some(form), taken)
             }
             Err((form, refusal)) => (form, Err(refusal)),
@@ -97,10 +99,12 @@ impl Desk {
                 let small = left.is_some_and(|left| left <= MOST_PASSED_OVER);
                 let waits = headers.contains_key(EXPECT);
                 let passes = small && !waits && refusal.may_go_on();
-                !(passes && pass_over(&mut body).await)
+                !(passes && pass_over(&mut body, connection).await)
             }
             _ => false,
         };
+        // Nothing is coming that would have to be read for the answer's sake.
+        let stalled = matches!(&taken, Err(refusal) if refusal.kind() == Kind::Stalled);
         let exported = match taken {
             Ok(Taken::Admitted(spans)) => {
                 tally.admitted(spans);
@@ -118,14 +122,17 @@ impl Desk {
         };
         let answer = match exported {
             Ok(()) => answer::taken(form.unwrap_or(Form::Protobuf)),
-            Err(refusal) => refusal.answer(form, self.manners.retry_after),
+            Err(refusal) => refusal.answer(form, self.settings.retry_after),
         };
         let mut answer = self.signed(answer);
-        if let Some(cors) = &self.manners.cors {
+        if let Some(cors) = &self.settings.cors {
             cors.label(&headers, answer.headers_mut());
         }
         if in_the_way {
-            talk.leave_unread();
+            if !stalled {
+                talk.leave_unread();
+            }
+            connection.part();
             return answer::and_close(answer);
         }
         answer
@@ -133,7 +140,7 @@ impl Desk {
 
     /// With the headers that every answer has.
     fn signed(&self, mut answer: Answer) -> Answer {
-        for (name, value) in self.manners.headers.read().flatten() {
+        for (name, value) in self.settings.headers.read().flatten() {
             // Both were checked by the same rules when they were set.
             if let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(name.as_bytes()),
@@ -156,7 +163,7 @@ impl Desk {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .and_then(Form::of);
-        if let Some(gate) = &self.manners.gate {
+        if let Some(gate) = &self.settings.gate {
             let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
             match gate.check(shown) {
                 Pass::Granted => {}
@@ -173,7 +180,7 @@ impl Desk {
                 }
             }
         }
-        if path != self.manners.path {
+        if path != self.settings.path {
             return Err((form, Refusal::not_found()));
         }
         if *method != Method::POST {
@@ -208,7 +215,7 @@ impl Desk {
         form: Form,
         coding: Coding,
         body: Arriving<'_, B>,
-        line: &Line,
+        connection: &Connection,
         tally: &mut Tally<'_>,
     ) -> Result<Taken, Refusal>
     where
@@ -217,26 +224,29 @@ impl Desk {
         let Some(account) = self.intake.account() else {
             return Err(IntakeError::Closed.into());
         };
-        let most = self.manners.max_request.min(match form {
-            Form::Protobuf => line.allowance(),
+        let most = self.settings.max_request.min(match form {
+            Form::Protobuf => connection.allowance(),
             // Its protobuf stands beside it.
-            Form::Json => line.allowance() / 2,
+            Form::Json => connection.allowance() / 2,
         });
-        let mut draft = Draft::begin(&account, line, body.length, most)?;
-        let mut source =
-            Source::new(body.body, Pace::begin(self.manners.read_timeout)).within(&account, line);
+        let begin = || Draft::begin(&account, connection, body.length, most);
+        let mut draft = in_a_while(connection, body.length.unwrap_or(0), begin).await?;
+        let pace = Pace::begin(self.settings.read_timeout);
+        let mut source = Source::new(body.body, pace, connection);
         while let Some(piece) = source.next().await? {
             tally.received = source.received();
-            draft.put(&piece)?;
+            draft.put_in_a_while(&piece, connection).await?;
         }
         tally.whole = true;
-        let body = coding.decode(draft.finish(), &account, line, most).await?;
+        let body = coding
+            .decode(draft.finish(), &account, connection, most)
+            .await?;
         let buffer = match form {
             // What the connection holds for it is given back once it is admitted.
             Form::Protobuf => body.0,
             Form::Json => protobuf(body, &account, most)?,
         };
-        Ok(match self.manners.answer_after_export {
+        Ok(match self.settings.answer_after_export {
             None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
             Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
         })
@@ -275,11 +285,11 @@ struct Arriving<'a, B> {
 }
 
 /// Reads what is left of a body and lets go of it. Returns whether the end was reached, at the pace that bodies have.
-async fn pass_over<B>(body: &mut B) -> bool
+async fn pass_over<B>(body: &mut B, connection: &Connection) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut rest = Source::new(body, Pace::begin(None));
+    let mut rest = Source::new(body, Pace::begin(None), connection);
     loop {
         match rest.next().await {
             Ok(Some(_)) => {}
