@@ -21,7 +21,7 @@ use bytes::Bytes;
 use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
 use prost::Message;
 use spanwire_transport::otlp::grpc::Code;
-use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES};
+use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTES};
 
 mod client;
 
@@ -432,9 +432,10 @@ fn a_connection_under_tls_takes_no_more_than_it_is_charged() {
     let more = open(32);
     eventually("they are served", || receiver.stats().rejected == 40);
     let live = (LIVE.load(Ordering::Relaxed) - live) / 32;
-    let window = 64 * MIB / 512;
-    let charged = (account.in_use() - charged) / 32 - window;
-    println!("{live} bytes a connection under TLS, both ends; {charged} charged beside the window");
+    let charged = (account.in_use() - charged) / 32 - READ_AHEAD_BYTES;
+    println!(
+        "{live} bytes a connection under TLS, both ends; {charged} charged beside what it reads ahead"
+    );
     assert!(live <= charged, "{live} of {charged}");
     drop((first, more));
 }

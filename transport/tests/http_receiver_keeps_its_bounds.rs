@@ -5,10 +5,11 @@
 use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use client::{LONG, exported, pipeline, request, run};
-use post::{PROTOBUF, call, of_type, posted, receiver};
+use post::{JSON, PROTOBUF, call, of_type, posted, receiver};
 use prost::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -25,6 +26,13 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
         assert!(begun.elapsed() < LONG, "{what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// What is measured here takes both processors.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a connection of the many comes to its end.
@@ -79,6 +87,7 @@ async fn come_to_nothing(address: SocketAddr, said: &[u8], end: End, over: &Atom
 /// Guarantees: none of a hundred requests is refused, the newcomer is served within seconds, and all is given back.
 #[test]
 fn half_a_request_on_a_thousand_connections_costs_nobody_a_request() {
+    let _alone = alone();
     for (announced, sent, end) in [
         (100_000, 50_000, End::Held),
         (100_000, 50_000, End::Reset),
@@ -138,5 +147,106 @@ fn half_a_request_on_a_thousand_connections_costs_nobody_a_request() {
         let account = pipeline.intake().account().unwrap();
         eventually("connections end", || receiver.stats().open == 0);
         eventually("all is given back", || account.in_use() == 0);
+    }
+}
+
+/// Scenario: a large text is taken on one connection while another one sends small requests, on a receiver with one thread.
+/// Guarantees: what is small waits for a part of the time that the text takes.
+#[test]
+fn a_large_text_holds_up_nobody() {
+    let _alone = alone();
+    let (pipeline, kept) = pipeline(192 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let text = serde_json::to_vec(&request(24_000)).unwrap();
+    let message = request(1).encode_to_vec();
+    let (mut large, mut small) = (call(&receiver), call(&receiver));
+    let converted = AtomicBool::new(false);
+    let (took, slowest) = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            // All but the end, so that what is measured is not the way here.
+            let (most, end) = text.split_at(text.len() - 1);
+            let mut head = posted(&of_type(JSON), &text);
+            head.truncate(head.len() - text.len());
+            large.write(&head);
+            large.write(most);
+            std::thread::sleep(Duration::from_millis(300));
+            let begun = Instant::now();
+            large.write(end);
+            let answered = large.read();
+            let took = begun.elapsed();
+            converted.store(true, Ordering::Relaxed);
+            assert_eq!(answered.status, 200, "{}", answered.says());
+            took
+        });
+        let mut slowest = Duration::ZERO;
+        while !converted.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            assert_eq!(small.post(&of_type(PROTOBUF), &message).status, 200);
+            slowest = slowest.max(begun.elapsed());
+        }
+        (sending.join().unwrap(), slowest)
+    });
+    println!(
+        "{} bytes of text took {took:?}, and the slowest other request {slowest:?}",
+        text.len()
+    );
+    assert!(slowest < took / 2, "{slowest:?} of {took:?}");
+    assert!(pipeline.flush(LONG).is_complete());
+    assert!(kept.span_count() >= 24_000);
+}
+
+/// Scenario: a client waits for the export of its spans, and goes away: it closes, or resets.
+/// Guarantees: the connection ends at once, the request counts as undelivered, and its spans are exported all the same.
+#[test]
+fn who_goes_away_while_an_export_is_awaited_is_let_go() {
+    use spanwire_core::exporter::{Exporter, Outcome, Reply};
+    use spanwire_core::pipeline::Pipeline;
+    use std::sync::Arc;
+
+    struct Slow(Arc<Mutex<Vec<Reply>>>);
+
+    impl Exporter for Slow {
+        fn export(&mut self, _: spanwire_core::batch::Batch, reply: Reply) {
+            self.0.lock().unwrap().push(reply);
+        }
+    }
+
+    for reset in [false, true] {
+        let replies = Arc::new(Mutex::new(Vec::new()));
+        let held = replies.clone();
+        let pipeline = Pipeline::builder()
+            .memory_limit(32 << 20)
+            .neighbours(8 << 20)
+            .schedule_delay(Duration::from_millis(10))
+            .exporter(move || Slow(held.clone()))
+            .build()
+            .unwrap();
+        let receiver = receiver()
+            .answer_after_export(LONG)
+            .serve(pipeline.intake())
+            .unwrap();
+        let address = receiver.local_addr().unwrap();
+        let said = posted(&of_type(PROTOBUF), &request(3).encode_to_vec());
+        run(async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(&said).await.unwrap();
+            while receiver.stats().admitted == 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            if reset {
+                stream.set_zero_linger().unwrap();
+            }
+        });
+        eventually("the connection ends", || receiver.stats().open == 0);
+        let stats = receiver.stats();
+        assert_eq!((stats.admitted, stats.undelivered), (1, 1), "{reset}");
+        eventually("a batch is on its way", || {
+            !replies.lock().unwrap().is_empty()
+        });
+        for reply in replies.lock().unwrap().drain(..) {
+            reply.done(Outcome::Exported);
+        }
+        let report = pipeline.flush(LONG);
+        assert!(report.is_complete(), "{report}");
     }
 }

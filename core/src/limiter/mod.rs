@@ -179,6 +179,12 @@ impl Account {
         self.cell().limit
     }
 
+    /// The bytes from which newcomers are refused.
+    #[must_use]
+    pub fn soft_limit(&self) -> usize {
+        self.cell().soft
+    }
+
     /// The bytes in use, overheads included.
     #[must_use]
     pub fn in_use(&self) -> usize {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use spanwire_core::pipeline::Intake;
 use tokio::time::sleep;
 
-use super::connection::{CONNECTION_BYTES, Connection, STREAM_WINDOW_BYTES, Stay};
+use super::connection::{CONNECTION_BYTES, Connection, READ_AHEAD_BYTES, Stay};
 use super::members::{Member, Members};
 use super::socket::{Bound, Open};
 use super::stats::count;
@@ -19,8 +19,8 @@ use crate::runtime::{Executor, Runtime};
 #[cfg(feature = "tls")]
 use crate::tls::{CurrentServerTls, ServerTls};
 
-/// The most bytes of a connection's window.
-const MOST_WINDOW: usize = 1 << 20;
+/// What the bodies of a connection may hold at least.
+const LEAST_ALLOWANCE: usize = 64 << 10;
 
 /// How long to wait when the system gives no connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,8 +30,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listening {
     pub(crate) endpoint: String,
     pub(crate) max_connections: usize,
-    /// `None`: a 512th of the neighbours' share.
-    pub(crate) window: Option<usize>,
     pub(crate) stay: Stay,
     pub(crate) runtime: Runtime,
     /// What may be agreed upon under TLS.
@@ -46,14 +44,13 @@ pub(crate) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is spoken on a connection.
 pub(crate) trait Protocol: Send + Sync + 'static {
-    /// Speaks it, until the connection ends. Futures of requests go to `executor`.
-    fn serve(&self, stream: Stream, connection: Connection, executor: Executor) -> Serving;
+    /// Speaks it, until the connection ends. The bytes that are read are for the connection to hear.
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving;
 }
 
-/// What a connection is charged for, with and without its window.
+/// What a connection is charged, and what its bodies may hold beside that.
 #[derive(Clone, Copy)]
 pub(super) struct Charge {
-    window: usize,
     bytes: usize,
     allowance: usize,
 }
@@ -61,19 +58,15 @@ pub(super) struct Charge {
 impl Charge {
     /// For a share of so many bytes.
     fn of(share: usize, listening: &Listening) -> Self {
-        let window = listening
-            .window
-            .unwrap_or(share / 512)
-            .clamp(STREAM_WINDOW_BYTES, MOST_WINDOW);
-        let fixed = CONNECTION_BYTES;
+        let bytes = READ_AHEAD_BYTES + CONNECTION_BYTES;
         #[cfg(feature = "tls")]
-        let fixed = match listening.tls {
-            Some(_) => fixed + super::connection::TLS_BYTES,
-            None => fixed,
+        let bytes = match listening.tls {
+            Some(_) => bytes + super::connection::TLS_BYTES,
+            None => bytes,
         };
-        let bytes = window + fixed;
+        #[cfg(not(feature = "tls"))]
+        let _ = listening;
         Self {
-            window,
             bytes,
             allowance: (share / 8).saturating_sub(bytes),
         }
@@ -81,7 +74,7 @@ impl Charge {
 
     /// The least share in which a connection has room for a body that is not small.
     pub(super) fn least_share(listening: &Listening) -> usize {
-        (Self::of(0, listening).bytes + STREAM_WINDOW_BYTES) * 8
+        (Self::of(0, listening).bytes + LEAST_ALLOWANCE) * 8
     }
 }
 
@@ -159,8 +152,7 @@ impl<P: Protocol> Acceptor<P> {
             let connection = || {
                 let pressure = self.members.share.pressure().clone();
                 let counts = self.members.counts.clone();
-                let (window, allowance) = (charge.window, charge.allowance);
-                Connection::new(self.stay.clone(), counts, pressure, window, allowance)
+                Connection::new(self.stay.clone(), counts, pressure, charge.allowance)
             };
             let most = self.listening.max_connections;
             match self.members.admit(&account, charge.bytes, most, connection) {
@@ -173,7 +165,7 @@ impl<P: Protocol> Acceptor<P> {
 
     /// Speaks TLS, where it is asked for, and the protocol.
     fn serve(&self, stream: Stream, connection: Connection, member: Member) -> Serving {
-        let (protocol, executor) = (self.protocol.clone(), self.executor.clone());
+        let protocol = self.protocol.clone();
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
         Box::pin(async move {
@@ -196,8 +188,7 @@ impl<P: Protocol> Acceptor<P> {
                 }
                 None => stream,
             };
-            let stream = connection.listen_to(stream);
-            protocol.serve(stream, connection, executor).await;
+            protocol.serve(stream, connection).await;
         })
     }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Trouble {
     NoRoom(Refused),
     /// Its connection holds as much as it may.
     Crowded,
+    /// The same, of which all is its own.
+    Overgrown,
     /// It comes too slowly.
     Slow,
     /// It has stalled, and others need the room that it holds.
@@ -48,6 +50,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// A connection holds as much as it may.
+    pub(super) fn crowded(connection: &Connection) -> Self {
+        match connection.is_shared() {
+            true => Self::Crowded,
+            false => Self::Overgrown,
+        }
+    }
+
     /// What a share says, of which `most` bytes can ever be had.
     pub(super) fn of(refused: Refused, most: usize) -> Self {
         if refused.is_retryable() {
@@ -83,6 +93,9 @@ impl fmt::Display for Trouble {
             Self::Crowded => {
                 f.write_str("requests of this connection hold as much memory as they may")
             }
+            Self::Overgrown => f.write_str(
+                "the body, and what it is decompressed or converted to, hold more memory than one connection may",
+            ),
             Self::Slow => write!(
                 f,
                 "body is slower than {SLOWEST_BYTES_PER_SECOND} bytes a second"
@@ -120,7 +133,7 @@ impl Room {
     fn for_request(account: &Account, connection: &Connection) -> Result<Self, Trouble> {
         let mut hold = connection.hold();
         if !hold.grow(REQUEST) {
-            return Err(Trouble::Crowded);
+            return Err(Trouble::crowded(connection));
         }
         let permit = account.acquire(REQUEST).map_err(Trouble::NoRoom)?;
         Ok(Self {
@@ -233,7 +246,7 @@ impl Draft {
         let first = hint.unwrap_or(STEP).min(STEP).min(most);
         let mut hold = connection.hold();
         if !hold.grow(first) {
-            return Err(Trouble::Crowded);
+            return Err(Trouble::crowded(connection));
         }
         let permit = account
             .acquire(first)
@@ -315,7 +328,7 @@ impl Draft {
     fn grow_to(&mut self, capacity: usize, next: usize) -> Result<(), Trouble> {
         let more = next.saturating_sub(capacity);
         if !self.hold.grow(more) {
-            return Err(Trouble::Crowded);
+            return Err(Trouble::crowded(self.hold.connection()));
         }
         self.buffer.grow(more).map_err(|refused| {
             self.hold.shrink(more);

@@ -16,7 +16,7 @@ use super::pressure::{Need, Pressure, Stalled, Wait};
 use super::stats::{Counts, count};
 use crate::dial::Connection as Stream;
 
-/// Bytes charged for a connection beside its window: its tasks, a frame and an answer in its buffers, its table of header
+/// Bytes charged for a connection beside what it reads ahead: its task, a frame and an answer in its buffers, its table of header
 /// names. An idle one takes 34 to 43 KiB of them.
 pub const CONNECTION_BYTES: usize = 64 << 10;
 
@@ -31,8 +31,8 @@ pub const SLOWEST_BYTES_PER_SECOND: usize = 64 << 10;
 /// request began.
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 
-/// The flow-control window of a stream, and the least of a connection: what HTTP/2 begins with (RFC 9113, 6.9.2).
-pub(super) const STREAM_WINDOW_BYTES: usize = 64 << 10;
+/// Bytes charged for what a connection has read and no request has taken yet. It reads no further than that.
+pub const READ_AHEAD_BYTES: usize = 64 << 10;
 
 /// How long a connection that was asked to leave may still take when it does nothing.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -81,7 +81,9 @@ struct State {
     stay: Arc<Stay>,
     counts: Arc<Counts>,
     pressure: Arc<Pressure>,
-    window: usize,
+    /// Bytes read since all requests had taken theirs, and whether that is all that may be.
+    ahead: AtomicUsize,
+    is_full: AtomicBool,
     /// What bodies may hold, and what they hold.
     allowance: usize,
     held: AtomicUsize,
@@ -104,12 +106,11 @@ struct State {
 }
 
 impl Connection {
-    /// A connection with a window, of which bodies may hold `allowance` bytes.
+    /// A connection, of which bodies may hold `allowance` bytes.
     pub(super) fn new(
         stay: Arc<Stay>,
         counts: Arc<Counts>,
         pressure: Arc<Pressure>,
-        window: usize,
         allowance: usize,
     ) -> Self {
         let began = Instant::now();
@@ -118,7 +119,8 @@ impl Connection {
             stay,
             counts,
             pressure,
-            window,
+            ahead: AtomicUsize::new(0),
+            is_full: AtomicBool::new(false),
             allowance,
             held: AtomicUsize::new(0),
             began,
@@ -140,9 +142,14 @@ impl Connection {
         &self.0.counts
     }
 
-    /// The bytes of the flow-control window of the connection.
-    pub(crate) fn window(&self) -> usize {
-        self.0.window
+    /// All requests but those that wait for room have taken what was read. Returns whether there may be more, which was not
+    /// read for its being too much.
+    pub(crate) fn reads_on(&self) -> bool {
+        if self.0.waiting.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        self.0.ahead.store(0, Ordering::Relaxed);
+        self.0.is_full.swap(false, Ordering::Relaxed)
     }
 
     /// The most that bodies of this connection may hold together.
@@ -227,6 +234,11 @@ impl Connection {
     fn quiet(&self) -> Duration {
         let since = Duration::from_millis(self.0.idle_since.load(Ordering::Relaxed));
         self.0.began.elapsed().saturating_sub(since)
+    }
+
+    /// Whether more than one request is under way.
+    pub(super) fn is_shared(&self) -> bool {
+        self.0.busy.load(Ordering::Relaxed) > 1
     }
 
     /// Whether requests are under way, and all of them have stalled.
@@ -365,10 +377,21 @@ impl Connection {
     }
 
     /// The same stream, of which every byte that is read is counted.
-    pub(super) fn listen_to(&self, stream: Stream) -> Stream {
+    pub(crate) fn listen_to(&self, stream: Stream) -> Stream {
         Box::new(Heard {
             stream,
             connection: self.clone(),
+            is_bounded: false,
+        })
+    }
+
+    /// The same, which is read no further ahead than is charged: once [`READ_AHEAD_BYTES`] have come, nothing does until
+    /// whoever drives the connection asks whether it [`reads_on`](Self::reads_on).
+    pub(crate) fn listen_ahead(&self, stream: Stream) -> Stream {
+        Box::new(Heard {
+            stream,
+            connection: self.clone(),
+            is_bounded: true,
         })
     }
 }
@@ -454,6 +477,10 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Takes `more` bytes; `false` when so many are not left to this connection.
     #[must_use]
     pub(crate) fn grow(&mut self, more: usize) -> bool {
@@ -490,6 +517,7 @@ impl Drop for Hold {
 struct Heard {
     stream: Stream,
     connection: Connection,
+    is_bounded: bool,
 }
 
 impl AsyncRead for Heard {
@@ -498,12 +526,32 @@ impl AsyncRead for Heard {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let state = &*this.connection.0;
+        let left = match this.is_bounded {
+            true => READ_AHEAD_BYTES.saturating_sub(state.ahead.load(Ordering::Relaxed)),
+            false => usize::MAX,
+        };
+        if left == 0 {
+            // Who drives the connection reads on.
+            state.is_full.store(true, Ordering::Relaxed);
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let more = (buffer.filled().len() - before) as u64;
-        self.connection.0.heard.fetch_add(more, Ordering::Relaxed);
-        count(&self.connection.0.counts.bytes, more);
-        poll
+        let polled = if left < buffer.remaining() {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(left));
+            let polled = Pin::new(&mut this.stream).poll_read(context, &mut part);
+            let read = part.filled().len();
+            buffer.advance(read);
+            polled
+        } else {
+            Pin::new(&mut this.stream).poll_read(context, buffer)
+        };
+        let read = buffer.filled().len() - before;
+        state.ahead.fetch_add(read, Ordering::Relaxed);
+        state.heard.fetch_add(read as u64, Ordering::Relaxed);
+        count(&state.counts.bytes, read as u64);
+        polled
     }
 }
 

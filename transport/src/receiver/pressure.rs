@@ -228,7 +228,10 @@ impl Wait {
         let pressure = &*self.pressure;
         let freed = pressure.freed.notified();
         let now = Instant::now();
-        let goes = pressure.reclaim(wanted, own);
+        // What is above the soft limit has to go as well.
+        let account = &pressure.account;
+        let above = account.in_use().saturating_sub(account.soft_limit());
+        let goes = pressure.reclaim(wanted + above, own);
         let most = pressure.account.limit() / BODIES_PART;
         let comes = pressure.arriving.load(Ordering::Relaxed) >= most;
         if now >= self.until || !(goes || comes) {

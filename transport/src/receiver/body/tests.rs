@@ -33,7 +33,7 @@ fn on(account: &Account, allowance: usize) -> Connection {
         age_grace: None,
     };
     let pressure = Pressure::on(account);
-    Connection::new(Arc::new(stay), Arc::default(), pressure, 1 << 16, allowance)
+    Connection::new(Arc::new(stay), Arc::default(), pressure, allowance)
 }
 
 /// A connection on a share of its own.
@@ -145,6 +145,7 @@ async fn a_body_that_has_no_room_as_a_whole_is_not_begun() {
 async fn a_connection_holds_its_part_and_no_more() {
     let (_limiter, account) = share(64 * MIB);
     let connection = connection(MIB);
+    let others = [connection.begin(), connection.begin()];
     let drafts: Vec<_> = (0..16)
         .map(|_| Draft::begin(&account, &connection, Some(MIB), 4 * MIB).unwrap())
         .collect();
@@ -157,6 +158,9 @@ async fn a_connection_holds_its_part_and_no_more() {
     let mut two = Draft::begin(&account, &connection, Some(MIB), 4 * MIB).unwrap();
     one.put(&vec![0; MIB / 2]).unwrap();
     assert_eq!(two.put(&vec![0; MIB]), Err(Trouble::Crowded));
+    // Alone it is told so, since coming again would be in vain.
+    drop(others);
+    assert_eq!(two.put(&vec![0; MIB]), Err(Trouble::Overgrown));
     drop(one);
     two.put(&vec![0; MIB]).unwrap();
     assert_eq!(

@@ -9,15 +9,20 @@ use spanwire_core::pipeline::Intake;
 use super::handler::Handler;
 use super::{GrpcReceiver, Http2};
 use crate::receiver::acceptor::Listening;
-use crate::receiver::bearer::{BearerTokens, Gate};
+use crate::receiver::bearer::BearerTokens;
 use crate::receiver::connection::Stay;
 use crate::receiver::listener::{ListenError, Listener};
+use crate::receiver::request::{Counter, Treatment, some};
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 
 /// The bytes a client says before anything else. RFC 9113, 3.4.
 const PREFACE: u64 = 24;
+
+/// The least bytes of a connection's window: what HTTP/2 begins with (RFC 9113, 6.9.2), and a little. The most.
+const LEAST_WINDOW: u32 = 64 << 10;
+const MOST_WINDOW: u32 = 16 << 20;
 
 /// Builds a [`GrpcReceiver`]. Names are those of the Collector's `otlp` receiver and of gRPC's server parameters, where they
 /// have them.
@@ -39,16 +44,16 @@ const PREFACE: u64 = 24;
 pub struct GrpcReceiverBuilder {
     listening: Listening,
     http2: Http2Settings,
-    bearer: Option<BearerTokens>,
+    treatment: Treatment,
     max_message: usize,
-    retry_after: Duration,
-    answer_after_export: Option<Duration>,
 }
 
 /// How HTTP/2 is spoken.
 #[derive(Clone, Debug)]
 pub(super) struct Http2Settings {
     pub(super) max_streams: u32,
+    /// Bytes.
+    pub(super) window: u32,
     pub(super) keepalive_time: Option<Duration>,
     pub(super) keepalive_timeout: Duration,
 }
@@ -59,7 +64,6 @@ impl GrpcReceiverBuilder {
             listening: Listening {
                 endpoint: "127.0.0.1:4317".into(),
                 max_connections: 1024,
-                window: None,
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: PREFACE,
@@ -75,13 +79,12 @@ impl GrpcReceiverBuilder {
             },
             http2: Http2Settings {
                 max_streams: 100,
+                window: 1 << 20,
                 keepalive_time: Some(Duration::from_secs(2 * 3600)),
                 keepalive_timeout: Duration::from_secs(20),
             },
-            bearer: None,
+            treatment: Treatment::default(),
             max_message: 4 << 20,
-            retry_after: Duration::from_secs(1),
-            answer_after_export: None,
         }
     }
 
@@ -118,13 +121,14 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// The bytes that a connection may send before any of them is read: its flow-control window. From 64 KiB to 1 MiB.
-    /// Default: a 512th of the neighbours' share.
+    /// The bytes that a client may send on a connection before it hears that they were taken: the flow-control window. From
+    /// 64 KiB to 16 MiB. Default: 1 MiB. A stream has 256 KiB of them at most.
     ///
-    /// It is charged when a connection is accepted, with [`CONNECTION_BYTES`](crate::receiver::CONNECTION_BYTES) bytes for what else it
-    /// takes. More of it is of use where the round trip is long.
+    /// It costs no memory here: no more than [`READ_AHEAD_BYTES`](crate::receiver::READ_AHEAD_BYTES) are read that no request
+    /// has taken. With a smaller one clients wait more often.
     pub fn connection_window(mut self, bytes: usize) -> Self {
-        self.listening.window = Some(bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.http2.window = bytes.clamp(LEAST_WINDOW, MOST_WINDOW);
         self
     }
 
@@ -169,7 +173,7 @@ impl GrpcReceiverBuilder {
 
     /// What clients that are refused for now are told to wait. Default: 1 s.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = wait;
+        self.treatment.retry_after = wait;
         self
     }
 
@@ -180,13 +184,13 @@ impl GrpcReceiverBuilder {
     /// `DEADLINE_EXCEEDED` when neither is known `within` that time, after which they may still be exported. It waits for as
     /// long as a batch waits to be filled, at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.answer_after_export = some(within);
+        self.treatment.answer_after_export = some(within);
         self
     }
 
     /// Takes spans only from clients that show one of these tokens; others are `UNAUTHENTICATED`. Default: from everybody.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
-        self.bearer = Some(tokens);
+        self.treatment.bearer = Some(tokens);
         self
     }
 
@@ -210,11 +214,8 @@ impl GrpcReceiverBuilder {
     /// [`InvalidGrpcReceiver`] names the setting at fault.
     pub fn serve(self, intake: Intake) -> Result<GrpcReceiver, InvalidGrpcReceiver> {
         let handler = Handler {
-            intake: intake.clone(),
-            gate: self.bearer.map(Gate::new),
+            counter: Counter::new(intake.clone(), self.treatment),
             max_message: self.max_message,
-            retry_after: self.retry_after,
-            answer_after_export: self.answer_after_export,
         };
         let http2 = Http2 {
             handler: Arc::new(handler),
@@ -224,10 +225,6 @@ impl GrpcReceiverBuilder {
             .map(GrpcReceiver)
             .map_err(InvalidGrpcReceiver::Listen)
     }
-}
-
-fn some(duration: Duration) -> Option<Duration> {
-    Some(duration).filter(|duration| !duration.is_zero())
 }
 
 /// Why a gRPC receiver can't be had. Names the setting at fault.

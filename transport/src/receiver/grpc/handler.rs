@@ -9,16 +9,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use spanwire_core::limiter::Account;
-use spanwire_core::pipeline::{Delivered, Delivery, Intake};
-use tokio::time::timeout as timeout_after;
 
-use super::answer::{Answer, Refusal, taken};
+use super::answer::{Answer, refused, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
-use crate::receiver::bearer::{Gate, Pass};
 use crate::receiver::body::{Draft, Pace, Room, Source, Trouble, in_a_while};
 use crate::receiver::connection::Connection;
 use crate::receiver::inflate::Coding;
+use crate::receiver::request::{Counter, Refusal, Taken, settle};
 use crate::receiver::tally::Tally;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -26,37 +24,8 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// What every request of a receiver is handled with.
 pub(super) struct Handler {
-    pub(super) intake: Intake,
-    pub(super) gate: Option<Gate>,
+    pub(super) counter: Counter,
     pub(super) max_message: usize,
-    pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
-}
-
-/// A request that was admitted.
-enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time; as many may wait as there is room for.
-    OnItsWay(Delivery, Duration, Room),
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout_after(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
-    }
 }
 
 /// What the head of a request says of the rest.
@@ -89,24 +58,9 @@ impl Handler {
             Ok(head) => self.take(head, body, &connection, &mut tally).await,
             Err(refusal) => Err(refusal),
         };
-        let exported = match taken {
-            Ok(Taken::Admitted(spans)) => {
-                tally.admitted(spans);
-                Ok(())
-            }
-            Ok(Taken::OnItsWay(delivery, within, _room)) => {
-                let awaited = tally.awaited(delivery.spans());
-                let waited = wait(delivery, within).await;
-                waited.inspect(|()| awaited.exported())
-            }
-            Err(refusal) => {
-                tally.not_admitted(refusal.kind());
-                Err(refusal)
-            }
-        };
-        match exported {
+        match settle(taken, tally).await {
             Ok(()) => self::taken(),
-            Err(refusal) => refusal.answer(self.retry_after),
+            Err(refusal) => refused(&refusal, self.counter.retry_after),
         }
     }
 
@@ -115,7 +69,7 @@ impl Handler {
         if parts.method != Method::POST {
             let message = format!("method {} is not POST", parts.method);
             return Err(Refusal::new(Code::Unimplemented, message)
-                .with_http(StatusCode::METHOD_NOT_ALLOWED));
+                .with_status(StatusCode::METHOD_NOT_ALLOWED));
         }
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         if !content_type.is_some_and(|value| is_grpc(value.as_bytes())) {
@@ -125,7 +79,7 @@ impl Handler {
                 None => "there is no content-type".into(),
             };
             return Err(Refusal::new(Code::InvalidArgument, message)
-                .with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let path = parts.uri.path();
         if path != GRPC_PATH {
@@ -134,21 +88,8 @@ impl Handler {
                 format!("method {path} is not served here"),
             ));
         }
-        if let Some(gate) = &self.gate {
-            let shown = parts.headers.get(header::AUTHORIZATION);
-            match gate.check(shown.map(|value| value.as_bytes())) {
-                Pass::Granted => {}
-                Pass::Denied => {
-                    return Err(Refusal::unauthenticated(match shown {
-                        Some(_) => "the bearer token is not known",
-                        None => "there is no bearer token",
-                    }));
-                }
-                Pass::Unknown => {
-                    return Err(Refusal::for_now("bearer tokens can't be looked up now"));
-                }
-            }
-        }
+        let shown = parts.headers.get(header::AUTHORIZATION);
+        self.counter.check(shown.map(|value| value.as_bytes()))?;
         let coding = match parts.headers.get(GRPC_ENCODING) {
             None => Coding::Identity,
             Some(value) => value
@@ -189,7 +130,7 @@ impl Handler {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Some(account) = self.intake.account() else {
+        let Some(account) = self.counter.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
         let room = Room::in_a_while(&account, connection).await?;
@@ -211,13 +152,7 @@ impl Handler {
         if pace.is_expired() {
             return Err(Trouble::Expired.into());
         }
-        Ok(match self.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => {
-                let within = pace.left().map_or(within, |left| left.min(within));
-                Taken::OnItsWay(self.intake.deliver(buffer)?, within, room)
-            }
-        })
+        self.counter.offer(buffer, pace.left(), Some(room))
     }
 
     /// The message, and whether it is compressed.
@@ -231,7 +166,7 @@ impl Handler {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let malformed = |message: &str| Refusal::new(Code::InvalidArgument, message);
+        let malformed = |message: &'static str| Refusal::new(Code::InvalidArgument, message);
         if let Some(length) = head.length {
             // What is too large, or has no room, need not even begin.
             let message = length.saturating_sub(FRAME_PREFIX);

@@ -17,17 +17,19 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::acceptor::{Protocol, Serving};
-use super::connection::{Connection, STREAM_WINDOW_BYTES};
+use super::connection::Connection;
 use super::listener::{Listener, Stopped};
 use super::stats::ReceiverStats;
 use crate::dial::Connection as Stream;
-use crate::runtime::Executor;
 
 // What a client is told.
 mod answer;
 
 // One request, from its head to its answer.
 mod handler;
+
+// The requests of one connection, side by side.
+mod streams;
 
 // The settings.
 mod build;
@@ -36,6 +38,10 @@ use answer::Answer;
 use build::Http2Settings;
 pub use build::{GrpcReceiverBuilder, InvalidGrpcReceiver};
 use handler::Handler;
+use streams::{Multiplexed, Streams};
+
+/// The most bytes of a stream's flow-control window: one stream is not to take all of its connection's.
+const MOST_STREAM_WINDOW: u32 = 256 << 10;
 
 /// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
@@ -125,12 +131,13 @@ struct Http2 {
 }
 
 impl Protocol for Http2 {
-    fn serve(&self, stream: Stream, connection: Connection, executor: Executor) -> Serving {
-        let mut http2 = http2::Builder::new(Streams(executor));
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving {
+        let streams = Streams::new();
+        let mut http2 = http2::Builder::new(streams.clone());
         http2
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES as u32)
-            .initial_connection_window_size(u32::try_from(connection.window()).ok())
+            .initial_stream_window_size(self.settings.window.min(MOST_STREAM_WINDOW))
+            .initial_connection_window_size(self.settings.window)
             .max_concurrent_streams(self.settings.max_streams)
             .max_header_list_size(MOST_HEADERS)
             .max_send_buf_size(MOST_ANSWERS)
@@ -141,10 +148,14 @@ impl Protocol for Http2 {
             handler: self.handler.clone(),
             connection: connection.clone(),
         };
+        let stream = connection.listen_ahead(stream);
         let serving = http2.serve_connection(TokioIo::new(stream), service);
+        let multiplexed = Multiplexed::new(serving, streams, connection.clone());
         Box::pin(async move {
             connection
-                .drive(serving, |serving| serving.graceful_shutdown())
+                .drive(multiplexed, |multiplexed| {
+                    multiplexed.get_mut().protocol().graceful_shutdown();
+                })
                 .await;
         })
     }
@@ -167,18 +178,5 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             .clone()
             .answer(request, self.connection.clone());
         Box::pin(async move { Ok(answer.await) })
-    }
-}
-
-/// Runs the futures of requests.
-#[derive(Clone)]
-struct Streams(Executor);
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(Box::pin(future));
     }
 }

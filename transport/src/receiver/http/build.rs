@@ -13,9 +13,10 @@ use super::{Http, HttpReceiver};
 use crate::headers::{CurrentHeaders, Headers};
 use crate::otlp::HTTP_PATH;
 use crate::receiver::acceptor::Listening;
-use crate::receiver::bearer::{BearerTokens, Gate};
-use crate::receiver::connection::{STREAM_WINDOW_BYTES, Stay};
+use crate::receiver::bearer::BearerTokens;
+use crate::receiver::connection::Stay;
 use crate::receiver::listener::{ListenError, Listener};
+use crate::receiver::request::{Counter, Treatment, some};
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -30,9 +31,7 @@ pub struct HttpReceiverBuilder {
     read_timeout: Option<Duration>,
     head_timeout: Option<Duration>,
     keep_alive: bool,
-    retry_after: Duration,
-    answer_after_export: Option<Duration>,
-    bearer: Option<BearerTokens>,
+    treatment: Treatment,
     cors: Option<Cors>,
     response_headers: Headers,
 }
@@ -43,8 +42,6 @@ impl HttpReceiverBuilder {
             listening: Listening {
                 endpoint: "127.0.0.1:4318".into(),
                 max_connections: 1024,
-                // HTTP/1.1 has no window; what is read at a time is charged in its place.
-                window: Some(STREAM_WINDOW_BYTES),
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: 1,
@@ -63,9 +60,7 @@ impl HttpReceiverBuilder {
             read_timeout: None,
             head_timeout: Some(Duration::from_secs(10)),
             keep_alive: true,
-            retry_after: Duration::from_secs(1),
-            answer_after_export: None,
-            bearer: None,
+            treatment: Treatment::default(),
             cors: None,
             response_headers: Headers::new(),
         }
@@ -127,7 +122,7 @@ impl HttpReceiverBuilder {
 
     /// What clients that are refused for now are told to wait; in `Retry-After`, in whole seconds. Default: 1 s.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = wait;
+        self.treatment.retry_after = wait;
         self
     }
 
@@ -138,7 +133,7 @@ impl HttpReceiverBuilder {
     /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
     /// at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.answer_after_export = some(within);
+        self.treatment.answer_after_export = some(within);
         self
     }
 
@@ -150,7 +145,7 @@ impl HttpReceiverBuilder {
 
     /// Who may send. Default: everybody who can connect.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
-        self.bearer = Some(tokens);
+        self.treatment.bearer = Some(tokens);
         self
     }
 
@@ -190,14 +185,11 @@ impl HttpReceiverBuilder {
             return Err(InvalidHttpReceiver::Cors { why });
         }
         let handler = Handler::new(
-            intake.clone(),
+            Counter::new(intake.clone(), self.treatment),
             Settings {
                 path,
                 max_request: self.max_request,
                 read_timeout: self.read_timeout,
-                retry_after: self.retry_after,
-                answer_after_export: self.answer_after_export,
-                gate: self.bearer.map(Gate::new),
                 cors: self.cors,
                 headers: CurrentHeaders::new(&self.response_headers),
             },
@@ -211,11 +203,6 @@ impl HttpReceiverBuilder {
             .map_err(InvalidHttpReceiver::Listen)?;
         Ok(HttpReceiver { listener })
     }
-}
-
-/// Zero is no bound.
-fn some(timeout: Duration) -> Option<Duration> {
-    Some(timeout).filter(|timeout| !timeout.is_zero())
 }
 
 /// A path with its slash.

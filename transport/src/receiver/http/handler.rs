@@ -8,47 +8,56 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body;
 use spanwire_core::limiter::{Account, Buffer};
-use spanwire_core::pipeline::{Delivered, Delivery, Intake, IntakeError};
-use tokio::time::timeout;
+use spanwire_core::pipeline::IntakeError;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
-use super::answer::{self, Answer, Form, Refusal};
+use super::answer::{self, Answer, Form};
 use super::cors::{Cors, is_preflight};
 use super::wire::Talk;
 use crate::headers::CurrentHeaders;
 use crate::otlp::grpc::Code;
 use crate::otlp::json::read::read_request;
-use crate::receiver::bearer::{Gate, Pass};
 use crate::receiver::body::{Draft, Pace, Source, Trouble, in_a_while};
 use crate::receiver::connection::{Connection, Hold};
 use crate::receiver::inflate::Coding;
+use crate::receiver::request::{Counter, Refusal, Taken, settle};
 use crate::receiver::tally::{Kind, Tally};
 
 /// The most bytes of a body that was refused that are read, and let go of, so that its connection can go on. What is longer
 /// costs the client a new connection.
 const MOST_PASSED_OVER: usize = 64 << 10;
 
+/// The most bytes of JSON that are converted where they were read: a millisecond or so of work.
+const MOST_CONVERTED_IN_PLACE: usize = 256 << 10;
+
+/// The most texts that are longer and are converted at once.
+const MOST_CONVERSIONS: usize = 2;
+
 /// How requests are treated.
 pub(super) struct Settings {
     pub(super) path: String,
     pub(super) max_request: usize,
     pub(super) read_timeout: Option<Duration>,
-    pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
-    pub(super) gate: Option<Gate>,
     pub(super) cors: Option<Cors>,
     pub(super) headers: CurrentHeaders,
 }
 
 /// Where requests are answered.
 pub(super) struct Handler {
-    intake: Intake,
+    counter: Counter,
     settings: Settings,
+    /// Long texts that may be converted at once.
+    conversions: Semaphore,
 }
 
 impl Handler {
-    pub(super) fn new(intake: Intake, settings: Settings) -> Self {
-        Self { intake, settings }
+    pub(super) fn new(counter: Counter, settings: Settings) -> Self {
+        Self {
+            counter,
+            settings,
+            conversions: Semaphore::new(MOST_CONVERSIONS),
+        }
     }
 
     /// Answers a request.
@@ -98,31 +107,16 @@ impl Handler {
                 let left = length.map(|length| length.saturating_sub(tally.received));
                 let small = left.is_some_and(|left| left <= MOST_PASSED_OVER);
                 let waits = headers.contains_key(EXPECT);
-                let passes = small && !waits && refusal.may_go_on();
+                let passes = small && !waits && may_go_on(refusal);
                 !(passes && pass_over(&mut body, connection).await)
             }
             _ => false,
         };
         // Nothing is coming that would have to be read for the answer's sake.
-        let stalled = matches!(&taken, Err(refusal) if refusal.kind() == Kind::Stalled);
-        let exported = match taken {
-            Ok(Taken::Admitted(spans)) => {
-                tally.admitted(spans);
-                Ok(())
-            }
-            Ok(Taken::OnItsWay(delivery, within)) => {
-                let awaited = tally.awaited(delivery.spans());
-                let waited = wait(delivery, within).await;
-                waited.inspect(|()| awaited.exported())
-            }
-            Err(refusal) => {
-                tally.not_admitted(refusal.kind());
-                Err(refusal)
-            }
-        };
-        let answer = match exported {
+        let stalled = matches!(&taken, Err(refusal) if refusal.kind == Kind::Stalled);
+        let answer = match settle(taken, tally).await {
             Ok(()) => answer::taken(form.unwrap_or(Form::Protobuf)),
-            Err(refusal) => refusal.answer(form, self.settings.retry_after),
+            Err(refusal) => answer::refused(&refusal, form, self.counter.retry_after),
         };
         let mut answer = self.signed(answer);
         if let Some(cors) = &self.settings.cors {
@@ -163,30 +157,17 @@ impl Handler {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .and_then(Form::of);
-        if let Some(gate) = &self.settings.gate {
-            let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-            match gate.check(shown) {
-                Pass::Granted => {}
-                Pass::Denied => {
-                    let why = match shown {
-                        Some(_) => "the bearer token is not known",
-                        None => "there is no bearer token",
-                    };
-                    return Err((form, Refusal::unauthenticated(why)));
-                }
-                Pass::Unknown => {
-                    let why = "bearer tokens can't be looked up now";
-                    return Err((form, Refusal::for_now(why)));
-                }
-            }
-        }
+        let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.counter
+            .check(shown)
+            .map_err(|refusal| (form, refusal))?;
         if path != self.settings.path {
-            return Err((form, Refusal::not_found()));
+            return Err((form, answer::not_found()));
         }
         if *method != Method::POST {
-            return Err((form, Refusal::method_not_allowed()));
+            return Err((form, answer::method_not_allowed()));
         }
-        let form = form.ok_or_else(|| (None, Refusal::unsupported_media_type()))?;
+        let form = form.ok_or_else(|| (None, answer::unsupported_media_type()))?;
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
         let coding = match (codings.next(), codings.next()) {
             (None, _) => Some(Coding::Identity),
@@ -221,7 +202,7 @@ impl Handler {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Some(account) = self.intake.account() else {
+        let Some(account) = self.counter.intake.account() else {
             return Err(IntakeError::Closed.into());
         };
         let most = self.settings.max_request.min(match form {
@@ -244,38 +225,31 @@ impl Handler {
         let buffer = match form {
             // What the connection holds for it is given back once it is admitted.
             Form::Protobuf => body.0,
-            Form::Json => protobuf(body, &account, most)?,
+            Form::Json => self.converted(body, account, most).await?,
         };
-        Ok(match self.settings.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
-        })
+        self.counter.offer(buffer, None, None)
+    }
+
+    /// The protobuf of a text. What takes long is done on a thread where it holds up nobody's connections.
+    async fn converted(
+        &self,
+        text: (Buffer, Hold),
+        account: Account,
+        most: usize,
+    ) -> Result<Buffer, Refusal> {
+        if text.0.as_slice().len() <= MOST_CONVERTED_IN_PLACE {
+            return protobuf(text, &account, most);
+        }
+        let turn = self.conversions.acquire().await;
+        let converted = spawn_blocking(move || protobuf(text, &account, most)).await;
+        drop(turn);
+        converted.unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "conversion has failed")))
     }
 }
 
-/// A request that was admitted.
-enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time.
-    OnItsWay(Delivery, Duration),
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
-    }
+/// Whether the client may send something else on the same connection: one that is known, and as fast as it should be.
+fn may_go_on(refusal: &Refusal) -> bool {
+    matches!(refusal.kind, Kind::Refused | Kind::Rejected)
 }
 
 /// A body, and how long it says that it is.
@@ -310,7 +284,7 @@ fn protobuf(text: (Buffer, Hold), account: &Account, most: usize) -> Result<Buff
     // What is written is never longer than what is read.
     let len = text.as_slice().len();
     if !hold.grow(len) {
-        return Err(Trouble::Crowded.into());
+        return Err(Trouble::crowded(hold.connection()).into());
     }
     let paid = grant(len)?;
     let mut bytes = Vec::with_capacity(paid.bytes());

@@ -19,7 +19,6 @@ use super::connection::Connection;
 use super::listener::{Listener, Stopped};
 use super::stats::ReceiverStats;
 use crate::dial::Connection as Stream;
-use crate::runtime::Executor;
 
 // What a client is told.
 mod answer;
@@ -128,10 +127,14 @@ struct Http {
 }
 
 impl Protocol for Http {
-    fn serve(&self, stream: Stream, connection: Connection, _: Executor) -> Serving {
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving {
         let (handler, with) = (self.handler.clone(), connection.clone());
         let talk = Arc::<Talk>::default();
-        let wire = Wire::new(stream, talk.clone(), self.head_timeout);
+        let wire = Wire::new(
+            connection.listen_to(stream),
+            talk.clone(),
+            self.head_timeout,
+        );
         let service = service_fn(move |request| {
             let (handler, connection, talk) = (handler.clone(), with.clone(), talk.clone());
             async move { Ok::<_, Infallible>(handler.answer(request, &connection, &talk).await) }

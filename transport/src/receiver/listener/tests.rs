@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use super::*;
 use crate::dial::Connection as Stream;
 use crate::receiver::acceptor::Serving;
-use crate::receiver::connection::{CONNECTION_BYTES, STREAM_WINDOW_BYTES, Stay};
-use crate::runtime::{Executor, Runtime};
+use crate::receiver::connection::{CONNECTION_BYTES, READ_AHEAD_BYTES, Stay};
+use crate::runtime::Runtime;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -22,7 +22,8 @@ const LONG: Duration = Duration::from_secs(60);
 struct Echo;
 
 impl Protocol for Echo {
-    fn serve(&self, mut stream: Stream, connection: Connection, _: Executor) -> Serving {
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving {
+        let mut stream = connection.listen_to(stream);
         Box::pin(async move {
             let left = Arc::new(Notify::new());
             let told = left.clone();
@@ -74,7 +75,6 @@ fn listening() -> Listening {
     Listening {
         endpoint: "127.0.0.1:0".into(),
         max_connections: 1024,
-        window: None,
         stay: Stay {
             handshake: LONG,
             opening: 1,
@@ -124,7 +124,7 @@ fn a_connection_is_charged_while_it_is_open() {
     let mut two = connect(&listener);
     echo(&mut one, b'a');
     echo(&mut two, b'b');
-    let each = STREAM_WINDOW_BYTES + CONNECTION_BYTES + OVERHEAD;
+    let each = READ_AHEAD_BYTES + CONNECTION_BYTES + OVERHEAD;
     assert_eq!(in_use(&pipeline), 2 * each);
     let stats = listener.stats();
     assert_eq!((stats.accepted, stats.open, stats.bytes), (2, 2, 2));

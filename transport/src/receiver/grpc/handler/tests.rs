@@ -12,6 +12,7 @@ use spanwire_core::testing::InMemoryExporter;
 
 use super::*;
 use crate::receiver::body::tests::connection;
+use crate::receiver::request::Treatment;
 
 /// A body in pieces.
 struct Pieces(VecDeque<Bytes>);
@@ -112,11 +113,8 @@ proptest! {
             .build()
             .unwrap();
         let handler = Arc::new(Handler {
-            intake: pipeline.intake(),
-            gate: None,
+            counter: Counter::new(pipeline.intake(), Treatment::default()),
             max_message: 1000,
-            retry_after: Duration::from_secs(1),
-            answer_after_export: None,
         });
         let encoding = Coding::NAMES.split(',').cycle().nth(coding).unwrap();
         let whole = answer(&handler, encoding, &body, &[usize::MAX]);
@@ -190,12 +188,13 @@ fn who_waits_for_the_export_is_charged_and_counted() {
         .build()
         .unwrap();
     let long = Duration::from_secs(20);
-    let handler = Arc::new(Handler {
-        intake: pipeline.intake(),
-        gate: None,
-        max_message: 1000,
-        retry_after: Duration::from_secs(1),
+    let treatment = Treatment {
         answer_after_export: Some(long),
+        ..Treatment::default()
+    };
+    let handler = Arc::new(Handler {
+        counter: Counter::new(pipeline.intake(), treatment),
+        max_message: 1000,
     });
     let ask = |timeout: &str| {
         let body = [0, 0, 0, 0, 6, 0x0a, 4, 0x12, 2, 0x12, 0].as_slice();
@@ -212,7 +211,7 @@ fn who_waits_for_the_export_is_charged_and_counted() {
         .unwrap();
     runtime.block_on(async {
         let mut waiting = Box::pin(handler.clone().answer(ask("1H"), connection.clone()));
-        let answered = timeout_after(Duration::from_millis(50), waiting.as_mut()).await;
+        let answered = tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await;
         assert!(answered.is_err(), "nobody has exported it");
         let stats = connection.counts().read();
         assert_eq!((stats.admitted, stats.undelivered), (1, 0));
