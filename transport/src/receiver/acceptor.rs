@@ -5,6 +5,7 @@ use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use spanwire_core::pipeline::Intake;
@@ -93,12 +94,11 @@ pub(super) struct Acceptor<P> {
 impl<P: Protocol> Acceptor<P> {
     /// Accepts until a stop begins.
     pub(super) async fn accept(self, bound: Bound, _member: Member) {
-        let open = match bound.open() {
-            Ok(open) => open,
-            Err(_) => {
-                count(&self.members.counts.accept_failures, 1);
-                return;
-            }
+        // A runtime of a host that was built without I/O says so by a panic.
+        let open = match catch_unwind(AssertUnwindSafe(|| bound.open())) {
+            Ok(Ok(open)) => open,
+            Ok(Err(error)) => return self.members.fail(error.to_string()),
+            Err(_) => return self.members.fail("its runtime does no I/O".into()),
         };
         let mut work = pin!(self.accept_all(&open));
         let mut stop = pin!(self.members.stop.notified());

@@ -90,6 +90,11 @@ impl Listener {
         self.local_addr
     }
 
+    /// Why nobody accepts, although the endpoint is bound.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.members.failure()
+    }
+
     pub(crate) fn stats(&self) -> ReceiverStats {
         self.members.counts.read()
     }

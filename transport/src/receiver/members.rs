@@ -5,7 +5,7 @@ use core::task::Waker;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use spanwire_core::limiter::{Account, OVERHEAD, Permit};
@@ -41,6 +41,8 @@ pub(super) struct Members {
     pub(super) stop: Notify,
     pub(super) counts: Arc<Counts>,
     pub(super) share: Membership,
+    /// Why nobody accepts.
+    failure: OnceLock<String>,
 }
 
 #[derive(Default)]
@@ -67,7 +69,19 @@ impl Members {
             stop: Notify::new(),
             counts,
             share,
+            failure: OnceLock::new(),
         })
+    }
+
+    /// Nobody accepts, and that is why.
+    pub(super) fn fail(&self, why: String) {
+        count(&self.counts.accept_failures, 1);
+        // The first reason stays.
+        let _ = self.failure.set(why);
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     pub(super) fn live(&self) -> MutexGuard<'_, Live> {

@@ -41,7 +41,7 @@ mod members;
 mod acceptor;
 
 // Listening, from the socket to the end.
-mod listener;
+pub(crate) mod listener;
 
 // Bodies below any codec.
 mod body;

@@ -44,10 +44,12 @@ pub(super) enum Need {
 impl Need {
     /// From the bytes.
     pub(super) const fn of(bytes: usize) -> Self {
-        match bytes {
-            ..=SMALL => Self::Small,
-            ..=USUAL => Self::Usual,
-            _ => Self::Large,
+        if bytes <= SMALL {
+            Self::Small
+        } else if bytes <= USUAL {
+            Self::Usual
+        } else {
+            Self::Large
         }
     }
 }

@@ -112,10 +112,11 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// The most connections. At least 1. Default: 1024, and never more than this receiver's part of the neighbours' share pays for: a third of it,
-    /// divided by the receivers that share it.
+    /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
+    /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
     ///
-    /// When there is no place for another, the one that was idle longest is asked to leave.
+    /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing, one
+    /// whose requests have stalled, or else the one that was idle longest.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.listening.max_connections = connections.max(1);
         self
@@ -132,9 +133,9 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// How long TLS and the opening of HTTP/2 may take together. Default: 10 s.
+    /// How long TLS and the opening of HTTP/2 may take together; zero: as long as they like. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.listening.stay.handshake = timeout;
+        self.listening.stay.handshake = some(timeout).unwrap_or(Duration::MAX);
         self
     }
 
@@ -160,18 +161,21 @@ impl GrpcReceiverBuilder {
     }
 
     /// After what time of silence a client is asked whether it is still there; zero: never. Default: 2 h, as in gRPC.
+    ///
+    /// How often a client asks the same is not enforced: gRPC's servers send those away that ping more often than every five
+    /// minutes; here a ping is answered, holds nothing, and a connection that does nothing else counts as idle.
     pub fn keepalive_time(mut self, time: Duration) -> Self {
         self.http2.keepalive_time = some(time);
         self
     }
 
-    /// How long a client has to answer that before its connection is closed. Default: 20 s, as in gRPC.
+    /// How long a client has to answer that before its connection is closed. At least 1 ms. Default: 20 s, as in gRPC.
     pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {
-        self.http2.keepalive_timeout = timeout;
+        self.http2.keepalive_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// What clients that are refused for now are told to wait. Default: 1 s.
+    /// What clients that are refused for now are told to wait; zero: they may come at once. Default: 1 s.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.treatment.retry_after = wait;
         self

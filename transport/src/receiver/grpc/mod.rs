@@ -90,10 +90,21 @@ impl GrpcReceiver {
         GrpcReceiverBuilder::new()
     }
 
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.0
+    }
+
     /// The address that is listened on, with the port that was free; `None` for a Unix domain socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.0.local_addr()
+    }
+
+    /// Why it takes nothing in, although its endpoint is bound: the runtime that it was given does no I/O, or has no room for
+    /// its socket. `None` while all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.0.failure()
     }
 
     /// What happened so far.

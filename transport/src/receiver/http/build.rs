@@ -22,6 +22,31 @@ use crate::runtime::Runtime;
 use crate::tls::ServerTls;
 
 /// Builds an [`HttpReceiver`]. The defaults are the Collector's, except where said otherwise.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+/// use spanwire_transport::receiver::BearerTokens;
+/// use spanwire_transport::receiver::http::{Cors, HttpReceiver};
+///
+/// let exporter = InMemoryExporter::new();
+/// let pipeline =
+///     Pipeline::builder().neighbours(8 << 20).exporter(move || exporter.clone()).build()?;
+/// let builder = HttpReceiver::builder()
+///     .endpoint("127.0.0.1:0")
+///     .bearer(BearerTokens::new().token("of-the-node")?)
+///     .cors(Cors::new().allow_origin("https://shop.example"))
+///     .retry_after(Duration::from_secs(5));
+/// let wrong = builder.clone().traces_url_path("/v1/traces?").serve(pipeline.intake());
+/// assert_eq!(
+///     wrong.unwrap_err().to_string(),
+///     "traces_url_path '/v1/traces?' has a query, or characters that have to be percent-encoded"
+/// );
+/// let receiver = builder.serve(pipeline.intake())?;
+/// # drop(receiver);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `serve`"]
 pub struct HttpReceiverBuilder {
@@ -73,7 +98,7 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// The path that spans are posted to; the slash before it may be left out. Default: `/v1/traces`.
+    /// The path that spans are posted to, without a query; the slash before it may be left out. Default: `/v1/traces`.
     pub fn traces_url_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
@@ -87,8 +112,11 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// The most connections at once; at least 1. When one more comes, the one that was idle longest has to go. Default:
-    /// 1024.
+    /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
+    /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
+    ///
+    /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing, one
+    /// that has stalled, or else the one that was idle longest.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.listening.max_connections = connections.max(1);
         self
@@ -108,9 +136,9 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// How long TLS, and after it the first byte, may take. Default: 10 s.
+    /// How long TLS, and after it the first byte, may take; zero: as long as they like. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.listening.stay.handshake = timeout;
+        self.listening.stay.handshake = some(timeout).unwrap_or(Duration::MAX);
         self
     }
 
@@ -120,7 +148,8 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// What clients that are refused for now are told to wait; in `Retry-After`, in whole seconds. Default: 1 s.
+    /// What clients that are refused for now are told to wait; in `Retry-After`, in whole seconds, a part of one
+    /// counted as one; zero: they may come at once. Default: 1 s.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.treatment.retry_after = wait;
         self
@@ -143,7 +172,7 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// Who may send. Default: everybody who can connect.
+    /// Takes spans only from clients that show one of these tokens; others get 401. Default: from everybody who can connect.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
         self.treatment.bearer = Some(tokens);
         self
@@ -168,7 +197,7 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// What runs the network. Default: [`Runtime::own`].
+    /// What runs the network. Default: [`Runtime::own`], a thread. On a host's runtime the receiver ends with it.
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.listening.runtime = runtime;
         self

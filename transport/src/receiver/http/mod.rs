@@ -84,10 +84,21 @@ impl HttpReceiver {
         HttpReceiverBuilder::new()
     }
 
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
     /// Where it listens; `None` on a Unix domain socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Why it takes nothing in, although its endpoint is bound: the runtime that it was given does no I/O, or has no room for
+    /// its socket. `None` while all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.listener.failure()
     }
 
     /// What happened so far.

@@ -326,3 +326,28 @@ fn what_cant_be_listened_on_is_named() {
         "neighbours' share of the memory limit has 0 bytes, and a receiver needs 1572864"
     );
 }
+
+#[test]
+fn a_runtime_without_io_is_told_of() {
+    let pipeline = pipeline();
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let runtime = Runtime::of_host(host.handle().clone());
+    let listening = Listening {
+        runtime,
+        ..listening()
+    };
+    let listener = start(&pipeline, listening);
+    let begun = Instant::now();
+    while listener.failure().is_none() {
+        assert!(begun.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(listener.failure(), Some("its runtime does no I/O"));
+    assert_eq!(listener.stats().accept_failures, 1);
+    assert!(TcpStream::connect(listener.local_addr().unwrap()).is_err());
+    assert!(listener.stop(LONG).is_complete());
+}

@@ -1,14 +1,13 @@
 //! OTLP over gRPC.
 
 use core::time::Duration;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use super::{Open, Serve, shared};
+use super::Serve;
+use super::shared::{self, Listens};
 use crate::config::Walk;
 use crate::config::collector::GrpcServer;
-use crate::receiver::grpc::GrpcReceiver;
-use crate::receiver::{ReceiverStats, Stopped};
+use crate::receiver::grpc::{GrpcReceiver, GrpcReceiverBuilder};
+use crate::receiver::listener::Listener;
 use crate::setup::collector::Host;
 
 /// What a section asks for.
@@ -82,29 +81,11 @@ pub(super) fn serve(
     }
     #[cfg(not(feature = "tls"))]
     let _: Option<()> = tls;
-    (walk.faults.len() == before).then(|| -> Serve {
-        Arc::new(move |intake| {
-            let receiver = builder.clone().serve(intake);
-            let receiver = receiver.map_err(|error| error.to_string())?;
-            Ok(Box::new(receiver))
-        })
-    })
+    (walk.faults.len() == before).then(|| shared::serving(builder, GrpcReceiverBuilder::serve))
 }
 
-impl Open for GrpcReceiver {
-    fn local_addr(&self) -> Option<SocketAddr> {
-        Self::local_addr(self)
-    }
-
-    fn stats(&self) -> ReceiverStats {
-        Self::stats(self)
-    }
-
-    fn begin_to_stop(&self, within: Duration) {
-        drop(Self::stop_async(self, within));
-    }
-
-    fn stop(&self, within: Duration) -> Stopped {
-        Self::stop(self, within)
+impl Listens for GrpcReceiver {
+    fn listener(&self) -> &Listener {
+        Self::listener(self)
     }
 }

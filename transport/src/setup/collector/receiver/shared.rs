@@ -1,8 +1,18 @@
 //! What receivers of every protocol are told.
 
+use core::fmt::Display;
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use spanwire_core::pipeline::Intake;
+
+use super::{Open, Serve};
 use crate::config::Walk;
 use crate::config::collector::{self, Authenticator};
 use crate::endpoint::Endpoint;
+use crate::receiver::listener::Listener;
+use crate::receiver::{ReceiverStats, Stopped};
 #[cfg(feature = "tls")]
 use crate::tls::{ServerTls, TlsVersion};
 
@@ -102,4 +112,40 @@ pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Op
     section?;
     walk.within("tls", |walk| super::super::not_built_in("tls", walk));
     None
+}
+
+/// A receiver of any protocol.
+pub(super) trait Listens: Send + Sync {
+    fn listener(&self) -> &Listener;
+}
+
+impl<R: Listens> Open for R {
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener().local_addr()
+    }
+
+    fn stats(&self) -> ReceiverStats {
+        self.listener().stats()
+    }
+
+    fn begin_to_stop(&self, within: Duration) {
+        drop(self.listener().stop_async(within));
+    }
+
+    fn stop(&self, within: Duration) -> Stopped {
+        self.listener().stop(within)
+    }
+}
+
+/// What a builder serves whenever it is asked.
+pub(super) fn serving<B, R, E>(builder: B, serve: fn(B, Intake) -> Result<R, E>) -> Serve
+where
+    B: Clone + Send + Sync + 'static,
+    R: Listens + 'static,
+    E: Display + 'static,
+{
+    Arc::new(move |intake| match serve(builder.clone(), intake) {
+        Ok(receiver) => Ok(Box::new(receiver)),
+        Err(error) => Err(error.to_string()),
+    })
 }
