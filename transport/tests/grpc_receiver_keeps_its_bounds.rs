@@ -165,6 +165,43 @@ fn streams_that_stall_starve_nobody() {
     eventually("all is given back", || account.in_use() == 0);
 }
 
+/// Scenario: a client sends a hundred messages at once that are too large, again and again on one connection, and goes on
+/// sending each until it hears of it.
+/// Guarantees: each is answered, and what comes late for those that were refused does not cost the client its connection.
+#[test]
+fn messages_that_come_late_for_their_refusal_cost_no_connection() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(48 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut message = vec![0];
+    message.extend_from_slice(&(5 * MIB as u32).to_be_bytes());
+    message.resize(message.len() + 5 * MIB, 0);
+    let message = Bytes::from(message);
+    run(async {
+        let client = Client::connect(address).await;
+        for round in 0..30 {
+            let mut calls = Vec::new();
+            for _ in 0..100 {
+                let mut send = client.send.clone().ready().await.unwrap();
+                let message = message.clone();
+                calls.push(tokio::spawn(async move {
+                    let (answer, mut stream) = send.send_request(head(), false)?;
+                    let sending = push(&mut stream, message, true);
+                    let (_, reply) = tokio::join!(sending, hear(answer));
+                    reply.map(|reply| reply.code)
+                }));
+            }
+            for call in calls {
+                let code = call.await.unwrap();
+                assert_eq!(code.ok(), Some(Code::ResourceExhausted as i32), "{round}");
+            }
+        }
+    });
+    let stats = receiver.stats();
+    assert_eq!((stats.accepted, stats.rejected), (1, 3000));
+}
+
 /// Scenario: a client that announces a kilobyte, sends some of it, and nothing more.
 #[test]
 fn a_slow_sender_is_cut_and_may_come_again() {

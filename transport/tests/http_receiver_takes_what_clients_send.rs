@@ -294,6 +294,8 @@ fn spans_arrive_under_tls_and_nothing_else_does() {
     let sent = spans(&record(exporter, 100));
     assert!(spans(&exported(&pipeline, &kept)) == sent);
 
+    // On a machine that is busy a client may have come twice before it was heard.
+    let failed = receiver.stats().handshakes_failed;
     let mut plain = call(&receiver);
     plain.write(&posted(&of_type(PROTOBUF), b""));
     assert!(
@@ -302,7 +304,7 @@ fn spans_arrive_under_tls_and_nothing_else_does() {
             .is_none_or(|answered| answered.status != 200)
     );
     let begun = Instant::now();
-    while receiver.stats().handshakes_failed != 1 {
+    while receiver.stats().handshakes_failed == failed {
         assert!(begun.elapsed() < LONG, "{:?}", receiver.stats());
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -79,7 +79,7 @@ impl GrpcReceiverBuilder {
             },
             http2: Http2Settings {
                 max_streams: 100,
-                window: 1 << 20,
+                window: 256 << 10,
                 keepalive_time: Some(Duration::from_secs(2 * 3600)),
                 keepalive_timeout: Duration::from_secs(20),
             },
@@ -123,10 +123,11 @@ impl GrpcReceiverBuilder {
     }
 
     /// The bytes that a client may send on a connection before it hears that they were taken: the flow-control window. From
-    /// 64 KiB to 16 MiB. Default: 1 MiB. A stream has 256 KiB of them at most.
+    /// 64 KiB to 16 MiB. Default: 256 KiB. A stream has 256 KiB of them at most.
     ///
     /// It costs no memory here: no more than [`READ_AHEAD_BYTES`](crate::receiver::READ_AHEAD_BYTES) are read that no request
-    /// has taken. With a smaller one clients wait more often.
+    /// has taken. With a smaller one clients wait more often; with a larger one more
+    /// is on its way in vain when a request is refused.
     pub fn connection_window(mut self, bytes: usize) -> Self {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.http2.window = bytes.clamp(LEAST_WINDOW, MOST_WINDOW);

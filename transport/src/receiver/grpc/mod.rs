@@ -49,6 +49,10 @@ const MOST_HEADERS: u32 = 16 << 10;
 /// The most bytes of answers that wait to be sent on a connection.
 const MOST_ANSWERS: usize = 64 << 10;
 
+/// The most frames in the life of a connection that come for a request which was refused and is forgotten. A client that is
+/// refused in the middle of large messages sends a dozen each time; one that sends nothing else is to begin anew.
+const MOST_LATE_FRAMES: usize = 1 << 16;
+
 /// Takes in spans over OTLP/gRPC, on HTTP/2.
 ///
 /// | what a client sends | what it gets |
@@ -90,6 +94,7 @@ impl GrpcReceiver {
         GrpcReceiverBuilder::new()
     }
 
+    #[cfg(feature = "config")]
     pub(crate) fn listener(&self) -> &Listener {
         &self.0
     }
@@ -152,6 +157,7 @@ impl Protocol for Http2 {
             .max_concurrent_streams(self.settings.max_streams)
             .max_header_list_size(MOST_HEADERS)
             .max_send_buf_size(MOST_ANSWERS)
+            .max_local_error_reset_streams(MOST_LATE_FRAMES)
             .keep_alive_interval(self.settings.keepalive_time)
             .keep_alive_timeout(self.settings.keepalive_timeout)
             .auto_date_header(false);

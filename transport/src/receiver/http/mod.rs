@@ -84,6 +84,7 @@ impl HttpReceiver {
         HttpReceiverBuilder::new()
     }
 
+    #[cfg(feature = "config")]
     pub(crate) fn listener(&self) -> &Listener {
         &self.listener
     }
