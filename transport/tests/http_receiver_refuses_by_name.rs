@@ -595,7 +595,8 @@ fn stalled_bodies_hold_their_part_and_no_more() {
     for _ in 0..64 {
         let mut caller = call(&receiver);
         caller.write(head.as_bytes());
-        caller.write(&part);
+        // Who is told to come again may have the rest cut off.
+        let _ = caller.try_write(&part);
         stalled.push(caller);
     }
     eventually(|| receiver.stats().refused > 0);
@@ -617,7 +618,7 @@ fn stalled_bodies_hold_their_part_and_no_more() {
 fn a_slow_head_is_cut() {
     let (pipeline, _) = pipeline(8 << 20);
     let receiver = receiver()
-        .read_header_timeout(Duration::from_millis(500))
+        .read_header_timeout(Duration::from_secs(2))
         .serve(pipeline.intake())
         .unwrap();
     let mut kept = call(&receiver);
@@ -631,7 +632,7 @@ fn a_slow_head_is_cut() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(silent.is_closed());
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(2200));
     assert_eq!(kept.post(&of_type(JSON), b"{}").status, 200);
     // A head that begins on a kept connection has its time, too.
     kept.write(b"POST /");
