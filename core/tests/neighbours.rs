@@ -214,7 +214,9 @@ fn what_is_settled_is_let_go_before_that_is_said() {
         assert_eq!(polled, Poll::Pending);
         barrier.wait();
         assert_eq!(looks.seen(), 0, "{what}");
-        let polled = called.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let polled = called
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(polled, Poll::Ready(true), "{what}");
         assert!(pipeline.shutdown(LONG).is_complete());
     }

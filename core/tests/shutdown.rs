@@ -38,9 +38,8 @@ fn all_ways(what: &str, build: impl Fn() -> Pipeline) {
     ] {
         let pipeline = build();
         record(&pipeline, 100);
-        let asked = |what: &str, call: &dyn Fn() -> Report| {
-            heard(what, || in_time(what, TIMEOUT, call))
-        };
+        let asked =
+            |what: &str, call: &dyn Fn() -> Report| heard(what, || in_time(what, TIMEOUT, call));
         let report = asked(&format!("{what}, {way}"), &|| call(&pipeline));
         assert!(!report.is_complete(), "{report:?}");
         assert_eq!(report.lost() + report.unsettled(), 100, "{report:?}");

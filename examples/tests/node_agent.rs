@@ -196,9 +196,15 @@ fn a_rotated_token_needs_no_restart_and_loses_no_span() {
     assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
     assert!(!out.contains("Bearer"), "{out}");
     let seen = server.seen.lock().unwrap();
-    let mut tokens: Vec<_> = seen.iter().map(|(token, _)| token.as_str()).collect();
-    tokens.dedup();
-    assert_eq!(tokens, ["Bearer old", "Bearer new"]);
+    let tokens: Vec<_> = seen.iter().map(|(token, _)| token.as_str()).collect();
+    // What was under way with the old one, of up to four, may arrive after the first with the new one.
+    let late = tokens.iter().skip_while(|token| **token == "Bearer old");
+    let (new, old): (Vec<&&str>, Vec<&&str>) = late.partition(|token| **token == "Bearer new");
+    assert!(!new.is_empty() && new.len() < tokens.len(), "{tokens:?}");
+    assert!(
+        old.len() < 4 && old.iter().all(|token| **token == "Bearer old"),
+        "{tokens:?}"
+    );
     let arrived: usize = seen.iter().map(|(_, spans)| spans).sum();
     assert_eq!(number(&out, "sampled"), arrived as u64, "{out}");
     assert_eq!(number(&out, "exported"), arrived as u64, "{out}");

@@ -640,8 +640,7 @@ mod tls {
                 .tls(ClientTls::new().roots_pem(ours.pem())),
         );
         assert_eq!(report.unsettled(), 10, "{report:?}");
-        let report =
-            fail(GrpcExporter::builder().endpoint(format!("http://{}", server.address)));
+        let report = fail(GrpcExporter::builder().endpoint(format!("http://{}", server.address)));
         assert_eq!(report.unsettled(), 10, "{report:?}");
     }
 

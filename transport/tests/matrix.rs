@@ -311,7 +311,6 @@ fn everywhere(place: &str, runtime: impl Fn() -> Runtime, run: impl Fn(Arc<Cell>
                 let (told, came) = (told.load(Ordering::Relaxed), spans() as u64);
                 assert!(told > 0 && came >= told, "{place}, {sink:?}: {came}");
             }
-
         }
     }
 }
