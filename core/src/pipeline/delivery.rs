@@ -13,7 +13,7 @@ use crate::worker;
 /// A request that was admitted, on its way: a future of what becomes of it. Made by
 /// [`Intake::deliver`](super::Intake::deliver).
 ///
-/// It is ready when no part of the request is left in the pipeline. That may take as long as a batch waits and an
+/// It is ready when no part of the request is left in the pipeline, and its memory has been given back. That may take as long as a batch waits and an
 /// exporter retries: whoever waits sets a limit. Dropped, it changes nothing for the spans.
 #[must_use = "a delivery does nothing unless it is awaited"]
 pub struct Delivery {
@@ -30,9 +30,18 @@ struct Slot {
 impl Delivery {
     /// The delivery of so many spans, and what the segments of the request carry along.
     pub(super) fn new(spans: usize) -> (Self, Arc<Ack>) {
+        Self::with(spans, |ack| ack)
+    }
+
+    /// The same, which waits for processors alone.
+    pub(super) fn of_screening(spans: usize) -> (Self, Arc<Ack>) {
+        Self::with(spans, Ack::of_screening)
+    }
+
+    fn with(spans: usize, as_asked: fn(Ack) -> Ack) -> (Self, Arc<Ack>) {
         let slot = Arc::<Mutex<Slot>>::default();
         let told = slot.clone();
-        let ack = Ack::new(move |delivered| fill(&told, delivered));
+        let ack = as_asked(Ack::new(move |delivered| fill(&told, delivered)));
         (Self { spans, slot }, Arc::new(ack))
     }
 

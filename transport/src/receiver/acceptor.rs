@@ -5,6 +5,7 @@ use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -115,7 +116,7 @@ impl<P: Protocol> Acceptor<P> {
     async fn accept_all(&self, open: &Open) {
         let counts = &self.members.counts;
         loop {
-            let stream = match open.accept().await {
+            let (stream, peer) = match open.accept().await {
                 Ok(stream) => stream,
                 Err(error) => {
                     let gone = matches!(
@@ -135,7 +136,7 @@ impl<P: Protocol> Acceptor<P> {
                     continue;
                 }
             };
-            let Some((connection, member)) = self.place().await else {
+            let Some((connection, member)) = self.place(peer).await else {
                 // The pipeline is shut down: the peer is to look elsewhere.
                 continue;
             };
@@ -145,14 +146,14 @@ impl<P: Protocol> Acceptor<P> {
     }
 
     /// Waits until there is a place for another connection. `None` once the pipeline is shut down.
-    async fn place(&self) -> Option<(Connection, Member)> {
+    async fn place(&self, peer: Option<IpAddr>) -> Option<(Connection, Member)> {
         loop {
             let account = self.intake.account()?;
             let charge = Charge::of(account.limit(), &self.listening);
             let connection = || {
                 let pressure = self.members.share.pressure().clone();
                 let counts = self.members.counts.clone();
-                Connection::new(self.stay.clone(), counts, pressure, charge.allowance)
+                Connection::new(self.stay.clone(), counts, pressure, charge.allowance, peer)
             };
             let most = self.listening.max_connections;
             match self.members.admit(&account, charge.bytes, most, connection) {

@@ -5,6 +5,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -81,6 +82,7 @@ struct State {
     stay: Arc<Stay>,
     counts: Arc<Counts>,
     pressure: Arc<Pressure>,
+    peer: Option<IpAddr>,
     /// Bytes read since all requests had taken theirs, and whether that is all that may be.
     ahead: AtomicUsize,
     is_full: AtomicBool,
@@ -112,6 +114,7 @@ impl Connection {
         counts: Arc<Counts>,
         pressure: Arc<Pressure>,
         allowance: usize,
+        peer: Option<IpAddr>,
     ) -> Self {
         let began = Instant::now();
         let ages = stay.max_age.and_then(|age| began.checked_add(spread(age)));
@@ -119,6 +122,7 @@ impl Connection {
             stay,
             counts,
             pressure,
+            peer,
             ahead: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
             allowance,
@@ -150,6 +154,11 @@ impl Connection {
         }
         self.0.ahead.store(0, Ordering::Relaxed);
         self.0.is_full.swap(false, Ordering::Relaxed)
+    }
+
+    /// The address of IP that it comes from.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.0.peer
     }
 
     /// The most that bodies of this connection may hold together.

@@ -4,13 +4,15 @@ use core::time::Duration;
 use std::borrow::Cow;
 
 use http::StatusCode;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::Buffer;
-use spanwire_core::pipeline::{Delivered, Delivery, Intake, IntakeError};
-use tokio::time::timeout;
+use spanwire_core::pipeline::{Intake, IntakeError};
 
 use super::bearer::{BearerTokens, Gate, Pass};
-use super::body::{Room, Trouble};
+use super::body::Trouble;
+use super::client::{Head, Kept};
 use super::tally::{Kind, Tally};
+use super::wait::{Mishap, Taken, Wait};
 use crate::otlp::grpc::Code;
 
 /// How requests are treated, in any protocol.
@@ -19,8 +21,8 @@ pub(super) struct Treatment {
     pub(super) bearer: Option<BearerTokens>,
     /// What clients that are refused for now are told to wait.
     pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
+    pub(super) wait: Wait,
+    pub(super) kept: Kept,
 }
 
 impl Default for Treatment {
@@ -28,7 +30,8 @@ impl Default for Treatment {
         Self {
             bearer: None,
             retry_after: Duration::from_secs(1),
-            answer_after_export: None,
+            wait: Wait::Admission,
+            kept: Kept::default(),
         }
     }
 }
@@ -43,7 +46,8 @@ pub(super) struct Counter {
     pub(super) intake: Intake,
     pub(super) retry_after: Duration,
     gate: Option<Gate>,
-    answer_after_export: Option<Duration>,
+    wait: Wait,
+    kept: Kept,
 }
 
 impl Counter {
@@ -52,7 +56,8 @@ impl Counter {
             intake,
             retry_after: treatment.retry_after,
             gate: treatment.bearer.map(Gate::new),
-            answer_after_export: treatment.answer_after_export,
+            wait: treatment.wait,
+            kept: treatment.kept,
         }
     }
 
@@ -69,64 +74,40 @@ impl Counter {
         }
     }
 
-    /// Offers a whole message. `left` is how long its client waits, and `room` what it keeps while it does.
+    /// What is kept of who sends.
+    pub(super) fn client(&self, head: &Head<'_>) -> Result<Option<ClientInfo>, Refusal> {
+        Ok(self.kept.of(head, || self.intake.account())?)
+    }
+
+    /// Offers a whole message. `left` is how long its client waits.
     pub(super) fn offer(
         &self,
+        client: Option<ClientInfo>,
         message: Buffer,
         left: Option<Duration>,
-        room: Option<Room>,
     ) -> Result<Taken, Refusal> {
-        Ok(match self.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(message)?.spans()),
-            Some(within) => {
-                let within = left.map_or(within, |left| left.min(within));
-                Taken::OnItsWay(self.intake.deliver(message)?, within, room)
-            }
-        })
+        let of_client = client.map(|client| self.intake.clone().with_client(client));
+        let intake = of_client.as_ref().unwrap_or(&self.intake);
+        Ok(self.wait.offer(intake, message, left)?)
     }
 }
 
-/// A request that was admitted.
-pub(super) enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time; as many may wait as there is room for.
-    OnItsWay(Delivery, Duration, Option<Room>),
-}
-
-/// Counts what became of a request, and waits for its export where its client does.
+/// Counts what became of a request, and waits for what its client waits for.
 pub(super) async fn settle(taken: Result<Taken, Refusal>, tally: Tally<'_>) -> Result<(), Refusal> {
     match taken {
         Ok(Taken::Admitted(spans)) => {
             tally.admitted(spans);
             Ok(())
         }
-        Ok(Taken::OnItsWay(delivery, within, _room)) => {
+        Ok(Taken::OnItsWay(delivery, wait)) => {
             let awaited = tally.awaited(delivery.spans());
-            let waited = wait(delivery, within).await;
+            let waited = wait.hear(delivery).await.map_err(Refusal::from);
             waited.inspect(|()| awaited.exported())
         }
         Err(refusal) => {
             tally.not_admitted(refusal.kind);
             Err(refusal)
         }
-    }
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
     }
 }
 
@@ -204,6 +185,16 @@ impl From<Trouble> for Refusal {
             Trouble::Expired => kind(Kind::Cut, Code::DeadlineExceeded),
             Trouble::Abandoned => kind(Kind::Abandoned, Code::Cancelled),
             Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
+        }
+    }
+}
+
+impl From<Mishap> for Refusal {
+    fn from(mishap: Mishap) -> Self {
+        match mishap {
+            Mishap::ForGood(why) => Self::new(Code::Internal, why),
+            Mishap::ForNow(why) => Self::for_now(why),
+            Mishap::NotInTime(why) => Self::new(Code::DeadlineExceeded, why),
         }
     }
 }

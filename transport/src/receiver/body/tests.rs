@@ -33,7 +33,7 @@ fn on(account: &Account, allowance: usize) -> Connection {
         age_grace: None,
     };
     let pressure = Pressure::on(account);
-    Connection::new(Arc::new(stay), Arc::default(), pressure, allowance)
+    Connection::new(Arc::new(stay), Arc::default(), pressure, allowance, None)
 }
 
 /// A connection on a share of its own.

@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body::Body;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::Account;
 
 use super::answer::{Answer, refused, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
 use crate::receiver::body::{Draft, Pace, Room, Source, Trouble, in_a_while};
+use crate::receiver::client;
 use crate::receiver::connection::Connection;
 use crate::receiver::inflate::Coding;
-use crate::receiver::request::{Counter, Refusal, Taken, settle};
+use crate::receiver::request::{Counter, Refusal, settle};
 use crate::receiver::tally::Tally;
+use crate::receiver::wait::Taken;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -51,12 +55,22 @@ impl Handler {
         let mut tally = Tally::new(&connection);
         let (parts, body) = request.into_parts();
         let head = self.head(&parts);
+        let client = self.counter.client(&client::Head {
+            headers: &parts.headers,
+            authority: parts.uri.authority().map(Authority::as_str),
+            peer: connection.peer(),
+        });
         tally.announced = length(&parts.headers).unwrap_or(0);
         // As large as its sender likes, and of no more use.
         drop(parts);
-        let taken = match head {
-            Ok(head) => self.take(head, body, &connection, &mut tally).await,
+        let taken = match head.and_then(|head| Ok((head, client?))) {
+            Ok((head, client)) => self.take(head, client, body, &connection, &mut tally).await,
             Err(refusal) => Err(refusal),
+        };
+        // As many may wait as there is room for.
+        let (taken, _room) = match taken {
+            Ok((taken, room)) => (Ok(taken), Some(room)),
+            Err(refusal) => (Err(refusal), None),
         };
         match settle(taken, tally).await {
             Ok(()) => self::taken(),
@@ -123,10 +137,11 @@ impl Handler {
     async fn take<B>(
         &self,
         head: Head,
+        client: Option<ClientInfo>,
         body: B,
         connection: &Connection,
         tally: &mut Tally<'_>,
-    ) -> Result<Taken, Refusal>
+    ) -> Result<(Taken, Room), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -152,7 +167,7 @@ impl Handler {
         if pace.is_expired() {
             return Err(Trouble::Expired.into());
         }
-        self.counter.offer(buffer, pace.left(), Some(room))
+        Ok((self.counter.offer(client, buffer, pace.left())?, room))
     }
 
     /// The message, and whether it is compressed.

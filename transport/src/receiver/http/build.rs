@@ -17,6 +17,7 @@ use crate::receiver::bearer::BearerTokens;
 use crate::receiver::connection::Stay;
 use crate::receiver::listener::{ListenError, Listener};
 use crate::receiver::request::{Counter, Treatment, some};
+use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -162,7 +163,16 @@ impl HttpReceiverBuilder {
     /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
     /// at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.treatment.answer_after_export = some(within);
+        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Export);
+        self
+    }
+
+    /// Answers a request when processors have passed on its spans, so that a client hears 500 where one of them fails on what
+    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
+    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
+    /// [`answer_after_export`](Self::answer_after_export).
+    pub fn answer_after_processors(mut self, within: Duration) -> Self {
+        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Processors);
         self
     }
 
@@ -175,6 +185,21 @@ impl HttpReceiverBuilder {
     /// Takes spans only from clients that show one of these tokens; others get 401. Default: from everybody who can connect.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
         self.treatment.bearer = Some(tokens);
+        self
+    }
+
+    /// Keeps the values of these headers with the spans of a request, in whatever case they are named, for processors that ask
+    /// for them as `metadata.` and a name in small letters: see [`ClientInfo`](spanwire_core::batch::ClientInfo). Default:
+    /// none, and nothing else is kept.
+    pub fn keep_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.treatment.kept.keep_headers(names);
+        self
+    }
+
+    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
+    /// is not kept.
+    pub fn keep_client_address(mut self) -> Self {
+        self.treatment.kept.keep_address();
         self
     }
 

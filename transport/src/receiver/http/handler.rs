@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::{Account, Buffer};
 use spanwire_core::pipeline::IntakeError;
 use tokio::sync::Semaphore;
@@ -19,10 +20,12 @@ use crate::headers::CurrentHeaders;
 use crate::otlp::grpc::Code;
 use crate::otlp::json::read::read_request;
 use crate::receiver::body::{Draft, Pace, Source, Trouble, in_a_while};
+use crate::receiver::client;
 use crate::receiver::connection::{Connection, Hold};
 use crate::receiver::inflate::Coding;
-use crate::receiver::request::{Counter, Refusal, Taken, settle};
+use crate::receiver::request::{Counter, Refusal, settle};
 use crate::receiver::tally::{Kind, Tally};
+use crate::receiver::wait::Taken;
 
 /// The most bytes of a body that was refused that are read, and let go of, so that its connection can go on. What is longer
 /// costs the client a new connection.
@@ -88,16 +91,24 @@ impl Handler {
             .exact()
             .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         tally.announced = length.unwrap_or(0);
-        let (form, taken) = match self.judge(head.uri.path(), &method, &headers) {
-            Ok((form, coding)) => {
+        let judged = self.judge(head.uri.path(), &method, &headers);
+        let judged = judged.and_then(|(form, coding)| {
+            let client = self.counter.client(&client::Head {
+                headers: &headers,
+                authority: None,
+                peer: connection.peer(),
+            });
+            let client = client.map_err(|refusal| (Some(form), refusal))?;
+            Ok((form, coding, client))
+        });
+        let (form, taken) = match judged {
+            Ok((form, coding, client)) => {
                 let body = Arriving {
                     body: &mut body,
                     length,
                 };
-                let taken = self
-                    .export(form, coding, body, connection, &mut tally)
-                    .await;
-                (Some(form), taken)
+                let taken = self.export(form, coding, client, body, connection, &mut tally);
+                (Some(form), taken.await)
             }
             Err((form, refusal)) => (form, Err(refusal)),
         };
@@ -195,6 +206,7 @@ impl Handler {
         &self,
         form: Form,
         coding: Coding,
+        client: Option<ClientInfo>,
         body: Arriving<'_, B>,
         connection: &Connection,
         tally: &mut Tally<'_>,
@@ -227,7 +239,7 @@ impl Handler {
             Form::Protobuf => body.0,
             Form::Json => self.converted(body, account, most).await?,
         };
-        self.counter.offer(buffer, None, None)
+        self.counter.offer(client, buffer, None)
     }
 
     /// The protobuf of a text. What takes long is done on a thread where it holds up nobody's connections.

@@ -13,6 +13,7 @@ use spanwire_core::testing::InMemoryExporter;
 use super::*;
 use crate::receiver::body::tests::connection;
 use crate::receiver::request::Treatment;
+use crate::receiver::wait::Wait;
 
 /// A body in pieces.
 struct Pieces(VecDeque<Bytes>);
@@ -189,7 +190,7 @@ fn who_waits_for_the_export_is_charged_and_counted() {
         .unwrap();
     let long = Duration::from_secs(20);
     let treatment = Treatment {
-        answer_after_export: Some(long),
+        wait: Wait::Export(long),
         ..Treatment::default()
     };
     let handler = Arc::new(Handler {
