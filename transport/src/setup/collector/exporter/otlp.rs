@@ -107,6 +107,7 @@ pub(super) fn grpc(
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
         waits,
+        #[cfg(feature = "file")]
         file: None,
     })
 }
@@ -182,6 +183,7 @@ pub(super) fn http(
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
         waits,
+        #[cfg(feature = "file")]
         file: None,
     })
 }

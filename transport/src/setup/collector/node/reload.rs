@@ -85,6 +85,8 @@ pub(super) fn reload(
         }
         Err(why) => {
             let again = plan(&node.collector).and_then(|planned| {
+                #[cfg(feature = "file")]
+                planned.go_on();
                 Running::start(&node.collector, planned, Some(Probes::default()))
             });
             let gone = match again {
