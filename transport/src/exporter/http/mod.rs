@@ -9,6 +9,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Version, header};
@@ -20,6 +21,7 @@ use spanwire_core::exporter::{Exporter, Outcome, Provisions, Reply};
 
 use super::body::RequestBody;
 use super::call::{self, Call};
+use crate::compression::Compression;
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
 use crate::otlp::MAX_RESPONSE;
@@ -164,7 +166,7 @@ impl fmt::Debug for HttpExporter {
 /// What the exports of one exporter share.
 struct Client {
     settings: Arc<Settings>,
-    provisions: Option<Provisions>,
+    press: Press,
     headers: CurrentHeaders,
     dialer: Dialer,
     executor: Executor,
@@ -181,7 +183,10 @@ impl Client {
         };
         Self {
             headers: CurrentHeaders::new(&settings.headers),
-            provisions,
+            press: Press {
+                settings: settings.clone(),
+                provisions,
+            },
             dialer,
             executor,
             pool: Pool::new(settings.concurrency),
@@ -191,7 +196,7 @@ impl Client {
 
     /// Sends a batch, and reads what the server says of it.
     async fn attempt(&self, batch: Batch, call: &Call) -> Outcome {
-        let mut request = match self.request(batch, call) {
+        let mut request = match self.request(batch, call).await {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
@@ -215,7 +220,7 @@ impl Client {
                 // A kept connection that the server has closed meanwhile took nothing: another one will.
                 Err(mut error) => match error.take_message() {
                     Some(back) if kept => request = back,
-                    _ => return call.again(answer::chain(error.error())),
+                    _ => return call.again(call::chain(error.error())),
                 },
             }
         }
@@ -234,7 +239,7 @@ impl Client {
             .max_buf_size(MAX_RESPONSE)
             .handshake(TokioIo::new(connection))
             .await
-            .map_err(|error| Outcome::retry(answer::chain(&error)))?;
+            .map_err(|error| Outcome::retry(call::chain(&error)))?;
         self.executor.spawn(Box::pin(async move {
             // Whoever waits for an answer is told of it.
             let _ = connection.await;
@@ -242,9 +247,16 @@ impl Client {
         Ok(Line { sender, moves })
     }
 
-    fn request(&self, batch: Batch, call: &Call) -> Result<Request<RequestBody>, Outcome> {
+    async fn request(&self, batch: Batch, call: &Call) -> Result<Request<RequestBody>, Outcome> {
         let settings = &self.settings;
-        let (body, compression) = self.body(batch, call)?;
+        let (press, begun) = (self.press.clone(), call.begun());
+        let (body, compression) = match press.is_slow() {
+            true => {
+                let len = batch.encoded_len();
+                call::made(len, move || press.body(batch, begun)).await??
+            }
+            false => press.body(batch, begun)?,
+        };
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_11;
@@ -270,15 +282,28 @@ impl Client {
         }
         Ok(request)
     }
+}
+
+/// What makes bodies of batches.
+#[derive(Clone)]
+struct Press {
+    settings: Arc<Settings>,
+    provisions: Option<Provisions>,
+}
+
+impl Press {
+    /// Whether it takes long for a batch of many bytes.
+    fn is_slow(&self) -> bool {
+        self.settings.encoding == Encoding::Json || self.settings.compression != Compression::None
+    }
 
     /// The body, and how it is compressed.
     fn body(
         &self,
         batch: Batch,
-        call: &Call,
+        begun: Arc<AtomicBool>,
     ) -> Result<(RequestBody, Option<&'static str>), Outcome> {
         let most = self.settings.max_request;
-        let begun = call.begun();
         match self.settings.encoding {
             Encoding::Protobuf => {
                 let len = batch.encoded_len();
