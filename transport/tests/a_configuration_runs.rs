@@ -629,16 +629,12 @@ fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
 
     let small = ONE.replace("limit_mib: 16", "limit_mib: 1, spike_limit_mib: 0");
     let error = collector(&small, &given()).unwrap().start().unwrap_err();
+    let error = spanwire_transport::diagnostics::Chain(&error).to_string();
     assert!(
-        error
-            .to_string()
-            .starts_with("processors::memory_limiter: ")
-            || {
-                // So little is enough for pipelines, and not for a receiver.
-                error
-                    .to_string()
-                    .starts_with("receivers::otlp::protocols::grpc: ")
-            },
+        error.starts_with("processors::memory_limiter: ") || {
+            // So little is enough for pipelines, and not for a receiver.
+            error.starts_with("receivers::otlp::protocols::grpc: ")
+        },
         "{error}"
     );
 }

@@ -13,6 +13,7 @@ use spanwire_core::exporter::{Outcome, Provisions, Reply};
 use tokio::time::Instant;
 
 use crate::compression::Compression;
+use crate::diagnostics::Chain;
 use crate::headers::CurrentHeaders;
 use crate::otlp::printable;
 
@@ -113,17 +114,7 @@ pub(super) fn add_headers(from: &CurrentHeaders, to: &mut HeaderMap) -> Result<(
 
 /// An error and its causes, each said once.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = error.source();
-    }
-    printable(&text)
+    printable(&Chain(error).to_string())
 }
 
 /// So much is made smaller, or made text, in less time than another thread takes to begin with it.

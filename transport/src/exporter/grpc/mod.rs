@@ -19,12 +19,13 @@ use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::call::{self, Call};
+use super::live::Live;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 use crate::compression::Compression;
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
 use crate::otlp::{GRPC_PATH, MAX_RESPONSE, frame_prefix, printable};
-use crate::runtime::{Executor, Spawner};
+use crate::runtime::Executor;
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
 
@@ -71,13 +72,7 @@ pub struct GrpcExporter {
     settings: Arc<Settings>,
     provisions: Option<Provisions>,
     /// What is there once something was sent.
-    live: Option<Live>,
-}
-
-/// An exporter at work. Dropped, what is under way ends there and then.
-struct Live {
-    client: Arc<Client>,
-    spawner: Spawner,
+    live: Option<Live<Client>>,
 }
 
 impl GrpcExporter {
@@ -93,24 +88,17 @@ impl Exporter for GrpcExporter {
     }
 
     fn export(&mut self, batch: Batch, reply: Reply) {
-        let (timeout, provisions) = (self.settings.timeout, self.provisions.as_ref());
+        let (timeout, provisions) = (self.settings.shared.timeout, self.provisions.as_ref());
         let deadline = call::deadline(reply.deadline(), timeout, provisions);
         let live = self.live.get_or_insert_with(|| {
-            let spawner = Spawner::new(&self.settings.runtime);
-            let client = Client::new(
-                self.settings.clone(),
-                self.provisions.clone(),
-                spawner.executor(),
-            );
-            Live {
-                client: Arc::new(client),
-                spawner,
-            }
+            let (settings, provisions) = (self.settings.clone(), self.provisions.clone());
+            Live::start(&self.settings.shared.runtime, |executor| {
+                Client::new(settings, provisions, executor)
+            })
         });
         let call = Call::new(reply);
         let client = live.client.clone();
-        // Where there is no thread to be had, the future is dropped, and the call in it says so.
-        let _ = live.spawner.spawn(async move {
+        live.run(async move {
             // The number of the line that the request is sent over.
             let line = AtomicUsize::new(0);
             let attempt = async |call: &Call| client.attempt(batch, call, &line, deadline).await;
@@ -120,18 +108,12 @@ impl Exporter for GrpcExporter {
     }
 
     fn concurrency(&self) -> usize {
-        self.settings.concurrency
+        self.settings.shared.concurrency
     }
 
     fn shutdown(&mut self, _: Moment) {
         // Every batch is settled, or out of time.
         self.live = None;
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.spawner.close();
     }
 }
 
@@ -149,10 +131,10 @@ impl fmt::Debug for GrpcExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = &self.settings;
         f.debug_struct("GrpcExporter")
-            .field("endpoint", &settings.endpoint)
-            .field("headers", &settings.headers)
-            .field("compression", &settings.compression)
-            .field("timeout", &settings.timeout)
+            .field("endpoint", &settings.shared.endpoint)
+            .field("headers", &settings.shared.headers)
+            .field("compression", &settings.shared.compression)
+            .field("timeout", &settings.shared.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -183,18 +165,22 @@ struct Line {
 
 impl Client {
     fn new(settings: Arc<Settings>, provisions: Option<Provisions>, executor: Executor) -> Self {
-        let dialer = Dialer::new(settings.endpoint.clone());
+        let dialer = Dialer::new(settings.shared.endpoint.clone());
         #[cfg(feature = "tls")]
-        let dialer = match settings.under_tls {
-            true => dialer.under(CurrentTls::new(settings.tls.clone(), &[b"h2"])),
+        let dialer = match settings.shared.under_tls {
+            true => dialer.under(CurrentTls::new(settings.shared.tls.clone(), &[b"h2"])),
             false => dialer,
         };
         let uri = Uri::builder()
-            .scheme(if settings.under_tls { "https" } else { "http" })
-            .authority(settings.endpoint.authority())
+            .scheme(if settings.shared.under_tls {
+                "https"
+            } else {
+                "http"
+            })
+            .authority(settings.shared.endpoint.authority())
             .path_and_query(GRPC_PATH);
         Self {
-            headers: CurrentHeaders::new(&settings.headers),
+            headers: CurrentHeaders::new(&settings.shared.headers),
             provisions,
             uri: uri.build().ok(),
             dialer,
@@ -220,9 +206,9 @@ impl Client {
         number: &AtomicUsize,
         deadline: Option<Instant>,
     ) -> Outcome {
-        if batch.encoded_len() > self.settings.max_request {
+        if batch.encoded_len() > self.settings.shared.max_request {
             return Outcome::TooLarge {
-                limit: Some(self.settings.max_request),
+                limit: Some(self.settings.shared.max_request),
             };
         }
         let mut request = match self.request(batch, call, deadline).await {
@@ -273,7 +259,8 @@ impl Client {
         };
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         let batch = {
-            let (compression, provisions) = (self.settings.compression, self.provisions.clone());
+            let (compression, provisions) =
+                (self.settings.shared.compression, self.provisions.clone());
             let len = batch.encoded_len();
             let (packed, batch) = match compression {
                 Compression::None => (None, batch),
@@ -320,7 +307,7 @@ impl Client {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/grpc"),
         );
-        if let Ok(value) = HeaderValue::from_str(&self.settings.user_agent) {
+        if let Ok(value) = HeaderValue::from_str(&self.settings.shared.user_agent) {
             headers.insert(header::USER_AGENT, value);
         }
         if let Some(encoding) = encoding {
@@ -358,13 +345,13 @@ impl Client {
         }
         let settings = &self.settings;
         // What nobody waits for any more is not dialled for ever.
-        let limit = settings.timeout.unwrap_or(Duration::from_secs(60));
+        let limit = settings.shared.timeout.unwrap_or(Duration::from_secs(60));
         let connection = self
             .dialer
             .dial_within(limit)
             .await
             .map_err(|error| Outcome::retry(printable(&error.to_string())))?;
-        let exports = u32::try_from(settings.concurrency).unwrap_or(u32::MAX);
+        let exports = u32::try_from(settings.shared.concurrency).unwrap_or(u32::MAX);
         let mut http = http2::Builder::new(self.executor.clone());
         // What a server may send before we have looked at it is held in memory.
         http.initial_stream_window_size(WINDOW)

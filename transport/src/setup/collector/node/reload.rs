@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Account, Collector, Node, Probes, Running, StartError};
 use crate::config::{InvalidConfig, Walk};
-use crate::diagnostics::Level;
+use crate::diagnostics::{Chain, Level};
 
 /// How a reload went.
 #[derive(Clone, Debug)]
@@ -32,12 +32,11 @@ pub struct ReloadError {
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.gone {
-            None => write!(f, "{}; the old configuration runs on", self.why),
-            Some(gone) => write!(
-                f,
-                "{}; and the old configuration does not start again: {gone}",
-                self.why
-            ),
+            None => f.write_str("the old configuration runs on"),
+            Some(gone) => {
+                let gone = Chain(&**gone);
+                write!(f, "the old configuration does not start again ({gone})")
+            }
         }
     }
 }
