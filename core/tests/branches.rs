@@ -182,7 +182,7 @@ fn a_black_hole_behind_one_branch_costs_the_other_nothing() {
             live.0.load(Ordering::Relaxed) == arrived
         });
     }
-    let report = pipeline.shutdown(Duration::from_millis(100));
+    let report = sinks::heard("shutdown", || pipeline.shutdown(Duration::from_millis(100)));
     let admitted = (ROUNDS * (SPANS + 1)) as u64;
     assert_eq!(report.own().dropped.total(), 0, "{:?}", report.own());
     assert_eq!(report.neighbours().turned_away, 0);
@@ -252,6 +252,9 @@ fn what_neighbours_are_told_ok_about_is_never_lost() {
             });
         }
         std::thread::sleep(Duration::from_millis(300));
+        sinks::eventually("something is accepted", || {
+            accepted.load(Ordering::Relaxed) > 0
+        });
         pipeline.shutdown(LONG)
     });
     let (accepted, refused) = (accepted.into_inner() as u64, refused.into_inner());

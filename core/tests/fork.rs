@@ -49,7 +49,12 @@ fn fork(child: impl FnOnce() -> Result<(), u32>) -> libc::pid_t {
             let _ = writeln!(std::io::stderr(), "the child failed in line {line}");
             1
         }
-        Err(_) => 2,
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            let _ = writeln!(std::io::stderr(), "the child panicked: {said:?}");
+            2
+        }
     };
     // SAFETY: ends the process, and runs nothing of the parent's on the way.
     unsafe { libc::_exit(status) }
@@ -285,7 +290,10 @@ fn children_of_children() {
             }
             Ok(())
         });
-        try_wait(pid).map_err(|_| line!())
+        try_wait(pid).map_err(|why| {
+            let _ = writeln!(std::io::stderr(), "at depth {depth}: {why}");
+            line!()
+        })
     }
     fn live_on(pipeline: &Pipeline, tracer: &Tracer) -> Result<(), u32> {
         let span = tracer.start("span");

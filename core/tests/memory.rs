@@ -364,7 +364,7 @@ impl Exporter for Gaps {
 fn thirty_two_threads_lose_no_span() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     const THREADS: usize = 32;
-    let spans = scale(200_000, 5_000);
+    let spans = scale(200_000, 3_000);
     let count = Gaps::default();
     let exporter = count.clone();
     let pipeline = Pipeline::builder()
@@ -414,6 +414,8 @@ fn what_is_kept_after_the_end_stays_whole() {
         .build()
         .unwrap();
     sinks::record(&pipeline, 1000);
+    drop(pipeline.flush_async(LONG));
+    eventually("the sink has them", || silent.spans() == 1000);
     let report = pipeline.shutdown(Duration::from_millis(100));
     check(&report);
     drop(pipeline);

@@ -2,20 +2,22 @@
 //! counted whatever becomes of them.
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use spanwire_core::batch::{Batch, Segment};
+use spanwire_core::engine::Retry;
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
-use spanwire_core::limiter::{Buffer, OVERHEAD};
+use spanwire_core::limiter::{Account, Buffer, OVERHEAD};
 use spanwire_core::pipeline::{Delivered, IntakeError, Pipeline, PipelineBuilder};
 use spanwire_core::processor::{Condition, Edit, FilterProcessor, Later, Processor};
 use spanwire_core::testing::InMemoryExporter;
 use spanwire_core::wire::SpanKind;
 
-const LONG: Duration = Duration::from_secs(20);
+/// Long enough for anything that is not to take long, on a machine that has other things to do.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A resource with a host, and a scope with so many spans.
 fn resource(spans: usize) -> Vec<u8> {
@@ -113,6 +115,148 @@ fn a_request_that_is_held_is_charged_once_and_not_copied() {
     keeper.0.lock().unwrap().clear();
     assert_eq!(in_use(&pipeline), 0);
     assert!(pipeline.shutdown(LONG).is_complete());
+}
+
+/// Has an exporter let go of what it keeps, and looks at once what memory is in use: on the thread of the pipeline, which is
+/// about to give its answer and has done nothing since.
+struct Looks {
+    let_go: Box<dyn Fn() + Send + Sync>,
+    account: Account,
+    seen: Mutex<Option<usize>>,
+}
+
+impl Looks {
+    fn at(pipeline: &Pipeline, let_go: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            let_go: Box::new(let_go),
+            account: pipeline.intake().account().unwrap(),
+            seen: Mutex::new(None),
+        })
+    }
+
+    fn seen(&self) -> usize {
+        let begun = Instant::now();
+        loop {
+            if let Some(seen) = *self.seen.lock().unwrap() {
+                return seen;
+            }
+            assert!(begun.elapsed() < LONG, "nobody is told");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        (self.let_go)();
+        let mut seen = self.seen.lock().unwrap();
+        seen.get_or_insert(self.account.in_use());
+    }
+}
+
+/// Holds the first segment up until the test has come as far.
+struct Waits(Option<Arc<Barrier>>);
+
+impl Processor for Waits {
+    fn name(&self) -> &str {
+        "waits"
+    }
+
+    fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
+        if let Some(barrier) = self.0.take() {
+            barrier.wait();
+        }
+        edit.emit(segment);
+        Ok(())
+    }
+}
+
+/// Guarantees: of what a flush, a shutdown or a delivery says is settled the pipeline holds nothing when it says so. What
+/// exporters do not keep is free then, and what they keep is free when they let go of it.
+#[test]
+fn what_is_settled_is_let_go_before_that_is_said() {
+    type Call = fn(&Pipeline, Buffer) -> Pin<Box<dyn Future<Output = bool>>>;
+    let flush: Call = |pipeline, buffer| {
+        assert_eq!(pipeline.intake().offer_buffer(buffer).unwrap().spans(), 6);
+        let flushed = pipeline.flush_async(LONG);
+        Box::pin(async { flushed.await.is_complete() })
+    };
+    let shutdown: Call = |pipeline, buffer| {
+        assert_eq!(pipeline.intake().offer_buffer(buffer).unwrap().spans(), 6);
+        let ended = pipeline.shutdown_async(LONG);
+        Box::pin(async { ended.await.is_complete() })
+    };
+    let deliver: Call = |pipeline, buffer| {
+        let delivery = pipeline.intake().deliver(buffer).unwrap();
+        Box::pin(async { delivery.await == Delivered::Exported })
+    };
+    for (what, keeps, call) in [
+        ("flush", false, flush),
+        ("flush, kept", true, flush),
+        ("shutdown", false, shutdown),
+        ("shutdown, kept", true, shutdown),
+        // While a part of it is kept, a request is not delivered.
+        ("deliver", false, deliver),
+    ] {
+        let (keeper, barrier) = (Keeper::default(), Arc::new(Barrier::new(2)));
+        let (exporter, gate) = (keeper.clone(), barrier.clone());
+        let builder = builder().stage(move || Waits(Some(gate.clone())));
+        let builder = match keeps {
+            true => builder.exporter(move || exporter.clone()),
+            false => builder.exporter(InMemoryExporter::new),
+        };
+        let pipeline = builder.build().unwrap();
+        let looks = Looks::at(&pipeline, move || keeper.0.lock().unwrap().clear());
+        let bytes = request(&[resource(3), resource(1), resource(2)]);
+        let mut called = call(&pipeline, held(&pipeline, &bytes));
+        let waker = Waker::from(looks.clone());
+        let polled = called.as_mut().poll(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+        barrier.wait();
+        assert_eq!(looks.seen(), 0, "{what}");
+        let polled = called
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(true), "{what}");
+        assert!(pipeline.shutdown(LONG).is_complete());
+    }
+}
+
+/// Keeps every batch, and answers nothing.
+#[derive(Clone, Default)]
+struct Silent(Arc<Mutex<Vec<(Batch, Reply)>>>);
+
+impl Exporter for Silent {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        self.0.lock().unwrap().push((batch, reply));
+    }
+}
+
+/// Scenario: an exporter keeps its batch until the pipeline has given it up.
+/// Guarantees: when that is said, the batch is the exporter's alone.
+#[test]
+fn what_was_given_up_is_let_go_before_that_is_said() {
+    let silent = Silent::default();
+    let exporter = silent.clone();
+    let pipeline = builder()
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
+    let bytes = request(&[resource(2)]);
+    let buffer = held(&pipeline, &bytes);
+    assert_eq!(pipeline.intake().offer_buffer(buffer).unwrap().spans(), 2);
+    let begun = Instant::now();
+    while silent.0.lock().unwrap().is_empty() {
+        assert!(begun.elapsed() < LONG, "nothing is exported");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let looks = Looks::at(&pipeline, move || silent.0.lock().unwrap().clear());
+    let waker = Waker::from(looks.clone());
+    let mut ended = Box::pin(pipeline.shutdown_async(Duration::from_millis(50)));
+    // Ready only where the pipeline was given up before it could answer, which it does all the same.
+    let _ = ended.as_mut().poll(&mut Context::from_waker(&waker));
+    assert_eq!(looks.seen(), 0);
+    assert_eq!(pipeline.shutdown(LONG).lost(), 2);
 }
 
 #[test]
@@ -310,7 +454,17 @@ impl Wake for Unpark {
 #[test]
 fn a_delivery_wakes_the_task_that_waits_for_it() {
     let says = Says(Arc::new(Mutex::new(vec![Outcome::retry("busy")])));
-    let pipeline = builder().exporter(move || says.clone()).build().unwrap();
+    let soon = Duration::from_millis(20);
+    let retry = Retry {
+        initial: soon,
+        max: soon,
+        ..Retry::default()
+    };
+    let pipeline = builder()
+        .retry(retry)
+        .exporter(move || says.clone())
+        .build()
+        .unwrap();
     let nothing = pipeline.intake().deliver(held(&pipeline, b"")).unwrap();
     let bytes = request(&[resource(1)]);
     let delivery = pipeline.intake().deliver(held(&pipeline, &bytes)).unwrap();

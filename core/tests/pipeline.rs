@@ -1,6 +1,7 @@
 //! What a program sees of a pipeline that works: spans arrive, flushes cover what ended before them, memory is bounded.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use spanwire_core::attribute::KeyValue;
@@ -14,7 +15,11 @@ use spanwire_core::resource::InstrumentationScope;
 use spanwire_core::testing::InMemoryExporter;
 use spanwire_core::tracer::Tracer;
 
-const LONG: Duration = Duration::from_secs(20);
+use sinks::Answering;
+
+mod sinks;
+
+const LONG: Duration = sinks::LONG;
 
 fn pipeline(kept: &InMemoryExporter) -> Pipeline {
     let exporter = kept.clone();
@@ -60,7 +65,11 @@ fn spans_leave_by_themselves_after_the_schedule_delay() {
         .unwrap();
     pipeline.tracer("scope").start("span").end();
     let start = Instant::now();
-    while pipeline.stats().lanes[0].account.exported == 0 {
+    let exported = |pipeline: &Pipeline| {
+        let lanes = pipeline.stats().lanes;
+        lanes.first().map_or(0, |lane| lane.account.exported)
+    };
+    while exported(&pipeline) == 0 {
         assert!(start.elapsed() < LONG);
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -130,13 +139,8 @@ fn a_black_hole_costs_memory_up_to_the_limit_and_every_span_is_counted() {
             .set_attribute("n", n);
     }
     drop(parent);
-    let start = Instant::now();
-    let report = pipeline.flush(Duration::from_millis(100));
-    assert!(
-        start.elapsed() < Duration::from_millis(600),
-        "{:?}",
-        start.elapsed()
-    );
+    let timeout = Duration::from_millis(100);
+    let report = sinks::in_time("flush", timeout, || pipeline.flush(timeout));
     assert!(!report.is_complete() && report.timed_out());
     let own = *report.own();
     assert_eq!(own.started, 50_001);
@@ -144,7 +148,7 @@ fn a_black_hole_costs_memory_up_to_the_limit_and_every_span_is_counted() {
     assert!(own.dropped.total() > 0);
     let usage = pipeline.stats().memory.unwrap();
     assert!(usage.high_water <= 2 << 20, "{usage:?}");
-    let report = pipeline.shutdown(Duration::from_millis(50));
+    let report = sinks::heard("shutdown", || pipeline.shutdown(Duration::from_millis(50)));
     assert!(!report.is_complete());
     let lane = &report.lanes()[0].account;
     assert!(lane.balances());
@@ -183,35 +187,28 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-#[derive(Default)]
-struct Answering;
-
-impl Exporter for Answering {
-    fn export(&mut self, batch: Batch, reply: Reply) {
-        drop(batch);
-        reply.done(Outcome::Exported);
-    }
-}
-
 #[test]
 fn an_idle_pipeline_sleeps() {
+    let count = Answering::default();
+    let exporter = count.clone();
     let pipeline = Pipeline::builder()
         .schedule_delay(Duration::from_millis(200))
-        .exporter(|| Answering)
+        .exporter(move || exporter.clone())
         .build()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(300));
     let before = pipeline.stats().wakes;
-    // Asking costs one wake-up each.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(600));
+    // Asking costs one wake-up each, and the first may cost another, later.
     let wakes = pipeline.stats().wakes - before;
     assert!(wakes <= 2, "{wakes}");
     let before = pipeline.stats().wakes;
     pipeline.tracer("scope").start("span").end();
-    std::thread::sleep(Duration::from_millis(500));
+    sinks::eventually("exported", || count.0.load(Ordering::Relaxed) == 1);
+    std::thread::sleep(Duration::from_millis(300));
     let wakes = pipeline.stats().wakes - before;
-    // One when the block is opened, one when it is due, one for the answer, one for the question.
-    assert!((2..=5).contains(&wakes), "{wakes}");
+    // One when the block is opened, one when it is due, one for the answer, one for the question; and one that the
+    // question before may have left behind.
+    assert!((1..=5).contains(&wakes), "{wakes}");
 }
 
 /// What one kubelet sync of a pod may say, under a scope of an ordinary length.

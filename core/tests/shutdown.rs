@@ -2,14 +2,14 @@
 #![cfg(feature = "std")]
 
 use core::time::Duration;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use sinks::{
-    Answering, Calling, Gate, LONG, Late, MARGIN, Silent, block_on, check, eventually, in_time,
-    pipeline, record,
+    Answering, Calling, Gate, LONG, Late, MARGIN, Silent, block_on, check, eventually, heard,
+    in_time, pipeline, record,
 };
 use spanwire_core::attribute::{KeyValue, Value};
 use spanwire_core::batch::Batch;
@@ -38,16 +38,18 @@ fn all_ways(what: &str, build: impl Fn() -> Pipeline) {
     ] {
         let pipeline = build();
         record(&pipeline, 100);
-        let report = in_time(&format!("{what}, {way}"), TIMEOUT, || call(&pipeline));
+        let asked =
+            |what: &str, call: &dyn Fn() -> Report| heard(what, || in_time(what, TIMEOUT, call));
+        let report = asked(&format!("{what}, {way}"), &|| call(&pipeline));
         assert!(!report.is_complete(), "{report:?}");
         assert_eq!(report.lost() + report.unsettled(), 100, "{report:?}");
         check(&report);
         // And once more, with the sink already stuck.
         record(&pipeline, 100);
-        let report = in_time(&format!("{what}, {way} again"), TIMEOUT, || call(&pipeline));
+        let report = asked(&format!("{what}, {way} again"), &|| call(&pipeline));
         assert!(!report.is_complete(), "{report:?}");
         check(&report);
-        let report = in_time(&format!("{what}, shutdown after"), TIMEOUT, || {
+        let report = asked(&format!("{what}, shutdown after"), &|| {
             pipeline.shutdown(TIMEOUT)
         });
         assert!(!report.is_complete(), "{report:?}");
@@ -95,7 +97,7 @@ fn a_sink_that_blocks_the_thread_of_the_pipeline() {
         // The first call brings the sink to the gate.
         let report = in_time("in place, flush", TIMEOUT, || pipeline.flush(TIMEOUT));
         assert!(!report.is_complete() && report.timed_out());
-        assert!(gate.is_reached());
+        eventually("the sink is at the gate", || gate.is_reached());
         record(&pipeline, 100);
         for _ in 0..2 {
             let report = in_time("in place, again", TIMEOUT, || call(&pipeline));
@@ -136,7 +138,11 @@ fn an_answer_after_the_close_changes_nothing() {
     let silent = Silent::default();
     let pipeline = pipeline(&silent);
     record(&pipeline, 100);
-    let report = in_time("shutdown", TIMEOUT, || pipeline.shutdown(TIMEOUT));
+    drop(pipeline.flush_async(LONG));
+    eventually("the sink has them", || silent.spans() == 100);
+    let report = heard("shutdown", || {
+        in_time("shutdown", TIMEOUT, || pipeline.shutdown(TIMEOUT))
+    });
     check(&report);
     let account = report.lanes()[0].account;
     assert_eq!((account.dropped.total(), account.exported), (100, 0));
@@ -190,16 +196,15 @@ fn shutdown_from_several_threads() {
             let threads: Vec<_> = (0..8)
                 .map(|n| {
                     let pipeline = &pipeline;
-                    scope.spawn(move || {
-                        in_time("shutdown", timeout, || match n % 4 {
-                            0 => block_on(pipeline.shutdown_async(timeout)),
-                            1 => {
-                                let _ = pipeline.flush(timeout);
-                                pipeline.shutdown(timeout)
-                            }
-                            _ => pipeline.shutdown(timeout),
-                        })
-                    })
+                    let call = move || match n % 4 {
+                        0 => block_on(pipeline.shutdown_async(timeout)),
+                        1 => {
+                            let _ = pipeline.flush(timeout);
+                            pipeline.shutdown(timeout)
+                        }
+                        _ => pipeline.shutdown(timeout),
+                    };
+                    scope.spawn(move || heard("shutdown", || in_time("shutdown", timeout, call)))
                 })
                 .collect();
             threads
@@ -237,7 +242,10 @@ fn a_report_tells_of_what_was_lost_before_the_call() {
         .unwrap();
     record(&pipeline, 10);
     eventually("the batch is refused", || {
-        pipeline.stats().lanes[0].account.dropped.total() == 10
+        let lanes = pipeline.stats().lanes;
+        lanes
+            .first()
+            .is_some_and(|lane| lane.account.dropped.total() == 10)
     });
     let reports: Vec<Report> = thread::scope(|scope| {
         let threads: Vec<_> = (0..2)
@@ -258,12 +266,12 @@ fn a_report_tells_of_what_was_lost_before_the_call() {
 
 #[test]
 fn shutdown_inside_a_drop_during_unwinding() {
-    struct Service(Pipeline, Arc<Mutex<Option<Report>>>);
+    struct Service(Pipeline, Duration, Arc<Mutex<Option<Report>>>);
     impl Drop for Service {
         fn drop(&mut self) {
             assert!(thread::panicking());
-            let report = in_time("unwinding", TIMEOUT, || self.0.shutdown(TIMEOUT));
-            *self.1.lock().unwrap() = Some(report);
+            let report = in_time("unwinding", self.1, || self.0.shutdown(self.1));
+            *self.2.lock().unwrap() = Some(report);
         }
     }
     for silent in [true, false] {
@@ -274,7 +282,8 @@ fn shutdown_inside_a_drop_during_unwinding() {
         };
         record(&pipeline, 50);
         let report = Arc::new(Mutex::new(None));
-        let service = Service(pipeline, report.clone());
+        let timeout = if silent { TIMEOUT } else { LONG };
+        let service = Service(pipeline, timeout, report.clone());
         let thread = thread::spawn(move || {
             let _service = &service;
             std::panic::resume_unwind(Box::new("on purpose"));
@@ -291,7 +300,12 @@ fn shutdown_inside_a_drop_during_unwinding() {
 #[test]
 fn the_drop_of_the_last_handle_shuts_down() {
     let count = Answering::default();
-    let pipeline = pipeline(&count);
+    let exporter = count.clone();
+    let pipeline = Pipeline::builder()
+        .shutdown_timeout(LONG)
+        .exporter(move || exporter.clone())
+        .build()
+        .unwrap();
     let tracer = pipeline.tracer("test");
     let other = pipeline.clone();
     let intake = pipeline.intake();
@@ -325,11 +339,12 @@ fn a_panic_hook_may_shut_down() {
         let report = Arc::new(Mutex::new(None));
         let (hooked, slot) = (pipeline.clone(), report.clone());
         let armed = AtomicBool::new(true);
+        let timeout = if silent { TIMEOUT } else { LONG };
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let ours = thread::current().name() == Some("panics");
             if ours && armed.swap(false, Ordering::Relaxed) {
-                let done = in_time("hook", TIMEOUT, || hooked.shutdown(TIMEOUT));
+                let done = in_time("hook", timeout, || hooked.shutdown(timeout));
                 *slot.lock().unwrap() = Some(done);
             } else {
                 before(info);
@@ -502,13 +517,17 @@ fn flushing_all_the_time_costs_no_span() {
         .build()
         .unwrap();
     let stop = AtomicBool::new(false);
+    // By all threads since the last flush began: while the pipeline's thread is held up, they wait before the ring is full.
+    let recorded = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 let tracer = pipeline.tracer("test");
                 while !stop.load(Ordering::Relaxed) {
-                    for _ in 0..20 {
-                        tracer.start("span").set_attribute("k", "v");
+                    if recorded.fetch_add(20, Ordering::Relaxed) < 40_000 {
+                        for _ in 0..20 {
+                            tracer.start("span").set_attribute("k", "v");
+                        }
                     }
                     thread::yield_now();
                 }
@@ -517,6 +536,7 @@ fn flushing_all_the_time_costs_no_span() {
         let start = Instant::now();
         let mut flushes = 0;
         while start.elapsed() < Duration::from_millis(800) {
+            recorded.store(0, Ordering::Relaxed);
             let report = pipeline.flush(LONG);
             assert!(!report.timed_out(), "{report:?}");
             flushes += 1;

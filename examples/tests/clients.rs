@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,35 @@ mod python;
 
 use python::Python;
 
-/// Where neighbours reach the collector: an address of this machine, and ports, as the documented file has them.
-const NODE: &str = "127.0.0.3";
-const GRPC: &str = "127.0.0.3:4317";
-const HTTP: &str = "127.0.0.3:4318";
-const KUBELET: &str = "127.0.0.1:4317";
+/// Where neighbours and kubelet reach the collector: addresses of this machine that nobody else has, with the ports of the
+/// documented file.
+struct Place {
+    node: String,
+    kubelet: String,
+}
+
+impl Place {
+    fn of_this_process() -> Self {
+        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        let address = |half: u8| format!("127.{}.{middle}.{low}", half + high % 64);
+        Self {
+            node: address(64),
+            kubelet: address(128),
+        }
+    }
+
+    fn grpc(&self) -> String {
+        format!("{}:4317", self.node)
+    }
+
+    fn http(&self) -> String {
+        format!("{}:4318", self.node)
+    }
+
+    fn kubelet(&self) -> String {
+        format!("{}:4317", self.kubelet)
+    }
+}
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,13 +54,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Collector(Child);
 
 impl Collector {
-    fn start(backend: u16) -> Self {
+    fn start(place: &Place, backend: u16) -> Self {
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/ack-node.yaml");
+        // The documented file, but for the one address that it does not leave to a variable.
+        let documented = include_str!("../ack-node.yaml");
+        let text = documented.replacen("127.0.0.1:4317", &place.kubelet(), 1);
+        assert_ne!(text, documented);
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ack-node.yaml");
+        std::fs::write(&file, text).unwrap();
         let child = Command::new(folder.join("examples/node_collector"))
-            .args(["--config", file])
-            .env("MY_POD_IP", NODE)
+            .arg("--config")
+            .arg(file)
+            .env("MY_POD_IP", &place.node)
             .env("BACKEND_ENDPOINT", format!("127.0.0.1:{backend}"))
             // As a Secret has it, with the newline of whoever made it.
             .env("OPENTELEMETRY_GRPC_TOKEN", "a-token\n")
@@ -47,8 +77,8 @@ impl Collector {
             .expect("`cargo build --example node_collector` makes it");
         let begun = Instant::now();
         let mut collector = Self(child);
-        for at in [GRPC, HTTP, KUBELET] {
-            while TcpStream::connect(at).is_err() {
+        for at in [place.grpc(), place.http(), place.kubelet()] {
+            while TcpStream::connect(&at).is_err() {
                 if let Some(status) = collector.0.try_wait().unwrap() {
                     let (printed, complaint) = collector.printed();
                     panic!("the collector ended: {status}\n{printed}{complaint}");
@@ -100,12 +130,13 @@ fn client(variable: &str, file: Option<&str>) -> Option<Command> {
 /// The spans a client sent, directly and through the collector, each as text, with how many there are of it.
 type Spans = BTreeMap<String, usize>;
 
-fn sent_by(mut client: Command, grpc: &str) -> (Spans, Spans) {
+fn sent_by(mut client: Command, place: &Place, grpc: &str) -> (Spans, Spans) {
     let interpreter = std::env::var("SPANWIRE_INTEROP_PYTHON").expect("there is a server");
     let mut server = Python::start(&interpreter, &[]);
     let direct = [server.grpc[0], server.http[0]].map(|port| format!("127.0.0.1:{port}"));
-    let collector = Collector::start(server.grpc[0]);
-    let ended = client.args(direct).args([grpc, HTTP]).output().unwrap();
+    let collector = Collector::start(place, server.grpc[0]);
+    let relay = [grpc, &place.http()];
+    let ended = client.args(direct).args(relay).output().unwrap();
     let complaint = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(ended.status.success(), "{complaint}");
     let told = String::from_utf8(ended.stdout).unwrap();
@@ -146,27 +177,28 @@ fn sent_by(mut client: Command, grpc: &str) -> (Spans, Spans) {
     (direct, relayed)
 }
 
-/// One test, for all of them have the documented ports.
+/// One test, for all of them have the same place.
 #[test]
 fn what_clients_send_arrives_as_they_sent_it() {
+    let place = Place::of_this_process();
     let clients = [
         (
             "python",
             client("SPANWIRE_INTEROP_PYTHON", Some("client.py")),
-            GRPC,
+            place.grpc(),
         ),
         (
             "node",
             client("SPANWIRE_CLIENTS_NODE", Some("client.mjs")),
-            GRPC,
+            place.grpc(),
         ),
         // As kubelet does, which is written in Go.
-        ("go", client("SPANWIRE_CLIENTS_GO", None), KUBELET),
+        ("go", client("SPANWIRE_CLIENTS_GO", None), place.kubelet()),
     ];
     for (name, client, grpc) in clients {
         let Some(client) = client else { continue };
         println!("{name}");
-        let (direct, relayed) = sent_by(client, grpc);
+        let (direct, relayed) = sent_by(client, &place, &grpc);
         for (span, times) in &direct {
             assert_eq!(relayed.get(span), Some(times), "{name}: {span}");
         }

@@ -384,9 +384,10 @@ fn lost_spans_are_an_exit_code() {
     );
     assert_eq!(code, Some(2));
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = free.local_addr().unwrap();
-    drop(free);
+    // It is bound, and nobody listens.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = held.local_addr().unwrap();
     let text = SMALL
         .replace("exporters: [file]", "exporters: [otlp]")
         .replace(

@@ -347,7 +347,7 @@ exporters:
     tls: {insecure: true}
     compression: none
     retry_on_failure: {enabled: '${env:RETRY:-false}'}
-    timeout: 2s
+    timeout: 20s
 service:
   pipelines:
     traces: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp]}
@@ -355,7 +355,8 @@ service:
 
 #[test]
 fn what_no_backend_takes_is_in_the_account_to_the_span() {
-    let given = Given::default().with("BACKEND", server::refusing());
+    let nobody = server::refusing();
+    let given = Given::default().with("BACKEND", &nobody);
     let node = collector(ONE, &given).unwrap().start().unwrap();
     let kubelet = kubelet(address_of(&node, "otlp"));
     record(&kubelet, 20);
@@ -390,7 +391,7 @@ fn without_a_queue_who_sends_is_told_how_the_export_went() {
     ] {
         let backend = Server::start(unavailable);
         let given = Given::default().with("BACKEND", backend.address);
-        let text = ONE.replace("timeout: 2s", &format!("sending_queue: {{{queue}}}"));
+        let text = ONE.replace("timeout: 20s", &format!("sending_queue: {{{queue}}}"));
         let text = match batch {
             true => text,
             false => text.replace("[memory_limiter, batch]", "[memory_limiter]"),
@@ -414,7 +415,7 @@ fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new
     let given = |backend: &Server| {
         Given::default()
             .with("BACKEND", backend.address)
-            .with("LISTEN", listen)
+            .with("LISTEN", &listen)
     };
     let mut node = collector(ONE, &given(&first)).unwrap().start().unwrap();
     // One kubelet all the way through: it sends again what is refused meanwhile.
@@ -489,14 +490,14 @@ fn probe(address: &str) -> Option<(String, String)> {
 fn probes_are_answered_while_it_runs_and_through_a_reload() {
     let backend = Server::start(|_, _| Answer::ok());
     let given = Given::default().with("BACKEND", backend.address);
-    let address = server::refusing();
+    let held = server::refusing();
     let text = |bodies: &str, timeout: &str| {
         let text = ONE.replace("batch: }", &format!("batch: {{timeout: {timeout}}} }}"));
         format!(
-            "{text}  extensions: [health_check]\nextensions: {{health_check: {{endpoint: '{address}'{bodies}}}}}\n"
+            "{text}  extensions: [health_check]\nextensions: {{health_check: {{endpoint: '{held}'{bodies}}}}}\n"
         )
     };
-    let address = address.to_string();
+    let address = held.to_string();
     let start = |bodies, timeout| collector(&text(bodies, timeout), &given).unwrap();
     let mut node = start("", "200ms").start().unwrap();
     assert_eq!(node.probes(), std::slice::from_ref(&address));
@@ -625,7 +626,7 @@ fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
         "{said}"
     );
     // The first receiver was open by then.
-    std::net::TcpListener::bind(free).unwrap();
+    std::net::TcpListener::bind(free.address).unwrap();
 
     let small = ONE.replace("limit_mib: 16", "limit_mib: 1, spike_limit_mib: 0");
     let error = collector(&small, &given()).unwrap().start().unwrap_err();

@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,8 +13,11 @@ use spanwire_core::stats::DropReason;
 use spanwire_transport::exporter::grpc::{GrpcExporter, GrpcExporterBuilder, InvalidGrpcExporter};
 use spanwire_transport::headers::Headers;
 use spanwire_transport::otlp::grpc::Code;
+use tokio::sync::Semaphore;
+use waiting::eventually;
 
 mod server;
+mod waiting;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
 const LONG: Duration = Duration::from_secs(60);
@@ -70,6 +72,11 @@ fn checked(report: Report) -> Report {
         );
     }
     report
+}
+
+/// The report once an attempt has failed.
+fn failed(pipeline: &Pipeline) -> Report {
+    checked(waiting::failed(pipeline))
 }
 
 fn failure(report: &Report) -> String {
@@ -246,7 +253,7 @@ fn a_server_that_comes_late_gets_everything() {
     let exporter = GrpcExporter::builder().endpoint(format!("http://{address}"));
     let pipeline = pipeline(exporter);
     record(&pipeline, 10);
-    let report = checked(pipeline.flush(Duration::from_millis(300)));
+    let report = failed(&pipeline);
     assert!(
         !report.is_complete() && report.unsettled() == 10,
         "{report:?}"
@@ -358,12 +365,9 @@ fn a_request_larger_than_the_cap_is_split_before_it_is_sent() {
 
 #[test]
 fn four_exports_are_under_way_at_once() {
-    let gate = Arc::new(AtomicBool::new(false));
-    let open = gate.clone();
-    let server = Server::start(move |_, _| match open.load(Ordering::Relaxed) {
-        true => Answer::ok(),
-        false => Answer::After(Duration::from_millis(300), Box::new(Answer::ok())),
-    });
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    let server = Server::start(move |_, _| Answer::Once(held.clone(), Box::new(Answer::ok())));
     let exporter = exporter(&server).build().unwrap();
     let pipeline = Pipeline::builder()
         .memory_limit(8 << 20)
@@ -373,13 +377,10 @@ fn four_exports_are_under_way_at_once() {
         .unwrap();
     record(&pipeline, 60);
     let call = pipeline.flush_async(LONG);
-    let start = Instant::now();
-    while server.seen().len() < 4 {
-        assert!(start.elapsed() < LONG);
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    eventually("four exports", || server.seen().len() >= 4);
+    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(server.seen().len(), 4, "the fifth waits for a slot");
-    gate.store(true, Ordering::Relaxed);
+    gate.close();
     assert!(server::block_on(call).is_complete());
     assert_eq!(server.spans(), 60);
 }
@@ -426,7 +427,7 @@ fn headers_arrive_and_a_rotated_token_needs_no_restart() {
     let pipeline = pipeline(builder);
     // The token is not there yet: nothing is sent, nothing is lost.
     record(&pipeline, 10);
-    let report = checked(pipeline.flush(Duration::from_millis(100)));
+    let report = failed(&pipeline);
     assert_eq!(
         (report.unsettled(), server.seen().len()),
         (10, 0),
@@ -661,22 +662,23 @@ mod tls {
         }
     }
 
-    fn serve(config: Arc<ServerConfig>) -> (Server, String) {
-        let server = Server::listen("127.0.0.1:0", |_, _| Answer::ok(), Some(config));
+    fn serve(at: &str, config: Arc<ServerConfig>) -> (Server, String) {
+        let server = Server::listen(at, |_, _| Answer::ok(), Some(config));
         let url = format!("https://localhost:{}", server.address.port());
         (server, url)
     }
 
-    fn try_once(builder: GrpcExporterBuilder) -> Report {
+    /// Tries in vain.
+    fn fail(builder: GrpcExporterBuilder) -> Report {
         let pipeline = pipeline(builder);
         record(&pipeline, 10);
-        checked(pipeline.flush(Duration::from_millis(1000)))
+        failed(&pipeline)
     }
 
     #[test]
     fn a_server_that_is_trusted_and_ones_that_are_not() {
         let (ours, other) = (Authority::new(), Authority::new());
-        let (server, url) = serve(ours.server("localhost", None));
+        let (server, url) = serve("127.0.0.1:0", ours.server("localhost", None));
         let with = |pem| {
             GrpcExporter::builder()
                 .endpoint(&*url)
@@ -695,7 +697,7 @@ mod tls {
         );
         assert!(report.is_complete(), "{report:?}");
 
-        let report = try_once(with(other.pem()));
+        let report = fail(with(other.pem()));
         assert_eq!(report.unsettled(), 10);
         assert!(
             failure(&report).contains("invalid peer certificate"),
@@ -705,18 +707,17 @@ mod tls {
         let tls = ClientTls::new()
             .roots_pem(ours.pem())
             .server_name("other.example");
-        let report = try_once(GrpcExporter::builder().endpoint(&*url).tls(tls));
+        let report = fail(GrpcExporter::builder().endpoint(&*url).tls(tls));
         assert!(failure(&report).contains("not valid for name"), "{report}");
         // TLS spoken to one who does not, and the reverse.
         let plain = Server::start(|_, _| Answer::ok());
-        let report = try_once(
+        let report = fail(
             GrpcExporter::builder()
                 .endpoint(format!("https://localhost:{}", plain.address.port()))
                 .tls(ClientTls::new().roots_pem(ours.pem())),
         );
         assert_eq!(report.unsettled(), 10, "{report:?}");
-        let report =
-            try_once(GrpcExporter::builder().endpoint(format!("http://{}", server.address)));
+        let report = fail(GrpcExporter::builder().endpoint(format!("http://{}", server.address)));
         assert_eq!(report.unsettled(), 10, "{report:?}");
     }
 
@@ -733,14 +734,16 @@ mod tls {
             }
         };
         write(&old);
-        let (server, url) = serve(old.server("localhost", Some(&old)));
-        let address = server.address.to_string();
+        // The address stays taken while there is no server.
+        let address = refusing();
+        let at = address.to_string();
+        let (server, url) = serve(&at, old.server("localhost", Some(&old)));
         let tls = ClientTls::new()
             .roots_file(&files[0].0)
             .identity_files(&files[1].0, &files[2].0);
         let pipeline = pipeline(GrpcExporter::builder().endpoint(&*url).tls(tls));
         assert!(send(&pipeline, 10).is_complete());
-        let report = try_once(
+        let report = fail(
             GrpcExporter::builder()
                 .endpoint(&*url)
                 .tls(ClientTls::new().roots_pem(old.pem())),
@@ -752,9 +755,9 @@ mod tls {
         );
 
         drop(server);
-        let server = retry_listen(&address, &new.server("localhost", Some(&new)));
+        let server = retry_listen(&at, &new.server("localhost", Some(&new)));
         record(&pipeline, 10);
-        let report = checked(pipeline.flush(Duration::from_millis(300)));
+        let report = failed(&pipeline);
         assert_eq!(report.unsettled(), 10, "{report:?}");
         write(&new);
         let report = checked(pipeline.flush(LONG));

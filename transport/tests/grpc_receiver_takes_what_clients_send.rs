@@ -288,7 +288,7 @@ fn a_stop_cuts_at_its_deadline_what_does_not_end() {
         assert_eq!(client.export(&[]).await.code, 0);
         let begun = Instant::now();
         let stopped = receiver.stop_async(Duration::from_millis(100)).await;
-        assert!(begun.elapsed() < Duration::from_secs(3));
+        assert!(begun.elapsed() < LONG / 2);
         assert_eq!(stopped.cut, 1);
         assert!(hear(answer).await.is_err());
     });

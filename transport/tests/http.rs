@@ -21,11 +21,13 @@ use spanwire_transport::runtime::Runtime;
 use spanwire_transport::tls::ClientTls;
 
 use server::{Received, Server, answer, ok, serve};
+use waiting::failed;
 
 #[path = "http/proxies.rs"]
 mod proxies;
 #[path = "http/server.rs"]
 mod server;
+mod waiting;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
 const LONG: Duration = Duration::from_secs(60);
@@ -186,18 +188,19 @@ fn every_class_of_status() {
 
 #[test]
 fn retry_after_is_waited_for_in_both_forms() {
-    let date = SystemTime::now() + Duration::from_secs(3);
-    let date = httpdate::fmt_http_date(date);
-    for (value, least) in [("1".to_string(), 1000), (date, 500)] {
-        let first = answer(503, &format!("retry-after: {value}\r\n"), b"");
+    let seconds: fn() -> String = || "1".into();
+    // Of a date only whole seconds are told.
+    let date: fn() -> String =
+        || httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+    for when in [seconds, date] {
         let server = Server::start(move |number, _| match number {
-            0 => Some(first.clone()),
+            0 => Some(answer(503, &format!("retry-after: {}\r\n", when()), b"")),
             _ => Some(ok()),
         });
         let start = Instant::now();
         let report = send(&pipeline(server.exporter()), 1);
         assert!(report.is_complete(), "{report:?}");
-        assert!(start.elapsed() >= Duration::from_millis(least), "{value}");
+        assert!(start.elapsed() >= Duration::from_secs(1), "{}", when());
     }
 }
 
@@ -298,7 +301,7 @@ fn connections_that_break_are_made_anew() {
             0 => broken.clone(),
             _ => Some(ok()),
         });
-        let exporter = server.exporter().timeout(Duration::from_secs(1));
+        let exporter = server.exporter().timeout(Duration::from_secs(5));
         let start = Instant::now();
         let report = send(&pipeline(exporter), 10);
         assert!(report.is_complete(), "{report:?}");
@@ -316,7 +319,7 @@ fn a_server_that_never_answers_costs_one_timeout() {
         0 => None,
         _ => Some(ok()),
     });
-    let exporter = server.exporter().timeout(Duration::from_secs(2));
+    let exporter = server.exporter().timeout(Duration::from_secs(5));
     let start = Instant::now();
     let report = send(&pipeline(exporter), 10);
     assert!(report.is_complete(), "{report:?}");
@@ -411,13 +414,13 @@ fn an_export_that_its_runtime_leaves_behind_is_made_again() {
 
 #[test]
 fn a_server_that_refuses_loses_nothing_before_its_time() {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // It is bound, and nobody listens.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let pipeline = pipeline(HttpExporter::builder().endpoint(format!("http://{address}")));
     pipeline.tracer("scope").start("span").end();
-    let report = pipeline.flush(Duration::from_millis(300));
+    let report = failed(&pipeline);
     assert_eq!(report.unsettled(), 1, "{report:?}");
     assert!(
         failure(&report).contains("can't connect to http://"),
@@ -473,7 +476,7 @@ fn under_tls_a_server_is_trusted_by_its_root_alone() {
     let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let pipeline = pipeline(exporter.tls(ClientTls::new().roots_pem(other.cert.pem())));
     pipeline.tracer("scope").start("span").end();
-    let report = pipeline.flush(Duration::from_millis(500));
+    let report = failed(&pipeline);
     assert!(failure(&report).contains("tls: "), "{report}");
     assert_eq!(server.seen().len(), 1);
 }
@@ -484,6 +487,8 @@ fn four_exports_are_under_way_at_once() {
     let told = most.clone();
     let server = Server::start(move |_, _| {
         told.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // The first ones wait for the fourth, and a fifth has time to come.
+        wait_until(|| told.load(Ordering::SeqCst) >= 4);
         thread::sleep(Duration::from_millis(300));
         now.fetch_sub(1, Ordering::SeqCst);
         Some(ok())
@@ -526,7 +531,7 @@ fn a_unix_domain_socket_is_an_endpoint() {
 }
 
 /// Scenario: a server that knows from the head that a request is too long says so, and reads no body. As Go's does, it
-/// leaves its answer some time to arrive before it hangs up.
+/// leaves its answer time to arrive before it hangs up.
 #[test]
 fn an_answer_that_comes_before_the_body_is_read_splits_the_batch() {
     const MOST: usize = 300_000;
@@ -559,7 +564,8 @@ fn an_answer_that_comes_before_the_body_is_read_splits_the_batch() {
                             .get_mut()
                             .shutdown(std::net::Shutdown::Write)
                             .unwrap();
-                        thread::sleep(Duration::from_millis(500));
+                        // A client that has heard it hangs up first.
+                        thread::sleep(LONG);
                         return;
                     }
                     let mut body = vec![0; length];

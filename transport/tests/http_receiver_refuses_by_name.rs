@@ -334,14 +334,22 @@ fn what_is_too_large_is_refused_unread_and_the_answer_arrives() {
         .serve(pipeline.intake())
         .unwrap();
     for kind in [PROTOBUF, JSON] {
-        let mut caller = call(&receiver);
         let before = in_use(&pipeline);
         // More than the buffers of both sockets.
-        let answered = caller.post(&of_type(kind), &vec![b'x'; 24 << 20]);
+        let whole = posted(&of_type(kind), &vec![b'x'; 12 << 20]);
+        let (mut caller, answered) = loop {
+            let (mut caller, begun) = (call(&receiver), Instant::now());
+            let _ = caller.try_write(&whole);
+            match caller.try_read() {
+                Some(answered) => break (caller, answered),
+                // Who takes longer to say all of it is not listened to for ever, and comes again.
+                None => assert!(begun.elapsed() >= Duration::from_secs(2)),
+            }
+        };
         assert_eq!((answered.status, answered.code()), (413, Some(8)));
         assert_eq!(
             answered.says(),
-            "received message larger than max (25165824 vs. 1048576)"
+            "received message larger than max (12582912 vs. 1048576)"
         );
         assert_eq!(answered.header("connection"), Some("close"));
         assert!(in_use(&pipeline) <= before + (1 << 20));
@@ -401,12 +409,12 @@ fn json_has_half_of_the_room() {
     );
 }
 
-/// Scenario: 64 MiB of zeros in a few KiB. Guarantees: 413 that says so, and not more held than one request may.
+/// Scenario: 32 MiB of zeros in a few KiB. Guarantees: 413 that says so, and not more held than one request may.
 #[test]
 fn a_bomb_is_refused_by_name() {
     let (pipeline, _) = pipeline(16 << 20);
     let receiver = receiver().serve(pipeline.intake()).unwrap();
-    let zeros = vec![0; 64 << 20];
+    let zeros = vec![0; 32 << 20];
     let bombs = [
         ("gzip", gzip(&zeros)),
         ("zstd", zstd::encode_all(&zeros[..], 1).unwrap()),
@@ -595,7 +603,8 @@ fn stalled_bodies_hold_their_part_and_no_more() {
     for _ in 0..64 {
         let mut caller = call(&receiver);
         caller.write(head.as_bytes());
-        caller.write(&part);
+        // Who is told to come again may have the rest cut off.
+        let _ = caller.try_write(&part);
         stalled.push(caller);
     }
     eventually(|| receiver.stats().refused > 0);
@@ -617,7 +626,7 @@ fn stalled_bodies_hold_their_part_and_no_more() {
 fn a_slow_head_is_cut() {
     let (pipeline, _) = pipeline(8 << 20);
     let receiver = receiver()
-        .read_header_timeout(Duration::from_millis(500))
+        .read_header_timeout(Duration::from_secs(2))
         .serve(pipeline.intake())
         .unwrap();
     let mut kept = call(&receiver);
@@ -631,7 +640,7 @@ fn a_slow_head_is_cut() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(silent.is_closed());
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(2200));
     assert_eq!(kept.post(&of_type(JSON), b"{}").status, 200);
     // A head that begins on a kept connection has its time, too.
     kept.write(b"POST /");

@@ -3,13 +3,14 @@
 
 use core::time::Duration;
 use std::fs;
-use std::time::Instant;
 
 use server::{Answer, Server};
 use spanwire_core::pipeline::Pipeline;
 use spanwire_transport::exporter::grpc::GrpcExporter;
+use waiting::eventually;
 
 mod server;
+mod waiting;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -45,29 +46,20 @@ fn threads_and_sockets_end_with_the_pipeline() {
             .exporter(move || exporter.clone())
             .build()
             .unwrap();
+        let before = server.seen().len();
         pipeline.tracer("test").start("span").end();
+        drop(pipeline.flush_async(LONG));
+        eventually("it arrives", || server.seen().len() > before);
         let _ = pipeline.shutdown(Duration::from_millis(300));
     };
     // The first makes what stays: the server's end of things, and what the process opens once.
     once();
-    let eventually = |what: &str, holds: &dyn Fn() -> bool| {
-        let start = Instant::now();
-        while !holds() {
-            assert!(
-                start.elapsed() < LONG,
-                "never: {what}; threads {:?}, {} files",
-                threads(),
-                files()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
-    eventually("the first has ended", &|| threads().is_empty());
+    eventually("the first has ended", || threads().is_empty());
     let before = files();
     for _ in 0..20 {
         once();
     }
     assert_eq!(server.seen().len(), 21);
-    eventually("threads have ended", &|| threads().is_empty());
-    eventually("sockets are closed", &|| files() <= before);
+    eventually("threads have ended", || threads().is_empty());
+    eventually("sockets are closed", || files() <= before);
 }

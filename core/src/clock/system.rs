@@ -25,8 +25,31 @@ use anchor::Anchor;
 pub struct SystemClock {
     origin: Instant,
     /// The counter at `origin`, if it is steady.
-    counter: Option<u64>,
+    counter: Option<Mark>,
     anchor: anchor::Shared,
+}
+
+/// The counter at the end of a reading of clocks.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    ticks: u64,
+    /// Ticks since the reading began. A thread may be stopped in the middle of one.
+    width: u64,
+}
+
+impl Mark {
+    /// Reads clocks between two looks at the counter, twice: the reading with the least time between its ends is the
+    /// truest.
+    fn of<T>(clocks: impl Fn() -> T) -> (Self, T) {
+        let read = || {
+            let before = counter::ticks();
+            let clocks = clocks();
+            let ticks = counter::ticks();
+            let width = ticks.wrapping_sub(before);
+            (Self { ticks, width }, clocks)
+        };
+        core::cmp::min_by_key(read(), read(), |read| read.0.width)
+    }
 }
 
 /// How long an anchor holds.
@@ -35,15 +58,21 @@ const RENEW: Duration = Duration::from_secs(1);
 /// The least time over which the counter's rate is measured.
 const CALIBRATE: Duration = Duration::from_millis(10);
 
+/// How many times longer than the readings at its ends that time is at least.
+const PRECISION: u64 = 2000;
+
+/// The longest that a reading of the clocks for an anchor may take.
+const MOST_WIDTH: Duration = Duration::from_micros(100);
+
 impl SystemClock {
     /// A clock whose moments count from here.
     #[must_use]
     pub fn new() -> Self {
-        let origin = Instant::now();
-        let counter = counter::is_steady().then(counter::ticks);
+        let is_steady = counter::is_steady();
+        let (mark, origin) = Mark::of(Instant::now);
         Self {
             origin,
-            counter,
+            counter: is_steady.then_some(mark),
             anchor: anchor::Shared::default(),
         }
     }
@@ -66,21 +95,17 @@ impl SystemClock {
         let Some(first) = self.counter else {
             return self.start_without_counter();
         };
-        // The reading with the least time between its ends is the truest.
-        let reading = || {
-            let before = counter::ticks();
-            let (wall, moment) = (self.now(), self.since_origin());
-            let after = counter::ticks();
-            (after.wrapping_sub(before), after, wall, moment)
-        };
-        let (_, ticks, wall, moment) =
-            core::cmp::min_by_key(reading(), reading(), |reading| reading.0);
-        let passed = ticks.wrapping_sub(first);
-        if u128::from(moment) < CALIBRATE.as_nanos() || passed == 0 {
+        let (Mark { ticks, width }, (wall, moment)) =
+            Mark::of(|| (self.now(), self.since_origin()));
+        let passed = ticks.wrapping_sub(first.ticks);
+        let apart = first.width.saturating_add(width);
+        // What was read while the thread was stopped is no measure: the next span may take another.
+        let is_short = apart.saturating_mul(PRECISION) > passed;
+        if u128::from(moment) < CALIBRATE.as_nanos() || passed == 0 || is_short {
             return self.start_without_counter();
         }
         let scale = ((u128::from(moment) << 32) / u128::from(passed)) as u64;
-        if scale == 0 {
+        if scale == 0 || u128::from(scaled(width, scale)) > MOST_WIDTH.as_nanos() {
             return self.start_without_counter();
         }
         let anchor = Anchor {
@@ -263,21 +288,48 @@ mod tests {
         let clock = SystemClock::new();
         let first = clock.start();
         sleep(Duration::from_millis(30));
-        let anchored = clock.start();
-        assert_eq!(anchored.scale != 0, clock.counter.is_some());
+        // Where this thread is stopped while it reads, there is no anchor yet.
+        let mut anchored = clock.start();
+        while anchored.scale == 0 && clock.counter.is_some() {
+            assert!(clock.origin.elapsed() < Duration::from_secs(60));
+            sleep(Duration::from_millis(1));
+            anchored = clock.start();
+        }
         sleep(Duration::from_millis(30));
         for watch in [first, anchored, clock.start()] {
-            let read = clock.read(&watch);
+            // However long it takes to read the one clock after the other.
             let (now, moment) = (clock.now(), clock.moment());
+            let read = clock.read(&watch);
+            let (later, moment_later) = (clock.now(), clock.moment());
             let wall = watch.timestamp(read).as_unix_nanos();
+            let range = |from: u64, to: u64| from - 5_000_000..to + 5_000_000;
             assert!(
-                now.as_unix_nanos().abs_diff(wall) < 5_000_000,
-                "{now:?} {wall}"
+                range(now.as_unix_nanos(), later.as_unix_nanos()).contains(&wall),
+                "{now:?} {wall} {later:?}"
             );
             assert!(
-                moment.as_nanos().abs_diff(read.as_nanos()) < 5_000_000,
-                "{moment:?} {read:?}"
+                range(moment.as_nanos(), moment_later.as_nanos()).contains(&read.as_nanos()),
+                "{moment:?} {read:?} {moment_later:?}"
             );
+        }
+    }
+
+    /// Scenario: the thread was stopped in the middle of the first reading.
+    /// Guarantees: the rate is not measured by it, before so much time has passed that it makes no difference.
+    #[test]
+    fn a_reading_that_took_long_is_no_measure() {
+        let mut clock = SystemClock::new();
+        let Some(mark) = clock.counter else { return };
+        sleep(Duration::from_millis(30));
+        let passed = counter::ticks().wrapping_sub(mark.ticks);
+        for width in [u64::MAX, passed] {
+            clock.counter = Some(Mark { width, ..mark });
+            assert_eq!(clock.start().scale, 0, "{width} of {passed}");
+        }
+        clock.counter = Some(mark);
+        while clock.start().scale == 0 {
+            assert!(clock.origin.elapsed() < Duration::from_secs(60));
+            sleep(Duration::from_millis(1));
         }
     }
 

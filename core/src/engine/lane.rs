@@ -29,6 +29,7 @@ struct Lease {
 
 /// A batch on its way: before, between and during attempts.
 struct Attempt {
+    /// Nothing, once it is settled for good.
     batch: Batch,
     lease: Arc<Lease>,
     /// Attempts that failed.
@@ -550,7 +551,9 @@ impl Lane {
         self.account.in_flight -= spans;
         self.account.dropped.add(reason, lost);
         self.account.exported += spans - lost;
-        acknowledge(&flight.attempt.batch, reason, lost);
+        // The exporter may hold its own for as long as it likes; the engine's is let go before anybody is told.
+        let batch = mem::take(&mut flight.attempt.batch);
+        acknowledge(&batch, reason, lost);
     }
 
     /// The exporter has let go of a settled batch.
@@ -643,7 +646,8 @@ impl Lane {
                 }
                 flight.receipt.cancel();
                 flight.fate = Fate::Done;
-                let spans = flight.attempt.spans();
+                let batch = mem::take(&mut flight.attempt.batch);
+                let spans = batch.spans() as u64;
                 self.account.in_flight -= spans;
                 self.account
                     .dropped

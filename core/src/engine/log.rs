@@ -2,7 +2,8 @@
 //!
 //! A lane is a cursor: what lies behind it is the lane's own business, what lies ahead is its backlog. An entry has one
 //! holder for each lane that has not settled it: the cursor that has not passed it yet, then the attempt that carries
-//! it. With the last holder it is gone, and its bytes with it, wherever in the log it stands.
+//! it. With the last holder it is gone, and its bytes with it, wherever in the log it stands. What it stands for is let
+//! go earlier: by the last cursor that passes it. Attempts have what they carry.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -50,10 +51,24 @@ pub(super) struct Log<T> {
 }
 
 struct Entry<T> {
-    item: T,
+    /// Until every cursor has passed it.
+    item: Option<T>,
     load: Load,
     door: Door,
+    /// Cursors that have not passed it.
+    ahead: usize,
     holders: usize,
+}
+
+impl<T: Clone> Entry<T> {
+    /// A cursor passes it, and takes what it needs.
+    fn pass(&mut self) -> Option<T> {
+        self.ahead = self.ahead.saturating_sub(1);
+        match self.ahead {
+            0 => self.item.take(),
+            _ => self.item.clone(),
+        }
+    }
 }
 
 struct Cursor {
@@ -113,9 +128,10 @@ impl<T: Clone> Log<T> {
         self.entries.insert(
             self.end,
             Entry {
-                item,
+                item: Some(item),
                 load,
                 door,
+                ahead: holders,
                 holders,
             },
         );
@@ -125,24 +141,27 @@ impl<T: Clone> Log<T> {
     /// The lane's next entry.
     pub(super) fn peek(&self, lane: usize) -> Option<(&T, Load)> {
         let entry = self.entries.get(&self.cursor(lane))?;
-        Some((&entry.item, entry.load))
+        Some((entry.item.as_ref()?, entry.load))
     }
 
     /// Moves the lane past its next entry, which it goes on to hold.
     pub(super) fn take(&mut self, lane: usize) -> Option<(u64, T, Load)> {
         let cursor = self.lanes.get_mut(lane)?;
-        let entry = self.entries.get(&cursor.position)?;
         let position = cursor.position;
+        let entry = self.entries.get_mut(&position)?;
+        let item = entry.pass()?;
         cursor.position += 1;
         cursor.backlog -= entry.load;
-        Some((position, entry.item.clone(), entry.load))
+        Some((position, item, entry.load))
     }
 
     /// Moves the lane past its next entry, which it lets go.
     pub(super) fn skip(&mut self, lane: usize) -> Option<Load> {
         let cursor = self.lanes.get_mut(lane)?;
         let position = cursor.position;
-        let load = self.entries.get(&position)?.load;
+        let entry = self.entries.get_mut(&position)?;
+        drop(entry.pass());
+        let load = entry.load;
         cursor.position += 1;
         cursor.backlog -= load;
         self.release(position);
@@ -230,6 +249,26 @@ mod tests {
         log.release(stuck);
         assert_eq!(log.bytes(), [0, 0]);
         assert!(!log.has_backlog());
+    }
+
+    #[test]
+    fn what_every_cursor_has_passed_is_let_go_before_its_holders_are() {
+        let item = alloc::sync::Arc::new(());
+        let mut log = Log::new(2);
+        log.push(item.clone(), ONE, Door::Own);
+        log.push(item.clone(), ONE, Door::Own);
+        let (first, taken, _) = log.take(0).unwrap();
+        drop(taken);
+        assert_eq!(alloc::sync::Arc::strong_count(&item), 3, "the other lane's");
+        drop(log.take(1).unwrap());
+        assert_eq!(alloc::sync::Arc::strong_count(&item), 2);
+        assert_eq!(log.bytes(), [2, 0], "the attempts still count");
+        log.skip(0);
+        log.skip(1);
+        assert_eq!(alloc::sync::Arc::strong_count(&item), 1);
+        log.release(first);
+        log.release(first);
+        assert_eq!(log.bytes(), [0, 0]);
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub trait Exporter: Send {
     ///
     /// `reply` is answered by [`Reply::done`], now or later, from here or from elsewhere, at best before
     /// [`Reply::deadline`]. The batch should be dropped before the answer is given: its slot is free only when both are
-    /// gone. An exporter that panics here costs its batch.
+    /// gone, and whoever is told of a flush or a shutdown finds its memory in use until then, and no longer: of a batch
+    /// that is settled the pipeline keeps nothing. An exporter that panics here costs its batch.
     fn export(&mut self, batch: Batch, reply: Reply);
 
     /// The most batches that may be in this exporter's hands at once; at least 1 is assumed. Read once, when the

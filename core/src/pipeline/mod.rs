@@ -119,8 +119,9 @@ impl Pipeline {
 
     /// Exports every span that has ended by now, and says how that went.
     ///
-    /// Returns when all of them are settled, or after `timeout`, with what is then left named in the report. Called
-    /// on a thread of a pipeline it starts the flush and returns at once; the report says that it timed out.
+    /// Returns when all of them are settled, or after `timeout`, with what is then left named in the report. What is
+    /// settled has been let go of: of its memory, only what an exporter keeps is in use. Called on a thread of a pipeline
+    /// it starts the flush and returns at once; the report says that it timed out.
     pub fn flush(&self, timeout: Duration) -> Report {
         self.lives
             .now()

@@ -14,7 +14,8 @@ use super::report::Report;
 use crate::clock::Moment;
 use crate::worker::{self, Answer, Settled};
 
-/// How much longer than its deadline a worker is waited for, before it is given up.
+/// How much longer than its deadline a worker is waited for, before it is given up. A thread that waits counts it from when
+/// it has noticed that the deadline is over: where a whole process was held up, its worker was too.
 const GRACE: Duration = Duration::from_millis(30);
 
 /// Asks, and waits for the answer on this thread. `None` when none will come or none came in time.
@@ -38,7 +39,8 @@ pub(super) fn blocking(
     if !ask(deadline, answer) {
         return None;
     }
-    receiver.recv_timeout(timeout.saturating_add(GRACE)).ok()
+    let in_time = receiver.recv_timeout(timeout);
+    in_time.or_else(|_| receiver.recv_timeout(GRACE)).ok()
 }
 
 /// Where the answer to an asynchronous caller is left.

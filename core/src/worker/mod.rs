@@ -568,6 +568,8 @@ impl Worker {
         };
         // Whoever asks while exporters end, or later, is told the same.
         let _ = self.last.set(settled.clone());
+        // What came too late for the engine goes back to the ring before anybody is told, as all else has.
+        self.pending = None;
         for hands in &mut self.hands {
             hands.shutdown(closing.deadline);
         }

@@ -41,14 +41,14 @@ pub(crate) fn receiver() -> GrpcReceiverBuilder {
     GrpcReceiver::builder().endpoint("127.0.0.1:0")
 }
 
-/// Runs a future on a runtime of its own, and for no longer than a minute.
+/// Runs a future of many steps on a runtime of its own, and for no longer than a few minutes.
 pub(crate) fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap()
-        .block_on(async { tokio::time::timeout(LONG, future).await.unwrap() })
+        .block_on(async { tokio::time::timeout(LONG * 4, future).await.unwrap() })
 }
 
 fn attribute(key: &str, value: any_value::Value) -> KeyValue {

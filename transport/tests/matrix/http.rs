@@ -38,6 +38,7 @@ pub(super) fn sink(wait: Duration) -> Running {
     Running {
         address,
         spans: Some(Box::new(move || spans.load(Ordering::Relaxed))),
+        _nobody: None,
     }
 }
 

@@ -90,8 +90,12 @@ impl<S: Read + Write> Caller<S> {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).unwrap();
-        self.stream.get_mut().flush().unwrap();
+        self.try_write(bytes).unwrap();
+    }
+
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)?;
+        self.stream.get_mut().flush()
     }
 
     /// Posts spans, and reads the answer.
@@ -145,9 +149,14 @@ impl<S: Read + Write> Caller<S> {
 
 /// Whether the next read finds the end of a connection, be it a reset. Not to have heard of it in time is none.
 pub(crate) fn has_ended(stream: &mut impl Read) -> bool {
-    match stream.read(&mut [0]) {
-        Ok(read) => read == 0,
-        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    loop {
+        match stream.read(&mut [0]) {
+            Ok(read) => return read == 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            }
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use http::{HeaderMap, Request, Response};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 /// What a server makes of a request.
@@ -29,6 +30,8 @@ pub(crate) enum Answer {
     Trailers(Status),
     /// Another after a while.
     After(Duration, Box<Self>),
+    /// Another once this is closed.
+    Once(Arc<Semaphore>, Box<Self>),
     /// Nothing, ever.
     Nothing,
     /// The stream is reset.
@@ -310,6 +313,10 @@ async fn give(
             tokio::time::sleep(wait).await;
             Box::pin(give(*answer, respond, end)).await?;
         }
+        Answer::Once(gate, answer) => {
+            let _ = gate.acquire().await;
+            Box::pin(give(*answer, respond, end)).await?;
+        }
         Answer::Message(message) => {
             let mut stream = respond.send_response(headers(200), false)?;
             let mut framed = vec![0];
@@ -353,10 +360,26 @@ async fn give(
     Ok(())
 }
 
-/// An address where nobody listens.
-pub(crate) fn refusing() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// An address where nobody listens. While this is there nobody is given it by chance; who asks for it gets it.
+pub(crate) struct Nobody {
+    pub(crate) address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl core::fmt::Display for Nobody {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+pub(crate) fn refusing() -> Nobody {
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    Nobody {
+        address: held.local_addr().unwrap(),
+        _held: held,
+    }
 }
 
 /// Runs a future on a runtime of its own.
