@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use spanwire_transport::config::collector::Config;
 use spanwire_transport::config::{InvalidConfig, Process};
-use spanwire_transport::diagnostics::{Diagnostics, Level};
+use spanwire_transport::diagnostics::{Chain, Diagnostics, Level};
 use spanwire_transport::setup::collector::{Collector, Node, Reload};
 
 // What the command line says.
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", Chain(&*error));
             ExitCode::from(2)
         }
     }
@@ -56,7 +56,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let signals = Signals::new()?;
     let mut node = load(file, options.lenient)?
         .start()
-        .map_err(|error| in_file(file, error))?;
+        .map_err(|error| in_file(file, Chain(&error)))?;
     let mut complete = true;
     for signal in signals {
         match signal {
@@ -91,7 +91,8 @@ fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<d
     let next = match load(file, options.lenient) {
         Ok(next) => next,
         Err(error) => {
-            let message = format_args!("the old configuration runs on\n{error}");
+            let why = Chain(&*error);
+            let message = format_args!("the old configuration runs on\n{why}");
             say.say(Level::Error, "reload", message);
             return Ok(true);
         }
@@ -102,9 +103,9 @@ fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<d
             say.say(Level::Info, "reload", format_args!("nothing has changed"));
             None
         }
-        Err(error) if error.gone.is_some() => return Err(in_file(file, error)),
+        Err(error) if error.gone.is_some() => return Err(in_file(file, Chain(&error))),
         Err(error) => {
-            say.say(Level::Error, "reload", format_args!("{error}"));
+            say.say(Level::Error, "reload", format_args!("{}", Chain(&error)));
             error.account
         }
     };

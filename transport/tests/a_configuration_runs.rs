@@ -706,16 +706,12 @@ fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
 
     let small = ONE.replace("limit_mib: 16", "limit_mib: 1, spike_limit_mib: 0");
     let error = collector(&small, &given()).unwrap().start().unwrap_err();
+    let error = spanwire_transport::diagnostics::Chain(&error).to_string();
     assert!(
-        error
-            .to_string()
-            .starts_with("processors::memory_limiter: ")
-            || {
-                // So little is enough for pipelines, and not for a receiver.
-                error
-                    .to_string()
-                    .starts_with("receivers::otlp::protocols::grpc: ")
-            },
+        error.starts_with("processors::memory_limiter: ") || {
+            // So little is enough for pipelines, and not for a receiver.
+            error.starts_with("receivers::otlp::protocols::grpc: ")
+        },
         "{error}"
     );
 }
@@ -746,4 +742,60 @@ fn messages_are_said_from_the_level_that_is_asked_for() {
         drop(node);
         assert_eq!(*heard.lock().unwrap(), wanted);
     }
+}
+
+#[cfg(feature = "file")]
+const FILED: &str = "
+receivers: {otlp: {protocols: {grpc: {endpoint: '${env:LISTEN}'}}}}
+exporters:
+  file:
+    path: ${env:FILE}
+    append: ${env:APPEND}
+service:
+  pipelines: {traces: {receivers: [otlp], exporters: [file]}}
+";
+
+/// Guarantees: a file is emptied by a node that starts, and by none that does not.
+#[cfg(feature = "file")]
+#[test]
+fn what_is_in_a_file_is_not_lost_to_a_start_that_fails() {
+    use std::fs;
+
+    let path = std::env::temp_dir().join(format!("spanwire-kept-{}.jsonl", std::process::id()));
+    let given = |listen: &dyn ToString, append| {
+        let file = path.display().to_string();
+        let given = Given::default().with("LISTEN", listen.to_string());
+        given.with("FILE", file).with("APPEND", append)
+    };
+    let text = || fs::read_to_string(&path).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = taken.local_addr().unwrap();
+    fs::write(&path, "old\n").unwrap();
+    let failed = collector(FILED, &given(&occupied, false)).unwrap().start();
+    assert!(matches!(failed, Err(StartError::Listen { .. })));
+    assert_eq!(text(), "old\n");
+
+    let free = &"127.0.0.1:0";
+    let node = collector(FILED, &given(free, true)).unwrap().start();
+    assert!(node.unwrap().shutdown(LONG).is_complete());
+    assert_eq!(text(), "old\n");
+    let mut node = collector(FILED, &given(free, false))
+        .unwrap()
+        .start()
+        .unwrap();
+    assert_eq!(text(), "", "nothing has been sent yet");
+
+    let send = |node: &Node| {
+        let kubelet = kubelet(node.listening()[0].address());
+        record(&kubelet, 1);
+        assert!(kubelet.shutdown(LONG).is_complete());
+        assert!(node.flush(LONG).is_complete());
+        text().lines().count()
+    };
+    assert_eq!(send(&node), 1);
+    let error = node.reload(collector(FILED, &given(&occupied, false)).unwrap(), LONG);
+    assert!(error.unwrap_err().gone.is_none());
+    assert_eq!(send(&node), 2, "the one before goes on");
+    assert!(node.shutdown(LONG).is_complete());
+    fs::remove_file(&path).unwrap();
 }

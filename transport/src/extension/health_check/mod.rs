@@ -277,7 +277,8 @@ impl fmt::Display for HealthCheckError {
 impl core::error::Error for HealthCheckError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Endpoint(error) => Some(error),
+            // Its words are ours.
+            Self::Endpoint(error) => error.source(),
             _ => None,
         }
     }

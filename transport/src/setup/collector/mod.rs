@@ -317,7 +317,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Pipeline { path, error } => write!(f, "{path}: {error}"),
+            Self::Pipeline { path, .. } => f.write_str(path),
             Self::File { path, why } | Self::Listen { path, why } => write!(f, "{path}: {why}"),
         }
     }
@@ -326,7 +326,8 @@ impl fmt::Display for StartError {
 impl core::error::Error for StartError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
+            // Its words are ours.
+            Self::Config(error) => error.source(),
             Self::Pipeline { error, .. } => Some(error),
             Self::File { .. } | Self::Listen { .. } => None,
         }

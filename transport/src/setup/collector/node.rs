@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::fs::{File, OpenOptions};
+#[cfg(feature = "file")]
 use std::io;
 use std::time::Instant;
 
@@ -15,6 +15,8 @@ use super::receiver::Open;
 use super::{Collector, Plan, StartError};
 use crate::config::Fault;
 use crate::diagnostics::Level;
+#[cfg(feature = "file")]
+use crate::exporter::file::FileExporterBuilder;
 use crate::telemetry::Exposition;
 
 // What became of everything, at the end.
@@ -106,18 +108,8 @@ impl Running {
         before: Option<Probes>,
     ) -> Result<Self, StartError> {
         let probes = Probes::start(&plan.probes, before)?;
-        for outlet in &plan.outlets {
-            if let Some((path, append)) = &outlet.file {
-                let opened = match append {
-                    true => OpenOptions::new().create(true).append(true).open(path),
-                    false => File::create(path),
-                };
-                opened.map_err(|error| StartError::File {
-                    path: format!("exporters::{}::path", outlet.id),
-                    why: format!("{}: {}", path.display(), said(&error)),
-                })?;
-            }
-        }
+        #[cfg(feature = "file")]
+        plan.with_files(FileExporterBuilder::check)?;
         let pipeline = plan.pipeline(collector.adjust.as_ref())?;
         let mut listening: Vec<Listening> = Vec::new();
         for entrance in &plan.entrances {
@@ -150,6 +142,9 @@ impl Running {
                 open,
             });
         }
+        // Not before all else has started: what is in a file is not lost to a start that fails.
+        #[cfg(feature = "file")]
+        plan.with_files(FileExporterBuilder::begin)?;
         probes.ready();
         let exporters = plan.outlets.iter();
         Ok(Self {
@@ -293,7 +288,33 @@ impl fmt::Debug for Node {
     }
 }
 
+#[cfg(feature = "file")]
+impl Plan {
+    /// Does something with each file that is written to.
+    fn with_files(
+        &self,
+        act: impl Fn(&FileExporterBuilder) -> io::Result<()>,
+    ) -> Result<(), StartError> {
+        let files = self.outlets.iter();
+        let mut files = files.filter_map(|outlet| Some((outlet, outlet.file.as_ref()?)));
+        files.try_for_each(|(outlet, file)| {
+            act(file).map_err(|error| StartError::File {
+                path: format!("exporters::{}::path", outlet.id),
+                why: format!("{}: {}", file.path().display(), said(&error)),
+            })
+        })
+    }
+
+    /// It takes the place of what wrote to the same files until now.
+    fn go_on(&self) {
+        for outlet in &self.outlets {
+            outlet.file.iter().for_each(FileExporterBuilder::go_on);
+        }
+    }
+}
+
 /// What the system says, without its number.
+#[cfg(feature = "file")]
 fn said(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {

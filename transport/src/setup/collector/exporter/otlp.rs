@@ -6,6 +6,7 @@ use super::{Outlet, policy, queue, waits};
 use crate::compression::Compression;
 use crate::config::Walk;
 use crate::config::collector::{self, Authenticator, SendingQueue};
+use crate::diagnostics::Chain;
 use crate::headers::Headers;
 use crate::setup::collector::Host;
 #[cfg(feature = "tls")]
@@ -107,6 +108,7 @@ pub(super) fn grpc(
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
         waits,
+        #[cfg(feature = "file")]
         file: None,
     })
 }
@@ -182,13 +184,14 @@ pub(super) fn http(
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
         waits,
+        #[cfg(feature = "file")]
         file: None,
     })
 }
 
 /// What is wrong, without the key that leads there already.
-fn said(error: &dyn core::fmt::Display, key: &str) -> String {
-    let text = error.to_string();
+fn said(error: &(dyn core::error::Error + 'static), key: &str) -> String {
+    let text = Chain(error).to_string();
     let rest = text.strip_prefix(key);
     let rest = rest.or_else(|| text.strip_prefix("endpoint"));
     let rest = rest.unwrap_or(&text);

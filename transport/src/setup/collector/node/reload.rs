@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Account, Collector, Node, Probes, Running, StartError};
-use crate::diagnostics::Level;
+use crate::diagnostics::{Chain, Level};
 
 /// How a reload went.
 #[derive(Clone, Debug)]
@@ -31,12 +31,11 @@ pub struct ReloadError {
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.gone {
-            None => write!(f, "{}; the old configuration runs on", self.why),
-            Some(gone) => write!(
-                f,
-                "{}; and the old configuration does not start again: {gone}",
-                self.why
-            ),
+            None => f.write_str("the old configuration runs on"),
+            Some(gone) => {
+                let gone = Chain(&**gone);
+                write!(f, "the old configuration does not start again ({gone})")
+            }
         }
     }
 }
@@ -77,6 +76,8 @@ pub(super) fn reload(
         }
         Err(why) => {
             let again = plan(&node.collector).and_then(|planned| {
+                #[cfg(feature = "file")]
+                planned.go_on();
                 Running::start(&node.collector, planned, Some(Probes::default()))
             });
             let gone = match again {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Answer, Open, Serve, shared};
 use crate::config::Walk;
 use crate::config::collector::GrpcServer;
+use crate::diagnostics::Chain;
 use crate::receiver::grpc::GrpcReceiver;
 use crate::receiver::{ReceiverStats, Stopped};
 use crate::setup::collector::Host;
@@ -92,7 +93,7 @@ pub(super) fn serve(
     (walk.faults.len() == before).then(|| -> Serve {
         Arc::new(move |intake| {
             let receiver = builder.clone().serve(intake);
-            let receiver = receiver.map_err(|error| error.to_string())?;
+            let receiver = receiver.map_err(|error| Chain(&error).to_string())?;
             Ok(Box::new(receiver))
         })
     })

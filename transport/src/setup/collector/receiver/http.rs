@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Answer, Open, Serve, shared};
 use crate::config::Walk;
 use crate::config::collector::HttpServer;
+use crate::diagnostics::Chain;
 use crate::headers::Headers;
 use crate::receiver::http::{Cors, HttpReceiver};
 use crate::receiver::{ReceiverStats, Stopped};
@@ -99,7 +100,7 @@ pub(super) fn serve(
     (walk.faults.len() == before).then(|| -> Serve {
         Arc::new(move |intake| {
             let receiver = builder.clone().serve(intake);
-            let receiver = receiver.map_err(|error| error.to_string())?;
+            let receiver = receiver.map_err(|error| Chain(&error).to_string())?;
             Ok(Box::new(receiver))
         })
     })
