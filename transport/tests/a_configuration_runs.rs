@@ -411,6 +411,82 @@ fn without_a_queue_who_sends_is_told_how_the_export_went() {
 }
 
 #[test]
+fn a_condition_that_cannot_be_computed_loses_spans_only_where_it_is_to_and_who_sends_them_hears() {
+    for (filter, batch, told, lost) in [
+        // `n` is a number, and no text.
+        (
+            "error_mode: ignore, trace_conditions: ['HasPrefix(span.attributes[\"n\"], \"x\")']",
+            false,
+            true,
+            0,
+        ),
+        (
+            "error_mode: propagate, trace_conditions: ['span.attributes[\"n\"] == 7']",
+            false,
+            true,
+            0,
+        ),
+        (
+            "error_mode: propagate, trace_conditions: ['HasPrefix(span.attributes[\"n\"], \"x\")']",
+            false,
+            false,
+            2,
+        ),
+        (
+            "traces: {span: ['HasPrefix(attributes[\"n\"], \"x\")']}, error_mode: propagate",
+            false,
+            false,
+            2,
+        ),
+        (
+            "trace_conditions: [{context: span, error_mode: propagate, conditions: ['1 / attributes[\"n\"] == 0']}]",
+            false,
+            false,
+            2,
+        ),
+        // Who gathers spans has answered for them.
+        (
+            "error_mode: propagate, trace_conditions: ['HasPrefix(span.attributes[\"n\"], \"x\")']",
+            true,
+            true,
+            2,
+        ),
+    ] {
+        let backend = Server::start(|_, _| Answer::ok());
+        let given = Given::default().with("BACKEND", backend.address);
+        let text = ONE.replace("batch: }", &format!("batch: , filter: {{{filter}}}}}"));
+        let text = text.replace(
+            ", batch]",
+            match batch {
+                true => ", batch, filter]",
+                false => ", filter, batch]",
+            },
+        );
+        let node = collector(&text, &given).unwrap().start().unwrap();
+        let kubelet = kubelet(address_of(&node, "otlp"));
+        record(&kubelet, 1);
+        let report = kubelet.shutdown(LONG);
+        assert_eq!(report.is_complete(), told, "{filter} {batch}: {report}");
+        if !told {
+            let why = report.lanes()[0].last_failure.as_ref().unwrap().to_string();
+            assert!(
+                why.contains("a condition of a processor can't be computed"),
+                "{why}"
+            );
+        }
+        let account = node.shutdown(LONG);
+        assert_eq!(account.report().lost(), lost, "{filter} {batch}: {account}");
+        assert_eq!(backend.spans() as u64, 2 - lost);
+        if lost > 0 {
+            assert!(
+                account.to_string().contains("condition_failed 2"),
+                "{account}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new_one_fails() {
     let (first, second) = (
         Server::start(|_, _| Answer::ok()),

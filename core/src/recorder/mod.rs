@@ -557,6 +557,12 @@ impl Origin {
         }
     }
 
+    /// Whether spans from here are recorded by this process, and not by one that it was forked from.
+    #[inline(always)]
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.recorder().is_of_this_process()
+    }
+
     /// The number of the scope.
     #[inline(always)]
     pub(crate) fn number(&self) -> usize {

@@ -353,22 +353,43 @@ impl<'p, N> Told<'p, N> {
         }
     }
 
-    /// Whether the current page has room for `len` bytes, and they are not too many.
+    /// The notes, and the room that is left in the current page: bytes that are not too many, and can be taken by
+    /// [`take_room`](Self::take_room).
     #[inline(always)]
-    pub(crate) fn fits_short(&self, len: usize) -> bool {
+    pub(crate) fn notes_and_room(&mut self) -> (&mut N, &mut [u8]) {
         let chain = &self.first().chain;
-        usize::from(chain.filled) + len <= usize::from(chain.short_end)
+        let (current, at) = (chain.current, usize::from(chain.filled));
+        let len = usize::from(chain.short_end).saturating_sub(at);
+        // SAFETY: the numbers kept in a body are those of pages that it claimed from this slab.
+        let start = unsafe { self.pages.start(current) };
+        // SAFETY: bytes are written between `begin` and `end` of a page, of which `filled` and `short_end` are two.
+        let room = unsafe { start.add(at) };
+        // SAFETY: the bytes are initialised, and the page is the body's, which is borrowed mutably by `self`, as is
+        // the result. Chain and notes stand before `begin`, so nothing of them is among the bytes.
+        let room = unsafe { core::slice::from_raw_parts_mut(room.as_ptr(), len) };
+        (self.notes_mut(), room)
+    }
+
+    /// Makes the first `len` bytes of that room part of the body; of more than it has, none. The caller has filled them.
+    #[inline(always)]
+    pub(crate) fn take_room(&mut self, len: u16) {
+        let chain = &mut self.first_mut().chain;
+        let filled = u32::from(chain.filled) + u32::from(len);
+        if filled <= u32::from(chain.short_end) {
+            chain.filled = filled as u16;
+            chain.len += u32::from(len);
+        }
     }
 
     /// Takes `len` bytes of the current page, where it has room for them, and they are not too many. The caller fills
     /// them.
     #[inline(always)]
     pub(crate) fn take_short(&mut self, len: usize) -> Option<&mut [u8]> {
-        if !self.fits_short(len) {
-            return None;
-        }
         let chain = &mut self.first_mut().chain;
         let (current, at) = (chain.current, usize::from(chain.filled));
+        if at + len > usize::from(chain.short_end) {
+            return None;
+        }
         chain.filled += len as u16;
         chain.len += len as u32;
         Some(self.piece_mut(current, at, len))

@@ -5,7 +5,7 @@ use super::gaps::Skip;
 #[cfg(feature = "alloc")]
 use super::told::cut;
 use super::told::{Notes, count_len, write_count};
-use crate::attribute::{KeyValue, Value};
+use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::Link;
 use crate::recorder::SpanLimits;
@@ -75,26 +75,21 @@ impl Content {
         limits: &SpanLimits,
         attributes: &[KeyValue<'_>],
     ) {
-        let mut attributes = attributes.iter();
-        loop {
+        let mut left = attributes;
+        while !left.is_empty() {
             let Some(mut told) = self.told(pages, limits) else {
-                let lost = u32::try_from(attributes.len()).unwrap_or(u32::MAX);
+                let lost = u32::try_from(left.len()).unwrap_or(u32::MAX);
                 self.dropped.attributes = self.dropped.attributes.saturating_add(lost);
                 return;
             };
-            let other = attributes.find(|attribute| {
-                let key = attribute.key;
-                !match attribute.value {
-                    Value::Str(text) => told.set_text(key, text),
-                    Value::Int(integer) => told.set_integer(key, integer),
-                    Value::Bool(truth) => told.set_truth(key, truth),
-                    Value::Double(double) => told.set_double(key, double),
-                    _ => false,
-                }
-            });
-            // Told anew, so that what is told the short way stays in registers.
-            let Some(other) = other else { return };
-            self.set_attribute(pages, limits, other);
+            left = told.set_all(left);
+            let Some((other, later)) = left.split_first() else {
+                return;
+            };
+            if !told.set_alone(other) {
+                self.set_attribute(pages, limits, other);
+            }
+            left = later;
         }
     }
 

@@ -65,25 +65,11 @@ impl Keys {
         usize::from(self.count)
     }
 
-    /// Sixteen bits that differ for most keys. `None` for the empty key.
+    /// Whether no key with this fingerprint was noted, and it is one of the first `most`: at most those that are noted
+    /// inline.
     #[inline(always)]
-    pub(super) fn fingerprint(key: &[u8]) -> Option<u16> {
-        let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk())
-        {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-            (
-                u32::from_le_bytes(*first).into(),
-                u32::from_le_bytes(*last).into(),
-            )
-        } else {
-            let (first, last) = (key.first()?, key.last()?);
-            let middle = key.get(1).copied().unwrap_or_default();
-            ((*first).into(), u64::from(*last) << 8 | u64::from(middle))
-        };
-        // An odd constant without structure: the fractional bits of a square root.
-        let mixed = first ^ last.rotate_left(29) ^ (key.len() as u64) << 57;
-        Some((mixed.wrapping_mul(0x6a09_e667_f3bc_c909) >> 48) as u16)
+    pub(super) fn is_new(&self, fingerprint: u16, most: u16) -> bool {
+        !self.may_have(fingerprint) && self.count < most
     }
 
     /// Whether a key with this fingerprint may have been noted.
@@ -189,6 +175,20 @@ impl Keys {
         self.count += 1;
     }
 
+    /// Notes a key that is among the first.
+    #[inline(always)]
+    pub(super) fn push_inline(&mut self, fingerprint: u16, at: u16) {
+        let count = usize::from(self.count);
+        if let (Some(slot), Some(place)) =
+            (self.fingerprints.get_mut(count), self.places.get_mut(count))
+        {
+            *slot = fingerprint;
+            *place = at;
+            self.filter[word(fingerprint)] |= bit(fingerprint);
+            self.count += 1;
+        }
+    }
+
     #[inline(never)]
     fn push_to_pages(&mut self, pages: &Pages, note: Note) {
         if let Some(mut more) = self.more.open(pages) {
@@ -290,27 +290,5 @@ mod tests {
         assert!(keys.find(&pages, 150, Index::FIRST).is_none());
         keys.release(&pages, None);
         assert_eq!(pages.shared_free(), 8);
-    }
-
-    #[test]
-    fn fingerprints_differ_for_the_usual_keys() {
-        let keys = [
-            "k",
-            "k1",
-            "k2",
-            "http.request.method",
-            "http.response.status_code",
-            "k8s.pod.name",
-            "k8s.pod.uid",
-        ];
-        for (at, key) in keys.iter().enumerate() {
-            for other in &keys[at + 1..] {
-                assert_ne!(
-                    Keys::fingerprint(key.as_bytes()),
-                    Keys::fingerprint(other.as_bytes()),
-                    "{key} {other}"
-                );
-            }
-        }
     }
 }

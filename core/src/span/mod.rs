@@ -469,17 +469,17 @@ impl<'a> Live<'a> {
 
     #[inline(never)]
     fn set_integer(&mut self, key: &str, integer: i64) -> bool {
-        self.set_short(|told| told.set_integer(key, integer))
+        self.set_short(|told| told.set_one(key, &integer))
     }
 
     #[inline(never)]
     fn set_truth(&mut self, key: &str, truth: bool) -> bool {
-        self.set_short(|told| told.set_truth(key, truth))
+        self.set_short(|told| told.set_one(key, &truth))
     }
 
     #[inline(never)]
     fn set_double(&mut self, key: &str, double: f64) -> bool {
-        self.set_short(|told| told.set_double(key, double))
+        self.set_short(|told| told.set_one(key, &double))
     }
 
     #[inline(always)]

@@ -13,97 +13,149 @@ pub(super) const MOST: usize = 110;
 
 /// The bytes before a value that are not the key's: tag and length of the attribute, of the key, and of the value,
 /// and the tag of what is in it.
-pub(super) const AROUND: usize = 7;
+const AROUND: usize = 7;
 
 /// The most bytes of a short attribute.
 pub(super) const WHOLE: usize = MOST + AROUND + 1;
 
-/// What follows the tag of a value.
-#[derive(Clone, Copy)]
-pub(super) struct Number {
-    bytes: [u8; 16],
-    len: usize,
-}
-
-impl Number {
-    #[inline(always)]
-    pub(super) const fn truth(truth: bool) -> Self {
-        Self {
-            bytes: (truth as u128).to_le_bytes(),
-            len: 1,
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn integer(integer: i64) -> Self {
-        if (0..128).contains(&integer) {
-            return Self {
-                bytes: (integer as u128).to_le_bytes(),
-                len: 1,
-            };
-        }
-        let mut bytes = [0; 16];
-        let len = varint::write(integer as u64, &mut bytes).unwrap_or(0);
-        Self { bytes, len }
-    }
-
-    #[inline(always)]
-    pub(super) fn double(double: f64) -> Self {
-        Self {
-            bytes: u128::from(double.to_bits()).to_le_bytes(),
-            len: 8,
-        }
-    }
-
-    #[inline(always)]
-    pub(super) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Writes the attribute with this value into [`AROUND`], the key's and this value's bytes.
-    #[inline(always)]
-    pub(super) fn write(&self, key: &[u8], number: u32, wire_type: WireType, out: &mut [u8]) {
-        let Some(rest) = write_key(key, out) else {
-            return;
-        };
-        let Some((head, rest)) = rest.split_first_chunk_mut::<3>() else {
-            return;
-        };
-        *head = [VALUE, (self.len + 1) as u8, tag(number, wire_type) as u8];
-        if let [first] = rest {
-            *first = self.bytes[0];
-        } else if let Some(bytes) = self.bytes.get(..rest.len()) {
-            copy(rest, bytes);
-        }
-    }
-}
-
+const ATTRIBUTE: u8 = tag(field::span::ATTRIBUTES, WireType::Len) as u8;
+const KEY: u8 = tag(field::key_value::KEY, WireType::Len) as u8;
 const VALUE: u8 = tag(field::key_value::VALUE, WireType::Len) as u8;
 
-/// Writes the attribute with this text into [`AROUND`], one more, the key's and the text's bytes.
-#[inline(always)]
-pub(super) fn write_text(key: &[u8], text: &[u8], out: &mut [u8]) {
-    const STRING: u8 = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
-    let Some(rest) = write_key(key, out) else {
-        return;
-    };
-    if let Some((head, rest)) = rest.split_first_chunk_mut() {
+/// A value that is written behind its key.
+pub(super) trait Short {
+    /// Writes the value with its tag and length to the start of the room, if it and a key of this length are short.
+    /// Returns how many bytes that are, and the rest of the room; `None` when there is too little room, or it is not short.
+    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])>;
+}
+
+/// A text of at most so many bytes.
+pub(super) struct Text<'t>(pub(super) &'t str, pub(super) u16);
+
+impl Short for Text<'_> {
+    #[inline(always)]
+    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+        const STRING: u8 = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
+        let text = self.0.as_bytes();
+        if key + text.len() > MOST || text.len() > usize::from(self.1) {
+            return None;
+        }
+        let (head, out) = out.split_first_chunk_mut()?;
         *head = four(VALUE, text.len() + 2, STRING, text.len());
-        copy(rest, text);
+        let (room, out) = out.split_at_mut_checked(text.len())?;
+        copy(room, text);
+        Some((4 + text.len(), out))
     }
 }
 
-/// Writes what precedes a value; returns the room that is left for it.
+impl Short for i64 {
+    #[inline(always)]
+    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+        const INTEGER: u8 = tag(field::any_value::INT_VALUE, WireType::Varint) as u8;
+        if (0..128).contains(self) {
+            return write_fixed(key, [VALUE, 2, INTEGER, *self as u8], out);
+        }
+        let mut bytes = [0; 10];
+        let len = varint::write(*self as u64, &mut bytes)?;
+        if key > MOST - bytes.len() {
+            return None;
+        }
+        let (head, out) = out.split_first_chunk_mut()?;
+        *head = [VALUE, (len + 1) as u8, INTEGER];
+        let (room, out) = out.split_at_mut_checked(len)?;
+        copy(room, bytes.get(..len)?);
+        Some((3 + len, out))
+    }
+}
+
+impl Short for bool {
+    #[inline(always)]
+    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+        const TRUTH: u8 = tag(field::any_value::BOOL_VALUE, WireType::Varint) as u8;
+        write_fixed(key, [VALUE, 2, TRUTH, (*self).into()], out)
+    }
+}
+
+impl Short for f64 {
+    #[inline(always)]
+    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+        const DOUBLE: u8 = tag(field::any_value::DOUBLE_VALUE, WireType::Fixed64) as u8;
+        let [a, b, c, d, e, f, g, h] = self.to_bits().to_le_bytes();
+        write_fixed(key, [VALUE, 9, DOUBLE, a, b, c, d, e, f, g, h], out)
+    }
+}
+
 #[inline(always)]
-fn write_key<'o>(key: &[u8], out: &'o mut [u8]) -> Option<&'o mut [u8]> {
-    const ATTRIBUTE: u8 = tag(field::span::ATTRIBUTES, WireType::Len) as u8;
-    const KEY: u8 = tag(field::key_value::KEY, WireType::Len) as u8;
-    let len = out.len();
-    let (head, rest) = out.split_first_chunk_mut()?;
-    *head = four(ATTRIBUTE, len - 2, KEY, key.len());
-    let (room, rest) = rest.split_at_mut_checked(key.len())?;
-    copy(room, key);
-    Some(rest)
+fn write_fixed<const N: usize>(
+    key: usize,
+    value: [u8; N],
+    out: &mut [u8],
+) -> Option<(usize, &mut [u8])> {
+    if key > MOST - N {
+        return None;
+    }
+    let (room, out) = out.split_first_chunk_mut()?;
+    *room = value;
+    Some((N, out))
+}
+
+/// Writes a short attribute to the start of the room; returns the rest. `None` when it is not short, or finds no room, or
+/// `note` says so of the fingerprint of its key: what was written then means nothing.
+#[inline(always)]
+pub(super) fn write<'o>(
+    key: &str,
+    out: &'o mut [u8],
+    note: impl FnOnce(u16) -> Option<()>,
+    value: impl FnOnce(usize, &'o mut [u8]) -> Option<(usize, &'o mut [u8])>,
+) -> Option<&'o mut [u8]> {
+    let key = key.as_bytes();
+    let (head, out) = out.split_first_chunk_mut()?;
+    let (room, out) = out.split_at_mut_checked(key.len())?;
+    // The usual length first, with one look at it and at the key.
+    let fingerprint = if let 8..=16 = key.len()
+        && let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk())
+    {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        if let Some(room) = room.first_chunk_mut() {
+            *room = first.to_le_bytes();
+        }
+        if let Some(room) = room.last_chunk_mut() {
+            *room = last.to_le_bytes();
+        }
+        mix(first, last, key.len())
+    } else {
+        copy(room, key);
+        fingerprint(key)?
+    };
+    note(fingerprint)?;
+    let (len, out) = value(key.len(), out)?;
+    *head = four(ATTRIBUTE, 2 + key.len() + len, KEY, key.len());
+    Some(out)
+}
+
+/// Sixteen bits that differ for most keys. `None` for the empty key.
+#[inline(always)]
+pub(super) fn fingerprint(key: &[u8]) -> Option<u16> {
+    let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        (
+            u32::from_le_bytes(*first).into(),
+            u32::from_le_bytes(*last).into(),
+        )
+    } else {
+        let (first, last) = (key.first()?, key.last()?);
+        let middle = key.get(1).copied().unwrap_or_default();
+        ((*first).into(), u64::from(*last) << 8 | u64::from(middle))
+    };
+    Some(mix(first, last, key.len()))
+}
+
+#[inline(always)]
+fn mix(first: u64, last: u64, len: usize) -> u16 {
+    // An odd constant without structure: the fractional bits of a square root.
+    let mixed = first ^ last.rotate_left(29) ^ (len as u64) << 57;
+    (mixed.wrapping_mul(0x6a09_e667_f3bc_c909) >> 48) as u16
 }
 
 /// Two tags and two lengths below 128, as one word: it is written at once.
@@ -161,30 +213,52 @@ mod tests {
                 if key.len() + value.len() > MOST {
                     continue;
                 }
-                let mut out = vec![0; AROUND + 1 + key.len() + value.len()];
-                write_text(key.as_bytes(), value.as_bytes(), &mut out);
-                assert_eq!(out, general(&KeyValue::new(key, value)));
+                let written = written(key, &Text(value, u16::MAX));
+                assert_eq!(written, general(&KeyValue::new(key, value)));
             }
         }
         for integer in [0, 1, 127, 128, 300, -1, i64::MIN, i64::MAX] {
-            let number = Number::integer(integer);
-            let mut out = vec![0; AROUND + 3 + number.len()];
-            number.write(
-                b"key",
-                field::any_value::INT_VALUE,
-                WireType::Varint,
-                &mut out,
-            );
-            assert_eq!(out, general(&KeyValue::new("key", integer)));
+            let general = general(&KeyValue::new("key", integer));
+            assert_eq!(written("key", &integer), general);
         }
-        let mut out = vec![0; AROUND + 3 + 8];
-        Number::double(0.1).write(
-            b"key",
-            field::any_value::DOUBLE_VALUE,
-            WireType::Fixed64,
-            &mut out,
-        );
-        assert_eq!(out, general(&KeyValue::new("key", 0.1)));
+        for truth in [false, true] {
+            let general = general(&KeyValue::new("key", truth));
+            assert_eq!(written("key", &truth), general);
+        }
+        assert_eq!(written("key", &0.1), general(&KeyValue::new("key", 0.1)));
+    }
+
+    #[test]
+    fn what_is_not_short_or_finds_no_room_is_left() {
+        let key: std::string::String = (0..MOST).map(|_| 'k').collect();
+        assert!(finds_room(WHOLE, &key, &Text("", u16::MAX)));
+        assert!(!finds_room(WHOLE, &key, &Text("v", u16::MAX)));
+        assert!(!finds_room(WHOLE, "key", &Text("four", 3)));
+        assert!(!finds_room(WHOLE, &key, &true));
+        assert!(!finds_room(WHOLE, &key, &0.1));
+        assert!(!finds_room(WHOLE, &key, &1));
+        assert!(!finds_room(WHOLE, &key[..101], &-1));
+        let whole = AROUND + 1 + 3 + 5;
+        for len in 0..whole {
+            assert!(!finds_room(len, "key", &Text("value", u16::MAX)));
+        }
+        assert!(finds_room(whole, "key", &Text("value", u16::MAX)));
+    }
+
+    fn finds_room(len: usize, key: &str, value: &impl Short) -> bool {
+        write_to(&mut vec![0; len], key, value).is_some()
+    }
+
+    fn write_to(room: &mut [u8], key: &str, value: &impl Short) -> Option<usize> {
+        let rest = write(key, room, |_| Some(()), |key, out| value.write(key, out))?;
+        Some(rest.len())
+    }
+
+    fn written(key: &str, value: &impl Short) -> Vec<u8> {
+        let mut room = vec![0; WHOLE];
+        let rest = write_to(&mut room, key, value).unwrap();
+        room.truncate(WHOLE - rest);
+        room
     }
 
     fn general(attribute: &KeyValue<'_>) -> Vec<u8> {
@@ -202,5 +276,27 @@ mod tests {
             attributes_len(field::span::ATTRIBUTES, &attributes, ValueLimit::NONE)
         );
         out
+    }
+
+    #[test]
+    fn fingerprints_differ_for_the_usual_keys() {
+        let keys = [
+            "k",
+            "k1",
+            "k2",
+            "http.request.method",
+            "http.response.status_code",
+            "k8s.pod.name",
+            "k8s.pod.uid",
+        ];
+        for (at, key) in keys.iter().enumerate() {
+            for other in &keys[at + 1..] {
+                assert_ne!(
+                    fingerprint(key.as_bytes()),
+                    fingerprint(other.as_bytes()),
+                    "{key} {other}"
+                );
+            }
+        }
     }
 }

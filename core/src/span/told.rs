@@ -7,8 +7,8 @@ use super::chosen::Chosen;
 use super::gaps::GONE;
 use super::keys::{Index, Keys};
 use super::room::AnyPut;
-use super::short::{self, Number};
-use crate::attribute::KeyValue;
+use super::short::{self, Short as _, Text};
+use crate::attribute::{KeyValue, Value};
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
 use crate::recorder::{Short, SpanLimits};
@@ -62,6 +62,28 @@ impl Notes {
         self.gone == 0
     }
 
+    /// Writes an attribute of a new key to the start of the room, and notes where it stands. The rest of the room, or
+    /// `None`: nothing was noted then.
+    #[inline(always)]
+    fn put<'r>(
+        &mut self,
+        at: u16,
+        key: &str,
+        room: &'r mut [u8],
+        value: impl FnOnce(usize, &'r mut [u8]) -> Option<(usize, &'r mut [u8])>,
+    ) -> Option<&'r mut [u8]> {
+        let mut noted = 0;
+        let keys = &self.keys;
+        let note = |fingerprint| {
+            noted = fingerprint;
+            keys.is_new(fingerprint, self.short.attributes)
+                .then_some(())
+        };
+        let rest = short::write(key, room, note, value)?;
+        self.keys.push_inline(noted, at);
+        Some(rest)
+    }
+
     /// Gives back the pages of the notes themselves.
     #[inline(always)]
     pub(super) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
@@ -70,107 +92,91 @@ impl Notes {
 }
 
 impl Told<'_, Notes> {
-    /// Room for a new key, of `len` bytes with its value, which the caller has to fill. `None` when it is another
-    /// case, or there is no room: nothing was done then.
+    /// Sets attributes one after another, as long as each is of a new key, has lengths of one byte and finds room in the
+    /// current page. What is left begins with the first that is not so; nothing was done with that.
     #[inline(always)]
-    fn short_room(&mut self, key: &str, len: usize) -> Option<&mut [u8]> {
-        let fingerprint = Keys::fingerprint(key.as_bytes())?;
-        let at = self.len();
-        let pages = self.pages();
-        let Notes { keys, short, .. } = self.notes();
-        if keys.may_have(fingerprint)
-            || keys.len() >= usize::from(short.attributes)
-            || !self.fits_short(len)
-        {
-            return None;
+    pub(super) fn set_all<'k, 'v>(&mut self, attributes: &'k [KeyValue<'v>]) -> &'k [KeyValue<'v>] {
+        let start = self.len();
+        let (notes, mut room) = self.notes_and_room();
+        let most = notes.short.text;
+        let end = start + room.len();
+        let mut at = start;
+        let mut left = attributes;
+        while let Some((attribute, later)) = left.split_first() {
+            let value = |key, out| match attribute.value {
+                Value::Str(text) => Text(text, most).write(key, out),
+                Value::Int(integer) => integer.write(key, out),
+                Value::Bool(truth) => truth.write(key, out),
+                Value::Double(double) => double.write(key, out),
+                _ => None,
+            };
+            let Some(rest) = notes.put(at as u16, attribute.key, room, value) else {
+                break;
+            };
+            at = end - rest.len();
+            room = rest;
+            left = later;
         }
-        self.notes_mut().keys.push(pages, fingerprint, at as u16);
-        self.take_short(len)
+        self.take_room((at - start) as u16);
+        left
     }
 
     #[inline(always)]
     pub(super) fn set_text(&mut self, key: &str, text: &str) -> bool {
-        if key.len() + text.len() > short::MOST || text.len() > usize::from(self.notes().short.text)
-        {
-            return false;
-        }
-        let len = short::AROUND + 1 + key.len() + text.len();
-        match self.short_room(key, len) {
-            Some(room) => {
-                short::write_text(key.as_bytes(), text.as_bytes(), room);
+        let most = self.notes().short.text;
+        self.set_one(key, &Text(text, most))
+    }
+
+    /// Sets an attribute of a new key whose lengths take one byte. `false` when it is not so, or there is no room:
+    /// nothing was done then.
+    #[inline(always)]
+    pub(super) fn set_one(&mut self, key: &str, value: &impl short::Short) -> bool {
+        let at = self.len() as u16;
+        let (notes, room) = self.notes_and_room();
+        let whole = room.len();
+        match notes.put(at, key, room, |key, out| value.write(key, out)) {
+            Some(rest) => {
+                let taken = whole - rest.len();
+                self.take_room(taken as u16);
                 true
             }
-            None => self.set_across(key, len, |room| {
-                short::write_text(key.as_bytes(), text.as_bytes(), room);
-            }),
+            None => self.set_across(key, value),
         }
     }
 
-    #[inline(always)]
-    pub(super) fn set_integer(&mut self, key: &str, integer: i64) -> bool {
-        let number = Number::integer(integer);
-        self.set_number(key, number, field::any_value::INT_VALUE, WireType::Varint)
-    }
-
-    #[inline(always)]
-    pub(super) fn set_truth(&mut self, key: &str, truth: bool) -> bool {
-        let number = Number::truth(truth);
-        self.set_number(key, number, field::any_value::BOOL_VALUE, WireType::Varint)
-    }
-
-    #[inline(always)]
-    pub(super) fn set_double(&mut self, key: &str, double: f64) -> bool {
-        let number = Number::double(double);
-        self.set_number(
-            key,
-            number,
-            field::any_value::DOUBLE_VALUE,
-            WireType::Fixed64,
-        )
-    }
-
-    #[inline(always)]
-    fn set_number(&mut self, key: &str, number: Number, field: u32, wire_type: WireType) -> bool {
-        if key.len() > short::MOST - 10 {
-            return false;
-        }
-        let len = short::AROUND + key.len() + number.len();
-        match self.short_room(key, len) {
-            Some(room) => {
-                number.write(key.as_bytes(), field, wire_type, room);
-                true
-            }
-            None => self.set_across(key, len, |room| {
-                number.write(key.as_bytes(), field, wire_type, room);
-            }),
-        }
-    }
-
-    /// Sets an attribute of a new key that the current page has too little room for: it goes on in the next one. `false`
-    /// when it is another case, or there is no room: nothing was done then.
+    /// The same where the current page has too little room: the attribute goes on in the next one.
     #[inline(never)]
-    fn set_across(&mut self, key: &str, len: usize, write: impl FnOnce(&mut [u8])) -> bool {
-        let Some(fingerprint) = Keys::fingerprint(key.as_bytes()) else {
-            return false;
-        };
+    fn set_across(&mut self, key: &str, value: &impl short::Short) -> bool {
         let at = self.len();
-        let pages = self.pages();
+        let mut whole = [0; short::WHOLE];
+        let mut noted = 0;
         let Notes { keys, short, .. } = self.notes();
-        if keys.may_have(fingerprint)
-            || keys.len() >= usize::from(short.attributes)
-            || at + len > usize::from(short.bytes)
-            || !self.reserve(len)
-        {
+        let note = |fingerprint| {
+            noted = fingerprint;
+            keys.is_new(fingerprint, short.attributes).then_some(())
+        };
+        let rest = short::write(key, &mut whole, note, |key, out| value.write(key, out));
+        let Some(rest) = rest else { return false };
+        let len = short::WHOLE - rest.len();
+        if at + len > usize::from(short.bytes) || !self.reserve(len) {
             return false;
         }
-        let mut whole = [0; short::WHOLE];
-        let Some(room) = whole.get_mut(..len) else {
-            return false;
-        };
-        write(room);
-        self.notes_mut().keys.push(pages, fingerprint, at as u16);
-        self.writer().put(room);
+        self.notes_mut().keys.push_inline(noted, at as u16);
+        self.writer().put(whole.get(..len).unwrap_or_default());
         true
+    }
+
+    /// Sets one attribute that [`set_all`](Self::set_all) left, if it only needs the next page.
+    #[inline(never)]
+    pub(super) fn set_alone(&mut self, attribute: &KeyValue<'_>) -> bool {
+        let key = attribute.key;
+        match attribute.value {
+            Value::Str(text) => self.set_text(key, text),
+            Value::Int(integer) => self.set_one(key, &integer),
+            Value::Bool(truth) => self.set_one(key, &truth),
+            Value::Double(double) => self.set_one(key, &double),
+            _ => false,
+        }
     }
 
     /// Sets an attribute of any kind. `false` when it is dropped.
@@ -191,7 +197,7 @@ impl Told<'_, Notes> {
         attribute: &KeyValue<'t>,
         coder: Coder<'_, T>,
     ) -> bool {
-        let Some(fingerprint) = Keys::fingerprint(attribute.key.as_bytes()) else {
+        let Some(fingerprint) = short::fingerprint(attribute.key.as_bytes()) else {
             return false;
         };
         let payload = coder.key_value_len(attribute);

@@ -119,36 +119,29 @@ impl Tracer {
     /// Where spans of this process come from. `None` in a forked child that has no recorder of its own.
     #[inline(always)]
     fn origin(&self) -> Option<OriginRef<'_>> {
-        #[cfg_attr(
-            not(feature = "alloc"),
-            allow(
-                clippy::infallible_destructuring_match,
-                reason = "with a heap there are two"
-            )
-        )]
         let origin = match &self.origin {
-            Place::Fixed(origin) => origin,
+            Place::Fixed(origin) => Some(origin).filter(|origin| origin.is_of_this_process()),
             #[cfg(feature = "std")]
-            Place::Process(origins) => origins.get()?,
+            Place::Process(origins) => origins.get().map(|origin| &**origin),
             #[cfg(all(feature = "alloc", not(feature = "std")))]
-            Place::Shared(origin) => origin,
+            Place::Shared(origin) => Some(&**origin),
         };
-        let ours = origin.recorder().is_of_this_process();
-        ours.then_some(OriginRef::Borrowed(origin))
+        origin.map(OriginRef::Borrowed)
     }
 
     #[cfg(feature = "alloc")]
     fn shared_origin(&self) -> Option<OriginRef<'static>> {
         let origin = match &self.origin {
             // A tracer in a `static` is shared by copying its few words.
-            Place::Fixed(origin) => alloc::sync::Arc::new(origin.duplicate()),
+            Place::Fixed(origin) => origin
+                .is_of_this_process()
+                .then(|| alloc::sync::Arc::new(origin.duplicate())),
             #[cfg(feature = "std")]
-            Place::Process(origins) => origins.get()?.clone(),
+            Place::Process(origins) => origins.get().cloned(),
             #[cfg(not(feature = "std"))]
-            Place::Shared(origin) => origin.clone(),
+            Place::Shared(origin) => Some(origin.clone()),
         };
-        let ours = origin.recorder().is_of_this_process();
-        ours.then_some(OriginRef::Shared(origin))
+        origin.map(OriginRef::Shared)
     }
 
     #[inline]

@@ -36,7 +36,7 @@ impl Origins {
     /// The origin of this process. `None` where there is none.
     #[inline(always)]
     pub(super) fn get(&self) -> Option<&Arc<Origin>> {
-        if self.first.recorder().is_of_this_process() {
+        if self.first.is_of_this_process() {
             Some(&self.first)
         } else {
             self.after()
@@ -48,6 +48,7 @@ impl Origins {
         let forks = fork::generation().wrapping_sub(self.generation);
         let rebuild = self.rebuild.as_ref()?;
         let place = self.children.get(forks.checked_sub(1)?)?;
-        place.get_or_init(rebuild).as_ref()
+        let origin = place.get_or_init(rebuild).as_ref();
+        origin.filter(|origin| origin.is_of_this_process())
     }
 }

@@ -5,6 +5,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -79,6 +80,7 @@ struct State {
     stay: Arc<Stay>,
     counts: Arc<Counts>,
     window: usize,
+    peer: Option<IpAddr>,
     /// What bodies may hold, and what they hold.
     allowance: usize,
     held: AtomicUsize,
@@ -102,6 +104,7 @@ impl Line {
         counts: Arc<Counts>,
         window: usize,
         allowance: usize,
+        peer: Option<IpAddr>,
     ) -> Self {
         let began = Instant::now();
         let ages = stay.max_age.and_then(|age| began.checked_add(spread(age)));
@@ -109,6 +112,7 @@ impl Line {
             stay,
             counts,
             window,
+            peer,
             allowance,
             held: AtomicUsize::new(0),
             began,
@@ -130,6 +134,11 @@ impl Line {
     /// The bytes of the flow-control window of the connection.
     pub(crate) fn window(&self) -> usize {
         self.0.window
+    }
+
+    /// The address of IP that it comes from.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.0.peer
     }
 
     /// The most that bodies of this connection may hold together.

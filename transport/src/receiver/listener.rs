@@ -7,7 +7,7 @@ use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -382,7 +382,7 @@ impl<P: Protocol> Porter<P> {
     async fn accept_all(&self, open: &Open) {
         let counts = &self.shared.counts;
         loop {
-            let stream = match open.accept().await {
+            let (stream, peer) = match open.accept().await {
                 Ok(stream) => stream,
                 Err(error) => {
                     let gone = matches!(
@@ -402,7 +402,7 @@ impl<P: Protocol> Porter<P> {
                     continue;
                 }
             };
-            let Some((line, member)) = self.room().await else {
+            let Some((line, member)) = self.room(peer).await else {
                 // The pipeline is shut down: the peer is to look elsewhere.
                 continue;
             };
@@ -412,7 +412,7 @@ impl<P: Protocol> Porter<P> {
     }
 
     /// Waits until there is room for another connection. `None` once the pipeline is shut down.
-    async fn room(&self) -> Option<(Line, Member)> {
+    async fn room(&self, peer: Option<IpAddr>) -> Option<(Line, Member)> {
         loop {
             let account = self.intake.account()?;
             let charge = Charge::of(account.limit(), &self.listening);
@@ -429,6 +429,7 @@ impl<P: Protocol> Porter<P> {
                         self.shared.counts.clone(),
                         charge.window,
                         charge.allowance,
+                        peer,
                     );
                     let number = live.next;
                     live.next += 1;

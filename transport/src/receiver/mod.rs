@@ -40,6 +40,13 @@ mod inflate;
 // Who may send.
 mod bearer;
 
+// Who sends, as far as processors ask.
+#[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
+mod client;
+
+// When it is answered.
+mod wait;
+
 // How one request is counted.
 mod tally;
 

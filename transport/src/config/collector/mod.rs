@@ -34,6 +34,7 @@ pub use net::{
     Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
     ServerKeepalive, ServerParameters, ServerTls,
 };
+pub(crate) use processors::{ADDRESS, METADATA};
 pub use processors::{
     Action, Attributes, Batch, Filter, MatchAttribute, MatchLibrary, MatchRegexp, MatchSpans,
     Memory, MemoryLimiter, MemorySource, ProbabilisticSampler, Resource, SpanFilter,

@@ -349,7 +349,7 @@ async fn accept(open: &Open, visits: &mut VecDeque<Visit>) -> io::Result<Connect
     let mut accepted = pin!(open.accept());
     poll_fn(|context| {
         if let Poll::Ready(accepted) = accepted.as_mut().poll(context) {
-            return Poll::Ready(accepted);
+            return Poll::Ready(accepted.map(|(stream, _)| stream));
         }
         visits.retain_mut(|visit| visit.as_mut().poll(context).is_pending());
         Poll::Pending

@@ -32,7 +32,7 @@ pub(in crate::receiver) fn line(allowance: usize) -> Line {
         max_age: None,
         age_grace: None,
     };
-    Line::new(Arc::new(stay), Arc::default(), 1 << 16, allowance)
+    Line::new(Arc::new(stay), Arc::default(), 1 << 16, allowance, None)
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::otlp::{printable, refusal};
 use crate::receiver::body::Trouble;
 use crate::receiver::inflate::Coding;
 use crate::receiver::tally::Kind;
+use crate::receiver::wait::Mishap;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -175,6 +176,16 @@ impl From<Trouble> for Refusal {
                 ..Self::new(Code::Cancelled, message)
             },
             Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
+        }
+    }
+}
+
+impl From<Mishap> for Refusal {
+    fn from(mishap: Mishap) -> Self {
+        match mishap {
+            Mishap::ForGood(why) => Self::new(Code::Internal, why),
+            Mishap::ForNow(why) => Self::for_now(why),
+            Mishap::NotInTime(why) => Self::new(Code::DeadlineExceeded, why),
         }
     }
 }

@@ -9,8 +9,10 @@ use spanwire_core::pipeline::Intake;
 use super::call::Desk;
 use super::{GrpcReceiver, Speaker};
 use crate::receiver::bearer::{BearerTokens, Gate};
+use crate::receiver::client::Kept;
 use crate::receiver::line::Stay;
 use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -39,9 +41,10 @@ pub struct GrpcReceiverBuilder {
     listening: Listening,
     speech: Speech,
     bearer: Option<BearerTokens>,
+    kept: Kept,
     max_message: usize,
     retry_after: Duration,
-    answer_after_export: Option<Duration>,
+    wait: Wait,
 }
 
 /// How HTTP/2 is spoken.
@@ -78,9 +81,10 @@ impl GrpcReceiverBuilder {
                 keepalive_timeout: Duration::from_secs(20),
             },
             bearer: None,
+            kept: Kept::default(),
             max_message: 4 << 20,
             retry_after: Duration::from_secs(1),
-            answer_after_export: None,
+            wait: Wait::Admission,
         }
     }
 
@@ -178,13 +182,37 @@ impl GrpcReceiverBuilder {
     /// `DEADLINE_EXCEEDED` when neither is known `within` that time, after which they may still be exported. It waits for as
     /// long as a batch waits to be filled, at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.answer_after_export = some(within);
+        self.wait = some(within).map_or(Wait::Admission, Wait::Export);
+        self
+    }
+
+    /// Answers a request when processors have passed on its spans, so that a client hears `INTERNAL` where one of them fails on what
+    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
+    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
+    /// [`answer_after_export`](Self::answer_after_export).
+    pub fn answer_after_processors(mut self, within: Duration) -> Self {
+        self.wait = some(within).map_or(Wait::Admission, Wait::Processors);
         self
     }
 
     /// Takes spans only from clients that show one of these tokens; others are `UNAUTHENTICATED`. Default: from everybody.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
         self.bearer = Some(tokens);
+        self
+    }
+
+    /// Keeps the values of these headers with the spans of a request, in whatever case they are named, for processors that ask
+    /// for them as `metadata.` and a name in small letters: see [`ClientInfo`](spanwire_core::batch::ClientInfo). `host` is the
+    /// `:authority` of HTTP/2. Default: none, and nothing else is kept.
+    pub fn keep_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.kept.keep_headers(names);
+        self
+    }
+
+    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
+    /// is not kept.
+    pub fn keep_client_address(mut self) -> Self {
+        self.kept.keep_address();
         self
     }
 
@@ -210,9 +238,10 @@ impl GrpcReceiverBuilder {
         let desk = Desk {
             intake: intake.clone(),
             gate: self.bearer.map(Gate::new),
+            kept: self.kept,
             max_message: self.max_message,
             retry_after: self.retry_after,
-            answer_after_export: self.answer_after_export,
+            wait: self.wait,
         };
         let speaker = Speaker {
             desk: Arc::new(desk),

@@ -6,20 +6,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body::Body;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::Account;
-use spanwire_core::pipeline::{Delivered, Delivery, Intake};
-use tokio::time::timeout as timeout_after;
+use spanwire_core::pipeline::Intake;
 
 use super::answer::{Answer, Refusal, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
 use crate::receiver::bearer::{Gate, Pass};
 use crate::receiver::body::{Draft, Pace, Room, Source, Trouble};
+use crate::receiver::client::{self, Kept};
 use crate::receiver::inflate::Coding;
 use crate::receiver::line::Line;
 use crate::receiver::tally::Tally;
+use crate::receiver::wait::{Taken, Wait};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -28,35 +31,10 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(super) struct Desk {
     pub(super) intake: Intake,
     pub(super) gate: Option<Gate>,
+    pub(super) kept: Kept,
     pub(super) max_message: usize,
     pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
-}
-
-/// A request that was admitted.
-enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time; as many may wait as there is room for.
-    OnItsWay(Delivery, Duration, Room),
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout_after(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
-    }
+    pub(super) wait: Wait,
 }
 
 /// What the head of a request says of the rest.
@@ -82,21 +60,23 @@ impl Desk {
         let mut tally = Tally::new(&line);
         let (parts, body) = request.into_parts();
         let head = self.head(&parts);
+        let client = self.client(&parts, &line);
         tally.announced = length(&parts.headers).unwrap_or(0);
         // As large as its sender likes, and of no more use.
         drop(parts);
-        let taken = match head {
-            Ok(head) => self.take(head, body, &line, &mut tally).await,
+        let taken = match head.and_then(|head| Ok((head, client?))) {
+            Ok((head, client)) => self.take(head, client, body, &line, &mut tally).await,
             Err(refusal) => Err(refusal),
         };
         let exported = match taken {
-            Ok(Taken::Admitted(spans)) => {
+            Ok((Taken::Admitted(spans), _)) => {
                 tally.admitted(spans);
                 Ok(())
             }
-            Ok(Taken::OnItsWay(delivery, within, _room)) => {
+            // As many may wait as there is room for.
+            Ok((Taken::OnItsWay(delivery, wait), _room)) => {
                 let awaited = tally.awaited(delivery.spans());
-                let waited = wait(delivery, within).await;
+                let waited = wait.hear(delivery).await.map_err(Refusal::from);
                 waited.inspect(|()| awaited.exported())
             }
             Err(refusal) => {
@@ -108,6 +88,16 @@ impl Desk {
             Ok(()) => self::taken(),
             Err(refusal) => refusal.answer(self.retry_after),
         }
+    }
+
+    /// What is kept of who sends.
+    fn client(&self, parts: &Parts, line: &Line) -> Result<Option<ClientInfo>, Refusal> {
+        let head = client::Head {
+            headers: &parts.headers,
+            authority: parts.uri.authority().map(Authority::as_str),
+            peer: line.peer(),
+        };
+        Ok(self.kept.of(&head, || self.intake.account())?)
     }
 
     /// What can be said before anything of the body is read.
@@ -182,10 +172,11 @@ impl Desk {
     async fn take<B>(
         &self,
         head: Head,
+        client: Option<ClientInfo>,
         body: B,
         line: &Line,
         tally: &mut Tally<'_>,
-    ) -> Result<Taken, Refusal>
+    ) -> Result<(Taken, Room), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -211,13 +202,9 @@ impl Desk {
         if pace.is_expired() {
             return Err(Trouble::Expired.into());
         }
-        Ok(match self.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => {
-                let within = pace.left().map_or(within, |left| left.min(within));
-                Taken::OnItsWay(self.intake.deliver(buffer)?, within, room)
-            }
-        })
+        let of_client = client.map(|client| self.intake.clone().with_client(client));
+        let intake = of_client.as_ref().unwrap_or(&self.intake);
+        Ok((self.wait.offer(intake, buffer, pace.left())?, room))
     }
 
     /// The message, and whether it is compressed.

@@ -15,6 +15,7 @@ use crate::otlp::printable;
 use crate::otlp::refusal;
 use crate::receiver::body::Trouble;
 use crate::receiver::tally::Kind;
+use crate::receiver::wait::Mishap;
 
 /// How a request is written, and so its answer. OTLP specification, "OTLP/HTTP Response".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +220,16 @@ impl From<Trouble> for Refusal {
                 ..Self::new(Code::Cancelled, message)
             },
             Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
+        }
+    }
+}
+
+impl From<Mishap> for Refusal {
+    fn from(mishap: Mishap) -> Self {
+        match mishap {
+            Mishap::ForGood(why) => Self::new(Code::Internal, why),
+            Mishap::ForNow(why) => Self::for_now(why),
+            Mishap::NotInTime(why) => Self::new(Code::DeadlineExceeded, why),
         }
     }
 }

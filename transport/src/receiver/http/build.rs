@@ -13,8 +13,10 @@ use super::{Http, HttpReceiver};
 use crate::headers::{CurrentHeaders, Headers};
 use crate::otlp::HTTP_PATH;
 use crate::receiver::bearer::{BearerTokens, Gate};
+use crate::receiver::client::Kept;
 use crate::receiver::line::{STREAM_WINDOW, Stay};
 use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -30,8 +32,9 @@ pub struct HttpReceiverBuilder {
     head_timeout: Option<Duration>,
     keep_alive: bool,
     retry_after: Duration,
-    answer_after_export: Option<Duration>,
+    wait: Wait,
     bearer: Option<BearerTokens>,
+    kept: Kept,
     cors: Option<Cors>,
     response_headers: Headers,
 }
@@ -63,8 +66,9 @@ impl HttpReceiverBuilder {
             head_timeout: Some(Duration::from_secs(10)),
             keep_alive: true,
             retry_after: Duration::from_secs(1),
-            answer_after_export: None,
+            wait: Wait::Admission,
             bearer: None,
+            kept: Kept::default(),
             cors: None,
             response_headers: Headers::new(),
         }
@@ -137,7 +141,16 @@ impl HttpReceiverBuilder {
     /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
     /// at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.answer_after_export = some(within);
+        self.wait = some(within).map_or(Wait::Admission, Wait::Export);
+        self
+    }
+
+    /// Answers a request when processors have passed on its spans, so that a client hears 500 where one of them fails on what
+    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
+    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
+    /// [`answer_after_export`](Self::answer_after_export).
+    pub fn answer_after_processors(mut self, within: Duration) -> Self {
+        self.wait = some(within).map_or(Wait::Admission, Wait::Processors);
         self
     }
 
@@ -150,6 +163,21 @@ impl HttpReceiverBuilder {
     /// Who may send. Default: everybody who can connect.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
         self.bearer = Some(tokens);
+        self
+    }
+
+    /// Keeps the values of these headers with the spans of a request, in whatever case they are named, for processors that ask
+    /// for them as `metadata.` and a name in small letters: see [`ClientInfo`](spanwire_core::batch::ClientInfo). Default:
+    /// none, and nothing else is kept.
+    pub fn keep_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.kept.keep_headers(names);
+        self
+    }
+
+    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
+    /// is not kept.
+    pub fn keep_client_address(mut self) -> Self {
+        self.kept.keep_address();
         self
     }
 
@@ -195,8 +223,9 @@ impl HttpReceiverBuilder {
                 max_request: self.max_request,
                 read_timeout: self.read_timeout,
                 retry_after: self.retry_after,
-                answer_after_export: self.answer_after_export,
+                wait: self.wait,
                 gate: self.bearer.map(Gate::new),
+                kept: self.kept,
                 cors: self.cors,
                 headers: CurrentHeaders::new(&self.response_headers),
             },

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::{Account, Buffer};
-use spanwire_core::pipeline::{Delivered, Delivery, Intake, IntakeError};
-use tokio::time::timeout;
+use spanwire_core::pipeline::{Intake, IntakeError};
 
 use super::answer::{self, Answer, Form, Refusal};
 use super::cors::{Cors, is_preflight};
@@ -19,9 +19,11 @@ use crate::otlp::grpc::Code;
 use crate::otlp::json::read::read_request;
 use crate::receiver::bearer::{Gate, Pass};
 use crate::receiver::body::{Draft, Pace, Source, Trouble};
+use crate::receiver::client::{self, Kept};
 use crate::receiver::inflate::Coding;
 use crate::receiver::line::{Hold, Line};
 use crate::receiver::tally::Tally;
+use crate::receiver::wait::{Taken, Wait};
 
 /// The most bytes of a body that was refused that are read, and let go of, so that its connection can go on. What is longer
 /// costs the client a new connection.
@@ -33,9 +35,9 @@ pub(super) struct Manners {
     pub(super) max_request: usize,
     pub(super) read_timeout: Option<Duration>,
     pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
+    pub(super) wait: Wait,
     pub(super) gate: Option<Gate>,
+    pub(super) kept: Kept,
     pub(super) cors: Option<Cors>,
     pub(super) headers: CurrentHeaders,
 }
@@ -79,14 +81,20 @@ impl Desk {
             .exact()
             .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         tally.announced = length.unwrap_or(0);
-        let (form, taken) = match self.judge(head.uri.path(), &method, &headers) {
-            Ok((form, coding)) => {
+        let judged = self.judge(head.uri.path(), &method, &headers);
+        let judged = judged.and_then(|(form, coding)| {
+            let client = self.client(&headers, line);
+            let client = client.map_err(|refusal| (Some(form), refusal))?;
+            Ok((form, coding, client))
+        });
+        let (form, taken) = match judged {
+            Ok((form, coding, client)) => {
                 let body = Arriving {
                     body: &mut body,
                     length,
                 };
-                let taken = self.export(form, coding, body, line, &mut tally).await;
-                (Some(form), taken)
+                let taken = self.export(form, coding, client, body, line, &mut tally);
+                (Some(form), taken.await)
             }
             Err((form, refusal)) => (form, Err(refusal)),
         };
@@ -106,9 +114,9 @@ impl Desk {
                 tally.admitted(spans);
                 Ok(())
             }
-            Ok(Taken::OnItsWay(delivery, within)) => {
+            Ok(Taken::OnItsWay(delivery, wait)) => {
                 let awaited = tally.awaited(delivery.spans());
-                let waited = wait(delivery, within).await;
+                let waited = wait.hear(delivery).await.map_err(Refusal::from);
                 waited.inspect(|()| awaited.exported())
             }
             Err(refusal) => {
@@ -202,11 +210,22 @@ impl Desk {
         })
     }
 
+    /// What is kept of who sends.
+    fn client(&self, headers: &HeaderMap, line: &Line) -> Result<Option<ClientInfo>, Refusal> {
+        let head = client::Head {
+            headers,
+            authority: None,
+            peer: line.peer(),
+        };
+        Ok(self.manners.kept.of(&head, || self.intake.account())?)
+    }
+
     /// Reads a body, and offers what is in it.
     async fn export<B>(
         &self,
         form: Form,
         coding: Coding,
+        client: Option<ClientInfo>,
         body: Arriving<'_, B>,
         line: &Line,
         tally: &mut Tally<'_>,
@@ -236,35 +255,9 @@ impl Desk {
             Form::Protobuf => body.0,
             Form::Json => protobuf(body, &account, most)?,
         };
-        Ok(match self.manners.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
-        })
-    }
-}
-
-/// A request that was admitted.
-enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time.
-    OnItsWay(Delivery, Duration),
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
+        let of_client = client.map(|client| self.intake.clone().with_client(client));
+        let intake = of_client.as_ref().unwrap_or(&self.intake);
+        Ok(self.manners.wait.offer(intake, buffer, None)?)
     }
 }
 

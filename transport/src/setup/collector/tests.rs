@@ -51,7 +51,7 @@ const OTLP: &str = "otlp: {endpoint: 'backend:4317'}";
 
 fn plan(text: &str) -> (Collector, Plan) {
     let collector = Collector::from_config(Config::load(text, &Process).unwrap()).unwrap();
-    let plan = collector.plan(&mut Walk::default());
+    let (plan, _) = collector.plan().unwrap();
     (collector, plan)
 }
 
@@ -163,7 +163,7 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "grpc: {include_metadata: true}",
-            "grpc::include_metadata: has no effect: no processor here reads the metadata of requests",
+            "grpc::include_metadata: has no effect: no processor behind it asks for metadata with `from_context`",
         ),
         (
             "grpc: {auth: {authenticator: a}}",
@@ -277,7 +277,7 @@ fn the_strictest_memory_limiter_that_is_used_is_the_budget() {
         loaded: Config::load(&text(GRPC, "", OTLP), &Process).unwrap(),
         ..collector
     };
-    let budget = none.plan(&mut Walk::default()).budget;
+    let budget = none.plan().unwrap().0.budget;
     let usage = |budget: &Budget| {
         let builder = budget
             .tell(Pipeline::builder().exporter(spanwire_core::testing::InMemoryExporter::new));

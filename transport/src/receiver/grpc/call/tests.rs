@@ -108,10 +108,11 @@ proptest! {
             .unwrap();
         let desk = Arc::new(Desk {
             intake: pipeline.intake(),
+            kept: Kept::default(),
             gate: None,
             max_message: 1000,
             retry_after: Duration::from_secs(1),
-            answer_after_export: None,
+            wait: Wait::Admission,
         });
         let encoding = Coding::NAMES.split(',').cycle().nth(coding).unwrap();
         let whole = answer(&desk, encoding, &body, &[usize::MAX]);
@@ -187,10 +188,11 @@ fn who_waits_for_the_export_is_charged_and_counted() {
     let long = Duration::from_secs(20);
     let desk = Arc::new(Desk {
         intake: pipeline.intake(),
+        kept: Kept::default(),
         gate: None,
         max_message: 1000,
         retry_after: Duration::from_secs(1),
-        answer_after_export: Some(long),
+        wait: Wait::Export(long),
     });
     let ask = |timeout: &str| {
         let body = [0, 0, 0, 0, 6, 0x0a, 4, 0x12, 2, 0x12, 0].as_slice();
@@ -207,7 +209,7 @@ fn who_waits_for_the_export_is_charged_and_counted() {
         .unwrap();
     runtime.block_on(async {
         let mut waiting = Box::pin(desk.clone().answer(ask("1H"), line.clone()));
-        let answered = timeout_after(Duration::from_millis(50), waiting.as_mut()).await;
+        let answered = tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await;
         assert!(answered.is_err(), "nobody has exported it");
         let stats = line.counts().read();
         assert_eq!((stats.admitted, stats.undelivered), (1, 0));

@@ -4,7 +4,6 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Account, Collector, Node, Probes, Running, StartError};
-use crate::config::{InvalidConfig, Walk};
 use crate::diagnostics::Level;
 
 /// How a reload went.
@@ -58,15 +57,8 @@ pub(super) fn reload(
     }
     let refused = |why, gone, account| ReloadError { why, gone, account };
     let plan = |collector: &Collector| {
-        let mut walk = Walk::default();
-        let plan = collector.plan(&mut walk);
-        match walk.faults.is_empty() {
-            true => Ok(plan),
-            false => {
-                let faults = collector.loaded.placed(walk.faults);
-                Err(StartError::Config(InvalidConfig::new(faults)))
-            }
-        }
+        let planned = collector.plan().map_err(StartError::Config);
+        planned.map(|(plan, _)| plan)
     };
     let planned = plan(&next).map_err(|why| refused(why, None, None))?;
     let account = node.running.shutdown(within);

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Open, Serve, shared};
+use super::{Answer, Open, Serve, shared};
 use crate::config::Walk;
 use crate::config::collector::GrpcServer;
 use crate::receiver::grpc::GrpcReceiver;
@@ -14,7 +14,8 @@ use crate::setup::collector::Host;
 /// What a section asks for.
 pub(super) fn serve(
     section: &GrpcServer,
-    waits: Option<Duration>,
+    answer: Answer,
+    asked: &[String],
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Serve> {
@@ -37,7 +38,7 @@ pub(super) fn serve(
         }
     }
     shared::authenticator(section.auth.as_ref(), walk);
-    shared::metadata(section.include_metadata, walk);
+    let kept = shared::Kept::of(asked, section.include_metadata, walk);
     let endpoint = shared::endpoint(&section.endpoint, &section.transport, walk);
     let mut builder = GrpcReceiver::builder()
         .endpoint(endpoint)
@@ -72,9 +73,15 @@ pub(super) fn serve(
             }
         }
     }
-    if let Some(within) = waits {
-        builder = builder.answer_after_export(within);
+    builder = builder.keep_metadata(kept.headers);
+    if kept.address {
+        builder = builder.keep_client_address();
     }
+    builder = match answer {
+        Answer::AtOnce => builder,
+        Answer::AfterProcessors(within) => builder.answer_after_processors(within),
+        Answer::AfterExport(within) => builder.answer_after_export(within),
+    };
     let tls = shared::tls(section.tls.as_ref(), walk);
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Open, Serve, shared};
+use super::{Answer, Open, Serve, shared};
 use crate::config::Walk;
 use crate::config::collector::HttpServer;
 use crate::headers::Headers;
@@ -15,13 +15,14 @@ use crate::setup::collector::Host;
 /// What a section asks for.
 pub(super) fn serve(
     section: &HttpServer,
-    waits: Option<Duration>,
+    answer: Answer,
+    asked: &[String],
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Serve> {
     let before = walk.faults.len();
     shared::authenticator(section.auth.as_ref(), walk);
-    shared::metadata(section.include_metadata, walk);
+    let kept = shared::Kept::of(asked, section.include_metadata, walk);
     let usual = HttpServer::default();
     if section.compression_algorithms != usual.compression_algorithms {
         walk.within("compression_algorithms", |walk| {
@@ -79,9 +80,15 @@ pub(super) fn serve(
         }
         builder = builder.cors(cors);
     }
-    if let Some(within) = waits {
-        builder = builder.answer_after_export(within);
+    builder = builder.keep_metadata(kept.headers);
+    if kept.address {
+        builder = builder.keep_client_address();
     }
+    builder = match answer {
+        Answer::AtOnce => builder,
+        Answer::AfterProcessors(within) => builder.answer_after_processors(within),
+        Answer::AfterExport(within) => builder.answer_after_export(within),
+    };
     let tls = shared::tls(section.tls.as_ref(), walk);
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {

@@ -1,7 +1,7 @@
 //! What receivers of every protocol are told.
 
 use crate::config::Walk;
-use crate::config::collector::{self, Authenticator};
+use crate::config::collector::{self, ADDRESS, Authenticator, METADATA};
 use crate::endpoint::Endpoint;
 #[cfg(feature = "tls")]
 use crate::tls::{ServerTls, TlsVersion};
@@ -42,12 +42,28 @@ pub(super) fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
     }
 }
 
-/// Metadata of requests is for processors that read it.
-pub(super) fn metadata(include: bool, walk: &mut Walk) {
-    if include {
-        walk.within("include_metadata", |walk| {
-            walk.warn("has no effect: no processor here reads the metadata of requests");
-        });
+/// What is kept of a request for the processors that ask for it, and nothing else.
+pub(super) struct Kept<'a> {
+    pub(super) headers: Vec<&'a str>,
+    pub(super) address: bool,
+}
+
+impl<'a> Kept<'a> {
+    /// Of what is asked for, that which a receiver may keep: headers only with `include_metadata`.
+    pub(super) fn of(asked: &'a [String], include_metadata: bool, walk: &mut Walk) -> Self {
+        let headers = asked.iter().filter_map(|name| name.strip_prefix(METADATA));
+        let headers: Vec<_> = headers.filter(|_| include_metadata).collect();
+        if include_metadata && headers.is_empty() {
+            walk.within("include_metadata", |walk| {
+                walk.warn(
+                    "has no effect: no processor behind it asks for metadata with `from_context`",
+                );
+            });
+        }
+        Self {
+            headers,
+            address: asked.iter().any(|name| name == ADDRESS),
+        }
     }
 }
 
