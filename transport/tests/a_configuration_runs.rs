@@ -52,6 +52,7 @@ fn collector(text: &str, given: &Given) -> Result<Collector, InvalidConfig> {
 fn kubelet(address: &str) -> Pipeline {
     let exporter = GrpcExporter::builder()
         .endpoint(format!("http://{address}"))
+        .timeout(LONG)
         .build()
         .unwrap();
     let resource = Resource::builder()
@@ -157,6 +158,7 @@ exporters:
   debug: {verbosity: basic, sampling_initial: 1, sampling_thereafter: 0}
   otlp:
     endpoint: ${env:BACKEND}
+    timeout: 30s
     tls: {insecure: true}
     headers: {Authentication: '${env:OPENTELEMETRY_GRPC_TOKEN}'}
 service:
@@ -195,7 +197,7 @@ fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else(
     assert_eq!(
         warnings,
         [
-            "20:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
+            "21:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
         ]
     );
     let node = collector.start().unwrap();
@@ -204,7 +206,10 @@ fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else(
         .attribute("service.name", "kubelet")
         .attribute("host.name", "node-1")
         .build();
-    let exporter = |url: String| GrpcExporter::builder().endpoint(url).build().unwrap();
+    let exporter = |url: String| {
+        let builder = GrpcExporter::builder().endpoint(url).timeout(LONG);
+        builder.build().unwrap()
+    };
     let to_node = exporter(format!("http://{}", address_of(&node, "otlp/kubelet")));
     let to_plain = exporter(plain.url());
     let kubelet = Pipeline::builder()
@@ -251,8 +256,8 @@ processors:
   resource/a: {attributes: [{key: via, value: a, action: upsert}]}
   resource/b: {attributes: [{key: via, value: b, action: upsert}]}
 exporters:
-  otlp/shared: {endpoint: '${env:SHARED}', tls: {insecure: true}, compression: none}
-  otlp/only: {endpoint: '${env:ONLY}', tls: {insecure: true}, compression: none}
+  otlp/shared: {endpoint: '${env:SHARED}', timeout: 30s, tls: {insecure: true}, compression: none}
+  otlp/only: {endpoint: '${env:ONLY}', timeout: 30s, tls: {insecure: true}, compression: none}
   otlp/unused: {endpoint: 'nowhere:1', tls: {insecure: true}}
 service:
   pipelines:
@@ -625,6 +630,7 @@ fn both_protocols_of_a_receiver_lead_to_the_same_pipelines() {
         let exporter = HttpExporter::builder()
             .traces_endpoint(format!("http://{}/in", http.address()))
             .encoding(encoding)
+            .timeout(LONG)
             .build()
             .unwrap();
         let pipeline = Pipeline::builder()
