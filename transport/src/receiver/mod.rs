@@ -9,6 +9,8 @@
 //!   buffers. All connections together take half of the share at most; when there is no room for another, one that has asked
 //!   for nothing, or else the one that was idle longest, is asked to leave, and accepting pauses until it has.
 //! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
+//! - A forked child that does not exec keeps the listening sockets open, though nobody answers on them there: their ports are taken
+//!   for as long as it lives. What is executed inherits none of them.
 //! - A body that arrives at less than [`SLOWEST`] bytes a second, [`GRACE`] aside, is cut.
 #![cfg_attr(
     not(any(feature = "receive-grpc", feature = "receive-http")),

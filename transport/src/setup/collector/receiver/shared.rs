@@ -36,7 +36,10 @@ pub(super) fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
     if let Some(section) = section {
         walk.within("auth", |walk| {
             walk.within("authenticator", |walk| {
-                walk.fault(format!("{:?} is not built yet", section.authenticator));
+                walk.fault(format!(
+                    "{:?} is not supported: let in only clients that have a certificate, with `tls::client_ca_file`",
+                    section.authenticator
+                ));
             });
         });
     }
@@ -86,7 +89,7 @@ pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Op
         }
         if !section.max_version.is_empty() && section.max_version != "1.3" {
             walk.within("max_version", |walk| {
-                walk.fault("is not built yet: TLS 1.3 is always spoken");
+                walk.fault("is not supported: TLS 1.3 is always spoken; leave it out");
             });
         }
         let tls = match (&*section.cert_file, &*section.key_file) {
