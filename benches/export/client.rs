@@ -44,6 +44,7 @@ pub fn run(name: Name, tally: &str, port: u16) -> io::Result<()> {
                 client.offer(rate, Duration::from_millis(millis))
             }
             (Some("lost"), ..) => client.lost(),
+            (Some("told"), ..) => client.told(),
             _ => return Err(io::Error::other(format!("unknown: {line}"))),
         };
         let words: Vec<String> = answer.iter().map(f64::to_string).collect();
@@ -128,6 +129,11 @@ impl Client {
     /// Flushes; then what the peer says it has lost since the start, or -1.
     fn lost(&self) -> Vec<f64> {
         self.peer.flush();
+        self.told()
+    }
+
+    /// What the peer says it has lost since the start, or -1.
+    fn told(&self) -> Vec<f64> {
         vec![self.peer.lost().map_or(-1.0, |lost| lost as f64)]
     }
 

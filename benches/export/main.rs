@@ -1,7 +1,8 @@
 //! What a span costs until a server has counted it, beside the peers: `cargo bench -p spanwire-benches --bench export`.
 //!
 //! The benchmark of the OpenTelemetry specification: spans with ten attributes, keys and values of twenty characters,
-//! over OTLP/gRPC to a server in another process that answers at once. Flags, after `--`: `--quick` for a smoke test.
+//! over OTLP/gRPC to a server in another process that answers at once. Flags, after `--`: `--quick` for a smoke test;
+//! `--trouble 60` for a server that is in trouble for a minute, and nothing else.
 
 #![allow(unreachable_pub, reason = "a program has no outside")]
 #![allow(
@@ -39,12 +40,27 @@ fn main() -> io::Result<()> {
             // `cargo bench` says `--bench`; `cargo test --benches` does not, and wants to know only whether it runs.
             let quick = words.contains(&"--quick") || !words.contains(&"--bench");
             let effort = if quick { Effort::QUICK } else { Effort::FULL };
+            let trouble = words.iter().position(|word| *word == "--trouble");
             let neighbours = cpu::Neighbours::watch();
-            let figures = rounds::run(effort)?;
-            let others = neighbours.cores();
-            report::print(&figures, &effort);
-            verdict::print(&figures);
-            report::circumstances(others);
+            match trouble {
+                Some(at) => {
+                    let seconds = words.get(at + 1).and_then(|word| word.parse().ok());
+                    let seconds: u64 = seconds.filter(|it| *it > 0).ok_or_else(unknown)?;
+                    let figures = rounds::troubles(effort.with_trouble(seconds))?;
+                    report::print_troubles(&figures);
+                    verdict::print(verdict::of_troubles(&figures));
+                }
+                None => {
+                    let mut figures = rounds::run(effort)?;
+                    figures.troubles = rounds::troubles(effort)?.troubles;
+                    report::print(&figures, &effort);
+                    report::print_troubles(&figures);
+                    let mut goals = verdict::of_calm(&figures);
+                    goals.extend(verdict::of_troubles(&figures));
+                    verdict::print(goals);
+                }
+            }
+            report::circumstances(neighbours.cores());
             Ok(())
         }
     }

@@ -57,6 +57,11 @@ impl Process {
     /// Says a line; the numbers of the answer.
     pub fn ask(&mut self, request: &str) -> io::Result<Vec<f64>> {
         self.say(request)?;
+        self.numbers()
+    }
+
+    /// The numbers of a line of what it says.
+    pub fn numbers(&mut self) -> io::Result<Vec<f64>> {
         let answer = self.hear()?;
         let words = answer.split_whitespace();
         words

@@ -78,20 +78,25 @@ pub fn print(figures: &Figures, effort: &Effort) {
             offered.resident / MEBIBYTE,
         );
     }
+}
+
+/// Prints what became of the clients of servers that were in trouble.
+pub fn print_troubles(figures: &Figures) {
     println!("\n## {BUSY} spans a second, server in trouble\n");
     println!(
-        "Recording: CPU of the producer a span, before and meanwhile. Recovery: from the end of the trouble to the first \
-         span counted. Lost: made and not counted by the server after a flush. A stuck server answers what it has when it \
-         recovers; requests that were given up on meanwhile are not counted.\n"
+        "Spans come before, meanwhile and after at the same rate. Recording: CPU of the producer a span, before and meanwhile. \
+         Recovery: from the end of the trouble to the first span counted; for one back-off interval spans may still be lost. \
+         Lost: made and not counted by the server after a flush. A stuck server answers what it has when it recovers; \
+         requests that were given up on meanwhile are not counted.\n"
     );
     println!(
         "| peer | server | seconds | recording before, ns | meanwhile, ns | x | resident, MiB | recovery, s | made | lost | \
-         of which it tells |"
+         of which it tells | of which after the interval |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (name, mood, trouble) in &figures.troubles {
         println!(
-            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {:.2} | {:.0} | {:.0} | {} |",
+            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {:.2} | {:.0} | {:.0} | {} | {} |",
             name.word(),
             mood.word(),
             trouble.during.seconds,
@@ -100,13 +105,16 @@ pub fn print(figures: &Figures, effort: &Effort) {
             trouble.during.recording / trouble.before.recording,
             trouble.during.resident / MEBIBYTE,
             trouble.recovery,
-            trouble.before.made + trouble.during.made,
+            trouble.made(),
             trouble.missing,
-            trouble
-                .told
-                .map_or_else(|| "nothing".into(), |told| format!("{told:.0}")),
+            said(trouble.told),
+            said(trouble.late),
         );
     }
+}
+
+fn said(number: Option<f64>) -> String {
+    number.map_or_else(|| "nothing".into(), |number| format!("{number:.0}"))
 }
 
 /// Says how far the run can be trusted.

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spanwire_core::engine::Retry;
+
 use crate::{peers::Name, process::Process, sink::Mood, tally::Tally};
 
 /// Spans a second that every peer can make.
@@ -47,6 +49,14 @@ impl Effort {
         far: [1000, 500],
         trouble: [1500, 500],
     };
+
+    /// The same, with a server that is in trouble for so long before Spanwire.
+    pub const fn with_trouble(self, seconds: u64) -> Self {
+        Self {
+            trouble: [seconds * 1000, self.trouble[1]],
+            ..self
+        }
+    }
 
     /// What is for Spanwire, or for the others.
     pub const fn of(pair: [u64; 2], name: Name) -> u64 {
@@ -96,12 +106,36 @@ pub struct Offered {
 pub struct Trouble {
     pub before: Offered,
     pub during: Offered,
+    /// For as long as a peer may take to recover; then for a while longer.
+    pub after: [Offered; 2],
     /// Seconds from the end of the trouble to the first span that was counted. Infinite: none was.
     pub recovery: f64,
-    /// Made and not counted over both, after a flush.
+    /// What the peer says it has lost of what was made once it had had the time to recover.
+    pub late: Option<f64>,
+    /// Made and not counted over all of it, after a flush.
     pub missing: f64,
     /// What the peer says it has lost.
     pub told: Option<f64>,
+}
+
+impl Trouble {
+    /// All spans that were made.
+    pub fn made(&self) -> f64 {
+        let after: f64 = self.after.iter().map(|offered| offered.made).sum();
+        self.before.made + self.during.made + after
+    }
+}
+
+/// The back-off that what was refused first has come to after so many seconds, give or take.
+pub fn interval(seconds: f64) -> f64 {
+    let retry = Retry::default();
+    let mut wait = retry.initial.as_secs_f64();
+    let mut due = wait;
+    while due < seconds {
+        wait = (wait * f64::from(retry.multiplier_percent) / 100.0).min(retry.max.as_secs_f64());
+        due += wait;
+    }
+    wait
 }
 
 /// Runs everything.
@@ -139,7 +173,12 @@ pub fn run(effort: Effort) -> io::Result<Figures> {
         pair.mood(Mood::After(0))?;
         figures.far.push((pair.name, offered));
     }
-    drop(pairs);
+    Ok(figures)
+}
+
+/// Runs what befalls the clients of servers that are in trouble.
+pub fn troubles(effort: Effort) -> io::Result<Figures> {
+    let mut figures = Figures::default();
     for mood in [Mood::Stuck, Mood::Refusing] {
         // fastrace keeps everything and asks for all the memory there is.
         for name in [Name::Spanwire, Name::OpenTelemetry] {
@@ -201,7 +240,16 @@ impl Pair {
     }
 
     fn offer(&mut self, rate: u64, millis: u64) -> io::Result<Offered> {
-        let answer = self.client.ask(&format!("offer {rate} {millis}"))?;
+        self.begin_offer(rate, millis)?;
+        self.end_offer(millis)
+    }
+
+    fn begin_offer(&mut self, rate: u64, millis: u64) -> io::Result<()> {
+        self.client.say(&format!("offer {rate} {millis}"))
+    }
+
+    fn end_offer(&mut self, millis: u64) -> io::Result<Offered> {
+        let answer = self.client.numbers()?;
         let [made, cpu, recording, resident] = answer[..] else {
             return Err(io::Error::other("an offer is four numbers"));
         };
@@ -234,23 +282,40 @@ impl Pair {
         let stuck = self.tally.spans();
         let relief = Instant::now();
         self.sink.say(&Mood::After(0).word())?;
-        while self.tally.spans() == stuck && relief.elapsed() < Duration::from_secs(30) {
+        // Spans go on to come: a client that has recovered takes them as before.
+        let pause = (interval(during.seconds) * 1e3) as u64;
+        self.begin_offer(BUSY, pause)?;
+        let is_over = || relief.elapsed() >= Duration::from_millis(pause);
+        while self.tally.spans() == stuck && !is_over() {
             thread::sleep(Duration::from_millis(1));
         }
         let recovery = match self.tally.spans() == stuck {
             true => f64::INFINITY,
             false => relief.elapsed().as_secs_f64(),
         };
-        let told = self.client.ask("lost")?;
+        let pause = self.end_offer(pause)?;
+        let early = self.told("told")?;
+        let then = self.offer(BUSY, millis / 2)?;
+        let told = self.told("lost")?;
         self.settle();
         let counted = (self.tally.spans() - start) as f64;
-        Ok(Trouble {
-            missing: before.made + during.made - counted,
-            told: told.first().copied().filter(|told| *told >= 0.0),
+        let mut trouble = Trouble {
+            missing: 0.0,
+            late: told.zip(early).map(|(told, early)| told - early),
+            told,
             before,
             during,
+            after: [pause, then],
             recovery,
-        })
+        };
+        trouble.missing = trouble.made() - counted;
+        Ok(trouble)
+    }
+
+    /// What the client says that it has lost so far.
+    fn told(&mut self, request: &str) -> io::Result<Option<f64>> {
+        let told = self.client.ask(request)?;
+        Ok(told.first().copied().filter(|told| *told >= 0.0))
     }
 
     /// Waits until the server counts nothing more.

@@ -1,16 +1,17 @@
 //! The goals, each with its figure from this run.
 
-use spanwire_core::engine::Retry;
-
 use crate::{
     peers::Name::{OpenTelemetry, Spanwire},
     report::{MEBIBYTE, cpu, rate, resident, share},
-    rounds::Figures,
+    rounds::{Figures, interval},
     sink::Mood,
 };
 
+/// What is to be reached, the figure, and how far it has to come.
+pub type Goal = (String, f64, Bound);
+
 #[derive(Clone, Copy)]
-enum Bound {
+pub enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -21,11 +22,11 @@ use Bound::{AtLeast, AtMost};
 const BUDGET: f64 = 16.0;
 
 /// Prints the goals. A figure that is missing is not met.
-pub fn print(figures: &Figures) {
+pub fn print(goals: Vec<Goal>) {
     println!("\n## Goals\n");
     println!("| goal | bound | figure | |");
     println!("|---|---|---|---|");
-    for (what, figure, bound) in goals(figures) {
+    for (what, figure, bound) in goals {
         let (met, bound) = match bound {
             AtLeast(bound) => (figure >= bound, format!(">= {bound:.2}")),
             AtMost(bound) => (figure <= bound, format!("<= {bound:.2}")),
@@ -35,7 +36,8 @@ pub fn print(figures: &Figures) {
     }
 }
 
-fn goals(figures: &Figures) -> Vec<(String, f64, Bound)> {
+/// Before a server that is well.
+pub fn of_calm(figures: &Figures) -> Vec<Goal> {
     let (ours, theirs) = (figures.floods(Spanwire), figures.floods(OpenTelemetry));
     let calm = [Spanwire, OpenTelemetry].map(|name| figures.calm(name));
     let missing = |name| {
@@ -85,6 +87,12 @@ fn goals(figures: &Figures) -> Vec<(String, f64, Bound)> {
         far.map_or(f64::NAN, |entry| entry.1.missing),
         AtMost(0.0),
     ));
+    goals
+}
+
+/// Before servers that are in trouble.
+pub fn of_troubles(figures: &Figures) -> Vec<Goal> {
+    let mut goals = Vec::new();
     for (_, mood, trouble) in figures.troubles.iter().filter(|entry| entry.0 == Spanwire) {
         let server = match mood {
             Mood::Stuck => "stuck server",
@@ -100,13 +108,15 @@ fn goals(figures: &Figures) -> Vec<(String, f64, Bound)> {
             trouble.during.recording / trouble.before.recording,
             AtMost(1.1),
         ));
-        // What was refused first has been refused twice by then: it waits for the second interval, give or take.
-        let retry = Retry::default();
-        let interval = retry.initial.as_secs_f64() * f64::from(retry.multiplier_percent) / 100.0;
         goals.push((
             format!("{server}: recovery, s"),
             trouble.recovery,
-            AtMost(interval),
+            AtMost(interval(trouble.during.seconds)),
+        ));
+        goals.push((
+            format!("{server}: spans lost after one back-off interval"),
+            trouble.late.unwrap_or(f64::NAN),
+            AtMost(0.0),
         ));
         goals.push((
             format!("{server}: spans lost of which nothing is told"),

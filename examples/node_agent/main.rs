@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use spanwire_core::pipeline::Pipeline;
 use spanwire_transport::config::environment::{Environment, ExporterName, Protocol};
-use spanwire_transport::diagnostics::Diagnostics;
+use spanwire_transport::diagnostics::{Chain, Diagnostics};
 use spanwire_transport::headers::Headers;
 use spanwire_transport::receiver::grpc::GrpcReceiver;
 use spanwire_transport::setup::Setup;
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("node_agent: {error}");
+            eprintln!("node_agent: {}", Chain(&*error));
             eprintln!("node_agent --help says what can be asked for");
             ExitCode::from(2)
         }

@@ -7,10 +7,12 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use spanwire_transport::config::collector::Config;
 use spanwire_transport::config::{InvalidConfig, Process};
-use spanwire_transport::diagnostics::{Diagnostics, Level};
+use spanwire_transport::diagnostics::{Chain, Diagnostics, Level};
 use spanwire_transport::setup::collector::{Collector, Node, Reload};
 
 // What the command line says.
@@ -28,8 +30,8 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
+            eprintln!("{}", Chain(&*error));
+            ExitCode::from(options::UNUSABLE)
         }
     }
 }
@@ -53,10 +55,10 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
 
-    let signals = Signals::new()?;
+    let signals = heard(Signals::new()?);
     let mut node = load(file, options.lenient)?
         .start()
-        .map_err(|error| in_file(file, error))?;
+        .map_err(|error| in_file(file, Chain(&error)))?;
     let mut complete = true;
     for signal in signals {
         match signal {
@@ -68,8 +70,27 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     print(&account.to_string());
     Ok(match complete && account.is_complete() {
         true => ExitCode::SUCCESS,
-        false => ExitCode::from(1),
+        false => ExitCode::from(options::LOST),
     })
+}
+
+/// Signals as they come. The second one that says to end is obeyed here, since whoever hears the first one waits for spans to leave.
+fn heard(signals: Signals) -> Receiver<Signal> {
+    let (tell, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let mut is_ending = false;
+        for signal in signals {
+            if matches!(signal, Signal::End) && std::mem::replace(&mut is_ending, true) {
+                let message = format_args!("ends at once: it was told so twice");
+                Diagnostics::stderr().say(Level::Warn, "signal", message);
+                std::process::exit(options::AT_ONCE.into());
+            }
+            if tell.send(signal).is_err() {
+                return;
+            }
+        }
+    });
+    heard
 }
 
 /// A validated configuration.
@@ -91,7 +112,8 @@ fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<d
     let next = match load(file, options.lenient) {
         Ok(next) => next,
         Err(error) => {
-            let message = format_args!("the old configuration runs on\n{error}");
+            let why = Chain(&*error);
+            let message = format_args!("the old configuration runs on\n{why}");
             say.say(Level::Error, "reload", message);
             return Ok(true);
         }
@@ -102,9 +124,9 @@ fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<d
             say.say(Level::Info, "reload", format_args!("nothing has changed"));
             None
         }
-        Err(error) if error.gone.is_some() => return Err(in_file(file, error)),
+        Err(error) if error.gone.is_some() => return Err(in_file(file, Chain(&error))),
         Err(error) => {
-            say.say(Level::Error, "reload", format_args!("{error}"));
+            say.say(Level::Error, "reload", format_args!("{}", Chain(&error)));
             error.account
         }
     };

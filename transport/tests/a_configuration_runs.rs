@@ -52,6 +52,7 @@ fn collector(text: &str, given: &Given) -> Result<Collector, InvalidConfig> {
 fn kubelet(address: &str) -> Pipeline {
     let exporter = GrpcExporter::builder()
         .endpoint(format!("http://{address}"))
+        .timeout(LONG)
         .build()
         .unwrap();
     let resource = Resource::builder()
@@ -157,6 +158,7 @@ exporters:
   debug: {verbosity: basic, sampling_initial: 1, sampling_thereafter: 0}
   otlp:
     endpoint: ${env:BACKEND}
+    timeout: 30s
     tls: {insecure: true}
     headers: {Authentication: '${env:OPENTELEMETRY_GRPC_TOKEN}'}
 service:
@@ -195,7 +197,7 @@ fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else(
     assert_eq!(
         warnings,
         [
-            "20:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
+            "21:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
         ]
     );
     let node = collector.start().unwrap();
@@ -204,7 +206,10 @@ fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else(
         .attribute("service.name", "kubelet")
         .attribute("host.name", "node-1")
         .build();
-    let exporter = |url: String| GrpcExporter::builder().endpoint(url).build().unwrap();
+    let exporter = |url: String| {
+        let builder = GrpcExporter::builder().endpoint(url).timeout(LONG);
+        builder.build().unwrap()
+    };
     let to_node = exporter(format!("http://{}", address_of(&node, "otlp/kubelet")));
     let to_plain = exporter(plain.url());
     let kubelet = Pipeline::builder()
@@ -251,8 +256,8 @@ processors:
   resource/a: {attributes: [{key: via, value: a, action: upsert}]}
   resource/b: {attributes: [{key: via, value: b, action: upsert}]}
 exporters:
-  otlp/shared: {endpoint: '${env:SHARED}', tls: {insecure: true}, compression: none}
-  otlp/only: {endpoint: '${env:ONLY}', tls: {insecure: true}, compression: none}
+  otlp/shared: {endpoint: '${env:SHARED}', timeout: 30s, tls: {insecure: true}, compression: none}
+  otlp/only: {endpoint: '${env:ONLY}', timeout: 30s, tls: {insecure: true}, compression: none}
   otlp/unused: {endpoint: 'nowhere:1', tls: {insecure: true}}
 service:
   pipelines:
@@ -625,6 +630,7 @@ fn both_protocols_of_a_receiver_lead_to_the_same_pipelines() {
         let exporter = HttpExporter::builder()
             .traces_endpoint(format!("http://{}/in", http.address()))
             .encoding(encoding)
+            .timeout(LONG)
             .build()
             .unwrap();
         let pipeline = Pipeline::builder()
@@ -706,16 +712,12 @@ fn what_cannot_start_leaves_nothing_running_and_says_what_is_at_fault() {
 
     let small = ONE.replace("limit_mib: 16", "limit_mib: 1, spike_limit_mib: 0");
     let error = collector(&small, &given()).unwrap().start().unwrap_err();
+    let error = spanwire_transport::diagnostics::Chain(&error).to_string();
     assert!(
-        error
-            .to_string()
-            .starts_with("processors::memory_limiter: ")
-            || {
-                // So little is enough for pipelines, and not for a receiver.
-                error
-                    .to_string()
-                    .starts_with("receivers::otlp::protocols::grpc: ")
-            },
+        error.starts_with("processors::memory_limiter: ") || {
+            // So little is enough for pipelines, and not for a receiver.
+            error.starts_with("receivers::otlp::protocols::grpc: ")
+        },
         "{error}"
     );
 }
@@ -746,4 +748,60 @@ fn messages_are_said_from_the_level_that_is_asked_for() {
         drop(node);
         assert_eq!(*heard.lock().unwrap(), wanted);
     }
+}
+
+#[cfg(feature = "file")]
+const FILED: &str = "
+receivers: {otlp: {protocols: {grpc: {endpoint: '${env:LISTEN}'}}}}
+exporters:
+  file:
+    path: ${env:FILE}
+    append: ${env:APPEND}
+service:
+  pipelines: {traces: {receivers: [otlp], exporters: [file]}}
+";
+
+/// Guarantees: a file is emptied by a node that starts, and by none that does not.
+#[cfg(feature = "file")]
+#[test]
+fn what_is_in_a_file_is_not_lost_to_a_start_that_fails() {
+    use std::fs;
+
+    let path = std::env::temp_dir().join(format!("spanwire-kept-{}.jsonl", std::process::id()));
+    let given = |listen: &dyn ToString, append| {
+        let file = path.display().to_string();
+        let given = Given::default().with("LISTEN", listen.to_string());
+        given.with("FILE", file).with("APPEND", append)
+    };
+    let text = || fs::read_to_string(&path).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = taken.local_addr().unwrap();
+    fs::write(&path, "old\n").unwrap();
+    let failed = collector(FILED, &given(&occupied, false)).unwrap().start();
+    assert!(matches!(failed, Err(StartError::Listen { .. })));
+    assert_eq!(text(), "old\n");
+
+    let free = &"127.0.0.1:0";
+    let node = collector(FILED, &given(free, true)).unwrap().start();
+    assert!(node.unwrap().shutdown(LONG).is_complete());
+    assert_eq!(text(), "old\n");
+    let mut node = collector(FILED, &given(free, false))
+        .unwrap()
+        .start()
+        .unwrap();
+    assert_eq!(text(), "", "nothing has been sent yet");
+
+    let send = |node: &Node| {
+        let kubelet = kubelet(node.listening()[0].address());
+        record(&kubelet, 1);
+        assert!(kubelet.shutdown(LONG).is_complete());
+        assert!(node.flush(LONG).is_complete());
+        text().lines().count()
+    };
+    assert_eq!(send(&node), 1);
+    let error = node.reload(collector(FILED, &given(&occupied, false)).unwrap(), LONG);
+    assert!(error.unwrap_err().gone.is_none());
+    assert_eq!(send(&node), 2, "the one before goes on");
+    assert!(node.shutdown(LONG).is_complete());
+    fs::remove_file(&path).unwrap();
 }

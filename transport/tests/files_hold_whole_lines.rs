@@ -14,7 +14,7 @@ use spanwire_core::exporter::{Exporter, Outcome, Receipt, Ticket};
 use spanwire_core::limiter::Door;
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::stats::DropReason;
-use spanwire_transport::exporter::file::{FileExporter, LinesExporter};
+use spanwire_transport::exporter::file::{FileExporter, FileExporterBuilder, LinesExporter};
 use spanwire_transport::otlp::json::Json;
 
 /// A directory that is gone after the test.
@@ -122,6 +122,23 @@ fn a_request_is_a_line_and_an_old_file_is_appended_to() {
             .unwrap()
             .starts_with(&(line + "\n"))
     );
+}
+
+#[test]
+fn an_old_file_is_emptied_where_it_is_asked_for_and_only_once() {
+    let dir = Dir::new("truncate");
+    let export_to = |file: FileExporterBuilder, name| {
+        assert_eq!(export(&mut file.build(), batch(name)), Outcome::Exported);
+    };
+    export_to(FileExporter::builder(dir.file()), "old");
+    let afresh = FileExporter::builder(dir.file()).truncate(true);
+    afresh.check().unwrap();
+    let exporter = afresh.clone().build();
+    assert_eq!(names_in(&dir.file()), ["old"], "there is no line yet");
+    drop(exporter);
+    export_to(afresh.clone(), "a");
+    export_to(afresh, "b");
+    assert_eq!(names_in(&dir.file()), ["a", "b"]);
 }
 
 #[test]

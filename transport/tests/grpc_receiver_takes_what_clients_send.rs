@@ -506,8 +506,8 @@ mod under_tls {
         let missing = client::receiver()
             .tls(ServerTls::files(&certificate_file, &key_file))
             .serve(pipeline.intake())
-            .unwrap_err()
-            .to_string();
+            .unwrap_err();
+        let missing = spanwire_transport::diagnostics::Chain(&missing).to_string();
         assert!(
             missing.starts_with("tls: server certificate ") && missing.contains("tls.crt"),
             "{missing}"

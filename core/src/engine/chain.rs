@@ -173,6 +173,11 @@ impl Chain {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
     /// What is inside the stages, by door.
     pub(super) fn held(&self) -> [Load; 2] {
         let mut sum = [Load::default(); 2];

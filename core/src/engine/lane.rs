@@ -93,6 +93,29 @@ pub(super) struct Terms<'a> {
     pub(super) reserve: &'a Account,
 }
 
+/// How much may come before there is anything to do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slack {
+    pub(crate) bytes: usize,
+    /// Until when at most, where that is not the next moment of which [`Lane::next_moment`] tells.
+    pub(crate) until: Option<Moment>,
+}
+
+impl Slack {
+    pub(super) const NONE: Self = Self {
+        bytes: 0,
+        until: None,
+    };
+
+    /// What suits both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.min(other.bytes),
+            until: self.until.into_iter().chain(other.until).min(),
+        }
+    }
+}
+
 /// One lane of a pipeline.
 pub(super) struct Lane {
     pub(super) settings: LaneSettings,
@@ -193,18 +216,49 @@ impl Lane {
             && self.patience_ends(log).is_some_and(|end| terms.now < end)
     }
 
-    /// The bytes that are worth a request.
+    /// The bytes that are worth a request: more of them while another is under way.
     fn enough(&self) -> usize {
-        self.max_bytes().min(self.share.total()) / 4
+        let most = self.max_bytes().min(self.share.total());
+        match self.flying.is_empty() {
+            true => most / 4,
+            false => most / 2,
+        }
     }
 
-    /// How many bytes more may come before this lane does anything but wait for company.
-    pub(super) fn slack(&self, log: &Log<Segment>, terms: &Terms<'_>) -> usize {
+    /// How much may come before this lane does anything with it. `first` is when the first span of it has ended, at the
+    /// earliest, if that is known.
+    pub(super) fn slack(
+        &self,
+        has_slot: bool,
+        log: &Log<Segment>,
+        first: Option<Moment>,
+        terms: &Terms<'_>,
+    ) -> Slack {
         // How many spans are in bytes that have not come is not known.
-        if self.settings.max_spans.is_some() || !self.lingers(log, terms) {
-            return 0;
+        if terms.hurry || terms.closing.is_some() || self.settings.max_spans.is_some() {
+            return Slack::NONE;
         }
-        self.enough().saturating_sub(log.backlog(self.cursor).len)
+        if !has_slot || !self.has_share() {
+            // The next answer is rung for.
+            return Slack {
+                bytes: usize::MAX,
+                until: None,
+            };
+        }
+        if self.lingers(log, terms) {
+            return Slack {
+                bytes: self.enough().saturating_sub(log.backlog(self.cursor).len),
+                until: None,
+            };
+        }
+        let end = first.map(|first| first.saturating_add(self.settings.linger));
+        match end.filter(|end| *end > terms.now && log.peek(self.cursor).is_none()) {
+            Some(end) => Slack {
+                bytes: self.enough(),
+                until: Some(end),
+            },
+            None => Slack::NONE,
+        }
     }
 
     /// When the oldest spans that are to be cut have waited for long enough.

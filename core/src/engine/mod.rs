@@ -46,6 +46,7 @@ pub use settings::{
     BuildError, EngineBuilder, ExporterSettings, LaneSettings, Overload, PipelineSettings,
 };
 
+pub(crate) use lane::Slack;
 use lane::Terms;
 use pipe::{Pipe, Target};
 use retry::Jitter;
@@ -360,9 +361,9 @@ impl Engine {
         Step::Wait(self.next_moment(now))
     }
 
-    /// How many bytes of this program's spans may come before there is anything to do with them: more than zero while
-    /// every lane to which they go waits for company.
-    pub(crate) fn slack(&self, now: Moment) -> usize {
+    /// How much of this program's spans may come before there is anything to do with it. `first` is when the first span of
+    /// what comes has ended, at the earliest; `None` where that is not known.
+    pub(crate) fn slack(&self, now: Moment, first: Option<Moment>) -> Slack {
         let terms = Terms {
             now,
             closing: self.closing(),
@@ -372,10 +373,16 @@ impl Engine {
         let pipes = self.pipes.iter().filter(|pipe| pipe.serves(Door::Own));
         let slacks = pipes.flat_map(|pipe| {
             let terms = pipe.terms(terms);
+            // Stages want to see what comes.
+            let first = first.filter(|_| pipe.is_direct());
             let lanes = pipe.lanes.iter();
-            lanes.map(move |lane| lane.slack(&pipe.log, &terms))
+            lanes.map(move |lane| {
+                let outlet = self.outlets.get(lane.settings.exporter.index());
+                let has_slot = outlet.is_some_and(Outlet::has_slot);
+                lane.slack(has_slot, &pipe.log, first, &terms)
+            })
         });
-        slacks.min().unwrap_or(0)
+        slacks.reduce(Slack::and).unwrap_or(Slack::NONE)
     }
 
     /// The account of a lane; `None` if another engine made the id.

@@ -95,6 +95,11 @@ impl Pipe {
         }
     }
 
+    /// Whether what is admitted goes to the lanes as it is.
+    pub(super) fn is_direct(&self) -> bool {
+        self.chain.is_empty()
+    }
+
     pub(super) fn serves(&self, door: Door) -> bool {
         self.doors[door_index(door)]
     }

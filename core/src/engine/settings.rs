@@ -56,7 +56,7 @@ pub struct LaneSettings {
     /// How long spans wait for company. Default: 100 ms from the end of the first of them.
     ///
     /// A lane waits until what it has is worth a request: as many spans as a batch may have, or a quarter of the bytes
-    /// that it may cut or have in flight. What came in through [`Door::Neighbours`] waits only while the exporter has a
+    /// that it may cut or have in flight, and half of them while it has another in flight. What came in through [`Door::Neighbours`] waits only while the exporter has a
     /// batch of this lane in its hands, as Nagle's algorithm does (RFC 896). A flush, a close, and a log that is half full
     /// end the wait. Zero: it never waits.
     pub linger: Duration,

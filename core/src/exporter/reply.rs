@@ -94,6 +94,8 @@ impl Drop for Reply {
             self.cell.write(&unanswered());
         }
         self.cell.release();
+        // Once for both: that there is an answer, and that the slot is free if the batch has gone before, as it should.
+        self.cell.waker.wake_by_ref();
     }
 }
 
@@ -121,7 +123,10 @@ pub struct Hold(Arc<Cell>);
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.release();
+        // Before the answer there is nothing to be done about a batch that is gone.
+        if self.0.release() {
+            self.0.waker.wake_by_ref();
+        }
     }
 }
 
@@ -140,7 +145,7 @@ impl Receipt {
     /// The most bytes of a text that an answer keeps; a longer one is cut between two characters.
     pub const TEXT_LIMIT: usize = 240;
 
-    /// The two sides of an answer. `waker` is woken by the answer, and when the reply or the batch is let go.
+    /// The two sides of an answer. `waker` is woken when there is an answer, and when reply and batch are both gone.
     pub fn new(ticket: Ticket, deadline: Option<Moment>, waker: Waker) -> (Self, Reply) {
         let cell = Arc::new(Cell {
             ticket,
@@ -314,7 +319,6 @@ impl Cell {
         self.kind.store(kind, Ordering::Relaxed);
         // Release: pairs with the acquire of `answer`.
         self.state.store(ANSWERED, Ordering::Release);
-        self.waker.wake_by_ref();
     }
 
     fn write_number(&self, number: usize) {
@@ -371,10 +375,10 @@ impl Cell {
         Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
     }
 
-    fn release(&self) {
+    /// One holder less. Whether it was the last.
+    fn release(&self) -> bool {
         // Release: pairs with the acquire of `is_released`.
-        self.holders.fetch_sub(1, Ordering::Release);
-        self.waker.wake_by_ref();
+        self.holders.fetch_sub(1, Ordering::Release) == 1
     }
 }
 
@@ -471,5 +475,32 @@ mod tests {
         assert!(!receipt.is_released());
         drop(hold);
         assert!(receipt.is_released());
+    }
+    #[test]
+    fn the_engine_is_woken_once_for_an_answer_and_the_batch_that_went_before_it() {
+        struct Woken(core::sync::atomic::AtomicUsize);
+        impl alloc::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        for batch_first in [true, false] {
+            let woken = Arc::new(Woken(0.into()));
+            let wakes = || woken.0.load(Ordering::Relaxed);
+            let waker = Waker::from(woken.clone());
+            let (receipt, reply) = Receipt::new(Ticket::from_number(7), None, waker);
+            let hold = receipt.hold();
+            if batch_first {
+                drop(hold);
+                assert_eq!(wakes(), 0, "there is nothing to do yet");
+                reply.done(Outcome::Exported);
+                assert_eq!(wakes(), 1);
+            } else {
+                reply.done(Outcome::Exported);
+                assert_eq!(wakes(), 1);
+                drop(hold);
+                assert_eq!(wakes(), 2, "a slot is free");
+            }
+        }
     }
 }

@@ -39,6 +39,12 @@ const SHARD_WAIT: Duration = Duration::from_micros(50);
 /// How long it waits at most before it looks again at a shard that it would only have looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// After a turn that took several blocks, more of them are expected for so long.
+const SPELL: Duration = Duration::from_millis(100);
+
+/// A shorter doze is not worth waking by oneself.
+const LEAST_DOZE: Duration = Duration::from_millis(10);
+
 /// How long it waits at most for threads that are writing while everything ends.
 const LAST_WAIT: Duration = Duration::from_millis(100);
 
@@ -179,6 +185,7 @@ pub(crate) fn start(parts: Parts) -> Result<Handle, std::io::Error> {
         pending: None,
         taken_blocks: 0,
         taken: 0,
+        busy_until: Moment::default(),
         flushes: Vec::new(),
         flushing: Vec::new(),
         closing: None,
@@ -209,6 +216,8 @@ struct Worker {
     /// Blocks that came from the ring to the engine, modulo the width of a pointer, and the spans in them.
     taken_blocks: usize,
     taken: u64,
+    /// Blocks come in numbers until then, as far as can be told.
+    busy_until: Moment,
     /// Flushes whose spans are still being taken out of the ring.
     flushes: Vec<Flush>,
     /// Flushes that the engine knows of.
@@ -244,6 +253,8 @@ enum Turn {
         until: Option<Moment>,
         /// There is an open block, or may be one.
         open: bool,
+        /// When the first of the spans has ended that are in open blocks, or come, at the earliest; where that is known.
+        first: Option<Moment>,
     },
     /// Try again at once, or almost.
     Again,
@@ -258,11 +269,12 @@ impl Worker {
             self.bell.listen();
             match self.turn() {
                 Turn::Again => thread::park_timeout(SHARD_WAIT),
-                Turn::Sleep { until, open } => {
+                Turn::Sleep { until, open, first } => {
                     let now = self.read_clock();
                     let nap = until.map(|until| until.saturating_since(now));
                     if nap != Some(Duration::ZERO) {
-                        self.bell.sleep(nap, self.depth(nap, open, now));
+                        let (nap, sleep) = self.rest(nap, open, first, now);
+                        self.bell.sleep(nap, sleep);
                     }
                 }
                 Turn::Ended => break,
@@ -301,7 +313,9 @@ impl Worker {
             )),
         };
         let sealing = self.recorder.ring().seal(which);
-        self.take_blocks();
+        if self.take_blocks() > 1 {
+            self.busy_until = now.saturating_add(SPELL);
+        }
         self.pass_on_flushes(now);
         let emptied = sealing.busy == 0 && self.pending.is_none();
         self.pass_on_close(emptied, now);
@@ -334,28 +348,46 @@ impl Worker {
         Turn::Sleep {
             until,
             open: due.is_some() || look.is_some(),
+            first: (sealing.busy == 0).then(|| sealing.oldest.unwrap_or(now)),
         }
     }
 
-    /// How little wakes the worker from its next nap.
-    fn depth(&self, nap: Option<Duration>, open: bool, now: Moment) -> Sleep {
-        // A block that is opened meanwhile is due after the nap.
-        let blocks = match nap {
-            Some(nap) if nap <= self.delay && self.pending.is_none() => self.slack_blocks(now),
-            _ => 0,
+    /// How long to sleep, and how little ends it before.
+    fn rest(
+        &self,
+        nap: Option<Duration>,
+        open: bool,
+        first: Option<Moment>,
+        now: Moment,
+    ) -> (Option<Duration>, Sleep) {
+        let idle = match open {
+            true => Sleep::Dozing { blocks: 0 },
+            false => Sleep::Idle,
         };
-        if blocks == 0 && !open {
-            return Sleep::Idle;
+        if self.pending.is_some() {
+            return (nap, idle);
         }
-        Sleep::Dozing { blocks }
+        // Waking by itself costs less than being woken by each block only while blocks come in numbers.
+        let is_busy = now < self.busy_until;
+        let slack = self.engine.slack(now, first.filter(|_| is_busy));
+        let blocks = self.slack_blocks(slack.bytes);
+        // A block that is opened meanwhile is due after the nap.
+        let end = slack.until.map(|end| end.saturating_since(now));
+        let most = end.map_or(self.delay, |end| end.min(self.delay));
+        let is_short = nap.is_some_and(|nap| nap <= most);
+        if blocks == 0 || !(is_short || is_busy && most >= LEAST_DOZE) {
+            return (nap, idle);
+        }
+        let nap = nap.map_or(most, |nap| nap.min(most));
+        (Some(nap), Sleep::Dozing { blocks })
     }
 
-    /// How many blocks may be sealed before there is anything to do with them.
-    fn slack_blocks(&self, now: Moment) -> usize {
+    /// How many blocks are so many bytes, as far as they may be slept through.
+    fn slack_blocks(&self, bytes: usize) -> usize {
         let ring = self.recorder.ring();
         // The rest is for threads that go on while this one wakes up. With so few waiting, a ring is not crowded either.
         let free = ring.blocks().saturating_sub(ring.used_blocks()) / 8;
-        free.min(self.engine.slack(now) / ring.block_bytes().max(1))
+        free.min(bytes / ring.block_bytes().max(1))
     }
 
     fn closing_deadline(&self) -> Moment {
@@ -419,24 +451,26 @@ impl Worker {
         }
     }
 
-    /// Takes sealed blocks out of the ring while the engine has room for them.
-    fn take_blocks(&mut self) {
+    /// Takes sealed blocks out of the ring while the engine has room for them. How many there were.
+    fn take_blocks(&mut self) -> usize {
+        let before = self.taken_blocks;
         loop {
             let segment = match self.pending.take() {
                 Some(segment) => segment,
                 None => match self.recorder.ring().take_number() {
                     Some(block) => self.segment(block),
-                    None => return,
+                    None => break,
                 },
             };
             let spans = segment.spans() as u64;
             if let Err(refused) = self.engine.offer(segment) {
                 self.pending = Some(refused.into_segment());
-                return;
+                break;
             }
             self.taken_blocks = self.taken_blocks.wrapping_add(1);
             self.taken += spans;
         }
+        self.taken_blocks.wrapping_sub(before)
     }
 
     fn segment(&self, block: usize) -> Segment {

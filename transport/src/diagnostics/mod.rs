@@ -18,6 +18,9 @@ use std::time::Instant;
 
 use spanwire_core::current;
 
+// An error and what it comes from.
+mod chain;
+
 // How often the same may be said.
 mod limit;
 
@@ -29,6 +32,7 @@ mod facade;
 #[path = "no_facade.rs"]
 mod facade;
 
+pub use self::chain::Chain;
 use self::limit::{Limit, Verdict};
 
 /// How much a message matters.

@@ -1,5 +1,6 @@
 //! One batch on its way to an OTLP server, whatever protocol carries it.
 
+use core::error::Error;
 use core::time::Duration;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use spanwire_core::exporter::{Outcome, Provisions, Reply};
 use tokio::time::Instant;
 
 use crate::compression::Compression;
+use crate::diagnostics::Chain;
 use crate::headers::CurrentHeaders;
+use crate::otlp::printable;
 
 /// Answers its reply even when the future that carries it is dropped.
 pub(super) struct Call {
@@ -107,6 +110,29 @@ pub(super) fn add_headers(from: &CurrentHeaders, to: &mut HeaderMap) -> Result<(
         }
     }
     Ok(())
+}
+
+/// An error and its causes, each said once.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    printable(&Chain(error).to_string())
+}
+
+/// So much is made smaller, or made text, in less time than another thread takes to begin with it.
+#[cfg(any(feature = "gzip", feature = "http", feature = "zstd"))]
+const LITTLE: usize = 32 << 10;
+
+/// Makes a request of so many bytes where it holds up no other: what takes long is not done between the reads and writes of
+/// connections.
+#[cfg(any(feature = "gzip", feature = "http", feature = "zstd"))]
+pub(super) async fn made<T: Send + 'static>(
+    bytes: usize,
+    make: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Outcome> {
+    if bytes <= LITTLE {
+        return Ok(make());
+    }
+    let made = crate::runtime::aside(make).await;
+    made.ok_or_else(|| Outcome::retry("cut off: the runtime it ran on has ended"))
 }
 
 /// A message in fewer bytes, and the name of the encoding. `None` where that is not asked for, or not to be had.

@@ -8,6 +8,14 @@ mod body;
 #[cfg(any(feature = "grpc", feature = "http"))]
 mod call;
 
+// An exporter at work.
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod live;
+
+// What exporters over every protocol are set to.
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod settings;
+
 // Batches as text for people.
 #[cfg(feature = "debug")]
 pub mod debug;

@@ -238,7 +238,7 @@ impl fmt::Display for ListenError {
             Self::Endpoint(error) => error.fmt(f),
             Self::Bind { endpoint, why } => write!(f, "endpoint '{endpoint}': {why}"),
             #[cfg(feature = "tls")]
-            Self::Tls(error) => write!(f, "tls: {error}"),
+            Self::Tls(_) => f.write_str("tls"),
             Self::Share { bytes, least } => write!(
                 f,
                 "neighbours' share of the memory limit has {bytes} bytes, and a receiver needs {least}"
@@ -251,7 +251,8 @@ impl fmt::Display for ListenError {
 impl core::error::Error for ListenError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Endpoint(error) => Some(error),
+            // Its words are ours.
+            Self::Endpoint(error) => error.source(),
             #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
             _ => None,

@@ -6,10 +6,12 @@
 //! decompressed as it comes out. Who would break a bound is refused, and told so; nobody else notices.
 //!
 //! - A connection is charged what its peer may make it hold: [`READ_AHEAD_BYTES`] that no request has taken yet, and
-//!   [`CONNECTION_BYTES`] for its buffers. All connections together take a third of the share at most, each receiver on it the same part; when there is no
-//!   room for another, one is asked to leave that has asked for nothing, whose requests have stalled, or else that was idle
-//!   longest, and accepting pauses until it has.
+//!   [`CONNECTION_BYTES`] for its buffers. All connections together take a third of the share at most, each receiver on it the
+//!   same part; when there is no room for another, one is asked to leave that has asked for nothing, whose requests have
+//!   stalled, or else that was idle longest, and accepting pauses until it has.
 //! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
+//! - A forked child that does not exec keeps the listening sockets open, though nobody answers on them there: their ports are taken
+//!   for as long as it lives. What is executed inherits none of them.
 //! - A body that arrives at less than [`SLOWEST_BYTES_PER_SECOND`], [`BODY_GRACE`] aside, is cut.
 //! - A request that finds no room waits for half a second at most, if it is bodies on their way that take it. Those that have
 //!   said nothing for [`BODY_STALL`] are cut for it, the longest silent first, and may come again.

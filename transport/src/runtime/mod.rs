@@ -86,6 +86,32 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Runs what keeps a processor busy for long, on a thread of the runtime that drives no connections. Dropped, it begins it no
+/// more. `None` when the runtime ends first.
+#[cfg(any(feature = "gzip", feature = "http", feature = "zstd"))]
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    struct Errand<T>(tokio::task::JoinHandle<T>);
+
+    impl<T> Drop for Errand<T> {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+
+    let mut errand = Errand(tokio::task::spawn_blocking(|| {
+        let _quiet = current::suppress();
+        work()
+    }));
+    match (&mut errand.0).await {
+        Ok(done) => Some(done),
+        // As if it had been done here.
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => None,
+    }
+}
+
 /// A future that records no spans, however it is polled.
 struct Silenced(Pin<Box<dyn Future<Output = ()> + Send>>);
 

@@ -186,9 +186,9 @@ impl Executor {
 }
 
 #[cfg(feature = "grpc")]
-impl hyper::rt::Executor<BoxFuture> for Executor {
-    fn execute(&self, future: BoxFuture) {
-        self.spawn(future);
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Executor {
+    fn execute(&self, future: F) {
+        self.spawn(Box::pin(future));
     }
 }
 

@@ -22,7 +22,7 @@ impl OwnThread {
             .enable_io()
             .enable_time()
             .max_blocking_threads(1)
-            .thread_name("spanwire-dns")
+            .thread_name("spanwire-aside")
             .build()?;
         let handle = runtime.handle().clone();
         let runtime = Unawaited(Some(runtime));

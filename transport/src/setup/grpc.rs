@@ -3,6 +3,7 @@
 use super::otlp::Otlp;
 use super::{Setup, problem};
 use crate::config::environment::{Fault, Problem};
+use crate::diagnostics::Chain;
 use crate::exporter::grpc::{GrpcExporter, InvalidGrpcExporter};
 
 /// The exporter. What it can do without is told to `problems`.
@@ -17,7 +18,7 @@ pub(super) fn exporter(
             InvalidGrpcExporter::Tls(_) => super::otlp::CERTIFICATE,
             _ => otlp.variable,
         };
-        let why = error.to_string();
+        let why = Chain(&error).to_string();
         problem(variable, Fault::Unbuildable { why })
     };
     let mut builder = GrpcExporter::builder()

@@ -3,6 +3,7 @@
 use super::otlp::Otlp;
 use super::{Setup, problem};
 use crate::config::environment::{Fault, Problem};
+use crate::diagnostics::Chain;
 use crate::exporter::http::{Encoding, HttpExporter, InvalidHttpExporter};
 
 /// The exporter. What it can do without is told to `problems`.
@@ -32,9 +33,9 @@ pub(super) fn exporter(
     builder.build().map_err(|error: InvalidHttpExporter| {
         let (variable, why) = match &error {
             #[cfg(feature = "tls")]
-            InvalidHttpExporter::Tls(_) => (super::otlp::CERTIFICATE, error.to_string()),
+            InvalidHttpExporter::Tls(_) => (super::otlp::CERTIFICATE, Chain(&error).to_string()),
             InvalidHttpExporter::Proxy(proxy) => (proxy.variable(), proxy.to_string()),
-            _ => (otlp.variable, error.to_string()),
+            _ => (otlp.variable, Chain(&error).to_string()),
         };
         problem(variable, Fault::Unbuildable { why })
     })

@@ -70,7 +70,7 @@ fn a_lane_waits_until_a_request_is_worth_it() {
         for left in (1..10).rev() {
             bench.offer(own(1));
             assert_eq!(bench.waits(after(0.001)), Some(after(0.1)));
-            let slack = bench.engine.slack(after(0.001));
+            let slack = bench.engine.slack(after(0.001), None).bytes;
             assert!(
                 (left * SPAN - 100..=left * SPAN).contains(&slack),
                 "{slack}"
@@ -79,14 +79,75 @@ fn a_lane_waits_until_a_request_is_worth_it() {
         bench.offer(own(1));
         let attempt = bench.export(after(0.003));
         assert_eq!(attempt.batch.spans(), 10, "1000 bytes");
-        assert_eq!(bench.engine.slack(after(0.003)), 0, "nothing waits");
-        // With something in flight it is the same.
+        let slack = bench.engine.slack(after(0.003), None);
+        assert_eq!(slack.bytes, 0, "nothing waits");
         if answered {
             attempt.answer(Outcome::Exported);
         } else {
             drop(attempt);
         }
     }
+}
+
+#[test]
+fn behind_another_request_a_lane_waits_for_twice_as_much() {
+    let mut bench = Bench::new(|pipeline, lane, _| {
+        lane.linger = Duration::from_millis(100);
+        lane.max_bytes = 4000;
+        pipeline
+    });
+    let offer = |bench: &mut Bench, spans| (0..spans).for_each(|_| bench.offer(own(1)));
+    offer(&mut bench, 10);
+    let first = bench.export(after(0.0));
+    offer(&mut bench, 19);
+    assert_eq!(bench.waits(after(0.0)), Some(after(0.1)), "no longer");
+    offer(&mut bench, 1);
+    let second = bench.export(after(0.0));
+    assert_eq!(second.batch.spans(), 20);
+    first.answer(Outcome::Exported);
+    second.answer(Outcome::Exported);
+    offer(&mut bench, 10);
+    assert_eq!(bench.export(after(0.0)).batch.spans(), 10);
+}
+
+#[test]
+fn what_comes_to_an_empty_lane_may_come_unseen_until_its_first_span_has_waited() {
+    let lane_of = |stages: bool| {
+        Bench::new(|pipeline, lane, _| {
+            lane.linger = Duration::from_millis(100);
+            lane.max_bytes = 4000;
+            match stages {
+                true => pipeline.stage(batcher(None)),
+                false => pipeline,
+            }
+        })
+    };
+    let bench = lane_of(false);
+    let slack = bench.engine.slack(after(0.01), Some(after(0.0)));
+    assert_eq!((slack.bytes, slack.until), (1000, Some(after(0.1))));
+    for (now, first) in [(0.1, Some(after(0.0))), (0.01, None)] {
+        assert_eq!(bench.engine.slack(after(now), first), Slack::NONE);
+    }
+    let slack = lane_of(true).engine.slack(after(0.01), Some(after(0.0)));
+    assert_eq!(slack, Slack::NONE, "a stage is to see it");
+}
+
+#[test]
+fn without_a_slot_all_may_come_unseen() {
+    let mut bench = Bench::new(|pipeline, _, exporter| {
+        exporter.concurrency = 1;
+        pipeline
+    });
+    assert_eq!(bench.engine.slack(after(0.0), None), Slack::NONE);
+    bench.offer(own(1));
+    let attempt = bench.export(after(0.0));
+    bench.offer(own(1));
+    assert!(bench.exports(after(0.0)).is_none());
+    let slack = bench.engine.slack(after(0.0), None);
+    assert_eq!((slack.bytes, slack.until), (usize::MAX, None));
+    bench.engine.flush(after(1.0));
+    assert_eq!(bench.engine.slack(after(0.0), None), Slack::NONE);
+    drop(attempt);
 }
 
 #[test]
@@ -107,7 +168,7 @@ fn as_many_spans_as_a_batch_may_have_wait_for_nobody() {
     for _ in 0..4 {
         bench.offer(spans(5, Door::Own));
         assert_eq!(
-            bench.engine.slack(after(0.0)),
+            bench.engine.slack(after(0.0), None).bytes,
             0,
             "each block may be the last"
         );
@@ -140,17 +201,20 @@ fn bytes_may_come_unseen_only_while_every_lane_waits() {
         pipeline.lane(lane(0, 100)).lane(lane(1, linger))
     };
     for (linger, waits) in [(100, true), (0, false)] {
-        let exporters = [ExporterSettings::default(); 2];
+        let exporters = [ExporterSettings {
+            concurrency: 2,
+            ..ExporterSettings::default()
+        }; 2];
         let mut bench = Bench::of(&exporters, [pipeline(linger)]);
         bench.offer(own(1));
         let attempt = bench.exports(after(0.01));
         assert_eq!(attempt.is_none(), waits);
-        assert_eq!(bench.engine.slack(after(0.01)) > 0, waits);
+        assert_eq!(bench.engine.slack(after(0.01), None).bytes > 0, waits);
     }
     let mut bench = Bench::of(&[ExporterSettings::default(); 2], [pipeline(100)]);
     bench.offer(own(1));
     bench.engine.flush(after(1.0));
-    assert_eq!(bench.engine.slack(after(0.01)), 0);
+    assert_eq!(bench.engine.slack(after(0.01), None), Slack::NONE);
 }
 
 #[test]

@@ -34,8 +34,9 @@ use value::Mistake;
 /// What there is of the language: `and`, `or`, `not` and parentheses; `==`, `!=`, `<`, `<=`, `>`, `>=`; `+`, `-`, `*`, `/`;
 /// texts, integers, floats, bytes, `true`, `false`, `nil` and the names `SPAN_KIND_..` and `STATUS_CODE_..`; the paths of `span`,
 /// `resource`, `scope` (and `instrumentation_scope`); and the functions `IsMatch`, `IsRootSpan`, `HasPrefix`, `HasSuffix`, `Len`,
-/// `Int`, `Double`, `String`, `Duration`, `TraceID`, `SpanID`, `ToLowerCase`, `ToUpperCase`, `IsString`, `IsInt`, `IsDouble`,
-/// `IsBool`, `IsMap` and `IsList`. Lists, maps and events are not in it.
+/// `Int`, `Double`, `String`, `Duration`, `TraceID`, `SpanID`, `ToLowerCase`, `ToUpperCase`, `ConvertCase` (to `lower` and `upper`),
+/// `Concat`, `Split`, `SHA256` (with the feature `sha256`), `IsString`, `IsInt`, `IsDouble`, `IsBool`, `IsMap` and `IsList`; and lists,
+/// `["a", 1]`. Maps, events and links are not in it.
 ///
 /// Values of different types are unequal and in no order; an integer and a float are compared as floats. An attribute that is
 /// not there is `nil`. Where a condition can't be computed, as for `1 / 0` or the prefix of a number, it is not true, or

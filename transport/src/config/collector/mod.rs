@@ -41,4 +41,4 @@ pub use processors::{
     TraceConditions, TraceGroup, TraceLists,
 };
 pub use secret::{Headers, Literal, Secret};
-pub use telemetry::{Logs, Telemetry};
+pub use telemetry::{Logs, Metrics, MetricsReader, Telemetry};

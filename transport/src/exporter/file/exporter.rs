@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub struct FileExporterBuilder {
     max_bytes: u64,
     backups: u32,
     sync: bool,
+    /// What is in the file is still to be removed. Clones know of one another's doing.
+    stale: Arc<Mutex<bool>>,
 }
 
 impl FileExporterBuilder {
@@ -49,6 +52,40 @@ impl FileExporterBuilder {
     pub const fn sync(mut self, sync: bool) -> Self {
         self.sync = sync;
         self
+    }
+
+    /// Whether what is in the file is removed before the first line is written, rather than appended to. It happens once for
+    /// all exporters that are built from these settings and from clones of them, and not before there is a line. Default: no.
+    pub fn truncate(mut self, truncate: bool) -> Self {
+        self.stale = Arc::new(Mutex::new(truncate));
+        self
+    }
+
+    fn stale(&self) -> MutexGuard<'_, bool> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes what is in the file now, unless a line was written already.
+    #[cfg(feature = "config")]
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let mut stale = self.stale();
+        if *stale {
+            Log::open(&self.path)?.cut(0)?;
+            *stale = false;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is in the file.
+    #[cfg(feature = "config")]
+    pub(crate) fn go_on(&self) {
+        *self.stale() = false;
+    }
+
+    /// Which file.
+    #[cfg(feature = "config")]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Opens the file and closes it again, so that a path that can't be written is known at once.
@@ -112,6 +149,7 @@ impl FileExporter {
             max_bytes: 100 << 20,
             backups: 3,
             sync: false,
+            stale: Arc::default(),
         }
     }
 
@@ -156,7 +194,15 @@ impl FileExporter {
             max_bytes,
             backups,
             sync,
+            stale: _,
         } = &self.settings;
+        {
+            let mut stale = self.settings.stale();
+            if *stale {
+                log.cut(0)?;
+                *stale = false;
+            }
+        }
         log.end_line()?;
         let before = log.len()?;
         log.append(|file| write_line(file, batch))?;

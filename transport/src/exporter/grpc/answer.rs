@@ -1,19 +1,18 @@
 //! What a server says, and what became of a request that it says nothing about.
 
-use core::error::Error;
 use core::pin::Pin;
 
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Body as _;
+use hyper::body::Incoming;
 use spanwire_core::exporter::Outcome;
-use tonic::body::Body;
 
-use crate::dial::Unreachable;
+use crate::exporter::call::chain;
 use crate::otlp::grpc::{Code, verdict};
-use crate::otlp::{MAX_RESPONSE, outcome_of_response, printable, read_frame};
+use crate::otlp::{MAX_RESPONSE, outcome_of_response, read_frame};
 
 /// Reads an answer to its end. `Err` says why there is no whole one.
-pub(super) async fn read(response: Response<Body>) -> Result<Outcome, String> {
+pub(super) async fn read(response: Response<Incoming>) -> Result<Outcome, String> {
     let (parts, mut body) = response.into_parts();
     // An answer without a message has its status in front.
     if let Some(status) = tonic::Status::from_header_map(&parts.headers) {
@@ -29,7 +28,7 @@ pub(super) async fn read(response: Response<Body>) -> Result<Outcome, String> {
     let mut message = Vec::new();
     let mut trailers = None;
     while let Some(frame) = core::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|status| chain(&status))?;
+        let frame = frame.map_err(|error| chain(&error))?;
         match frame.into_data() {
             Ok(data) if message.len() + data.len() > MAX_RESPONSE => {
                 return Ok(Outcome::rejected(format!(
@@ -78,56 +77,4 @@ fn code_of_http(status: StatusCode) -> Code {
         429 | 502 | 503 | 504 => Code::Unavailable,
         _ => Code::Unknown,
     }
-}
-
-/// What a request without an answer means for its batch. `begun` says whether bytes of it were sent.
-pub(super) fn outcome_of_error(error: &(dyn Error + 'static), begun: bool) -> Outcome {
-    if let Some(unreachable) = find::<Unreachable>(error) {
-        return Outcome::retry(printable(&unreachable.to_string()));
-    }
-    Outcome::Retry {
-        after: None,
-        possibly_stored: begun,
-        reason: chain(error).into(),
-    }
-}
-
-/// Whether a request ended because its time was up.
-pub(super) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    find::<tonic::TimeoutExpired>(error).is_some()
-}
-
-/// The error of this kind among an error and its causes.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|error| error.downcast_ref::<E>())
-}
-
-/// An error, and what it comes from.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    core::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
-}
-
-/// An error and its causes, each said once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for error in causes(error) {
-        // A status shows its metadata, which may hold what the server echoes.
-        let said = match error.downcast_ref::<tonic::Status>() {
-            Some(status) => status.message().to_string(),
-            None => error.to_string(),
-        };
-        if said.is_empty() || text.contains(&said) {
-            continue;
-        }
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&said);
-    }
-    printable(&text)
 }

@@ -4,16 +4,13 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 
 use super::GrpcExporter;
-use crate::compression::Compression;
 use crate::endpoint::{Endpoint, InvalidEndpoint};
-use crate::headers::Headers;
-use crate::otlp::{MAX_REQUEST, USER_AGENT};
-use crate::runtime::Runtime;
+use crate::exporter::settings::{Fault, Shared, shared_methods};
 #[cfg(feature = "tls")]
-use crate::tls::{ClientTls, TlsError};
+use crate::tls::TlsError;
 
 /// Builds a [`GrpcExporter`]. Names and defaults are those of the OTLP exporter specification where it has them.
 ///
@@ -28,46 +25,23 @@ use crate::tls::{ClientTls, TlsError};
 #[must_use = "a builder does nothing until `build`"]
 pub struct GrpcExporterBuilder {
     endpoint: String,
-    insecure: bool,
     settings: Settings,
 }
 
 /// What an exporter is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) endpoint: Endpoint,
-    pub(super) headers: Headers,
-    pub(super) compression: Compression,
-    /// `None`: no limit but the reply's.
-    pub(super) timeout: Option<Duration>,
-    pub(super) max_request: usize,
-    pub(super) concurrency: usize,
+    pub(super) shared: Shared,
     pub(super) keep_alive: Option<(Duration, Duration)>,
-    pub(super) user_agent: String,
-    pub(super) runtime: Runtime,
-    pub(super) under_tls: bool,
-    #[cfg(feature = "tls")]
-    pub(super) tls: ClientTls,
 }
 
 impl GrpcExporterBuilder {
     pub(super) fn new() -> Self {
         Self {
             endpoint: "http://localhost:4317".into(),
-            insecure: false,
             settings: Settings {
-                endpoint: Endpoint::local(4317),
-                headers: Headers::new(),
-                compression: Compression::None,
-                timeout: Some(Duration::from_secs(10)),
-                max_request: MAX_REQUEST,
-                concurrency: 4,
+                shared: Shared::new(4317),
                 keep_alive: None,
-                user_agent: USER_AGENT.into(),
-                runtime: Runtime::own(),
-                under_tls: false,
-                #[cfg(feature = "tls")]
-                tls: ClientTls::new(),
             },
         }
     }
@@ -78,71 +52,13 @@ impl GrpcExporterBuilder {
         self
     }
 
-    /// Whether an endpoint that does not say so itself, such as `collector:4317`, is spoken to in the clear. Default: no,
-    /// under TLS.
-    pub fn insecure(mut self, insecure: bool) -> Self {
-        self.insecure = insecure;
-        self
-    }
-
-    /// What is sent along with every request. Default: nothing.
-    pub fn headers(mut self, headers: Headers) -> Self {
-        self.settings.headers = headers;
-        self
-    }
-
-    /// How requests are compressed. Default: not at all.
-    ///
-    /// The memory for it is taken from the pipeline's working reserve; where that has no room, a request is sent as it
-    /// is.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.settings.compression = compression;
-        self
-    }
-
-    /// How long one export may take, connecting included; zero: as long as the pipeline waits. Default: 10 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
-        self
-    }
-
-    /// The most bytes of a request before compression; a batch that is larger is split. At least 1. Default: 64 MiB.
-    pub fn max_request_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_request = bytes.max(1);
-        self
-    }
-
-    /// How many exports may be under way at once; at least 1. Default: 4.
-    pub fn concurrency(mut self, exports: usize) -> Self {
-        self.settings.concurrency = exports.max(1);
-        self
-    }
+    shared_methods!();
 
     /// Asks the server whether it is there this often, also when nothing is sent, and connects anew when it does not
     /// answer within `timeout`. Default: never, since many servers hang up on clients that ask more often than every five
     /// minutes. Without it, a server that has vanished is noticed by the first export that gets no answer.
     pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.settings.keep_alive = Some((interval, timeout));
-        self
-    }
-
-    /// A product to put before this exporter's own in the header `user-agent`: `"node-agent/1.2"`.
-    pub fn user_agent(mut self, product: &str) -> Self {
-        self.settings.user_agent = format!("{} {USER_AGENT}", product.trim());
-        self
-    }
-
-    /// What runs the network. Default: [`Runtime::own`].
-    pub fn runtime(mut self, runtime: Runtime) -> Self {
-        self.settings.runtime = runtime;
-        self
-    }
-
-    /// Who is trusted, and what is shown, where the endpoint is spoken to under TLS. Default: the roots of the system, and
-    /// nothing.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.settings.tls = tls;
         self
     }
 
@@ -168,27 +84,24 @@ impl GrpcExporterBuilder {
                 host: endpoint.host().into(),
             }));
         }
-        if HeaderValue::from_str(&settings.user_agent).is_err() {
-            return Err(InvalidGrpcExporter::UserAgent);
-        }
-        settings.under_tls = endpoint.tls().unwrap_or(!self.insecure);
-        #[cfg(not(feature = "tls"))]
-        if settings.under_tls {
-            return Err(InvalidGrpcExporter::NoTls);
-        }
-        #[cfg(feature = "tls")]
-        if settings.under_tls {
-            settings
-                .tls
-                .check(endpoint.host())
-                .map_err(InvalidGrpcExporter::Tls)?;
-        }
-        settings.endpoint = endpoint;
+        settings.shared.check(endpoint)?;
         Ok(GrpcExporter {
             settings: Arc::new(settings),
             provisions: None,
             live: None,
         })
+    }
+}
+
+impl From<Fault> for InvalidGrpcExporter {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            #[cfg(not(feature = "tls"))]
+            Fault::NoTls => Self::NoTls,
+            #[cfg(feature = "tls")]
+            Fault::Tls(error) => Self::Tls(error),
+            Fault::UserAgent => Self::UserAgent,
+        }
     }
 }
 
@@ -225,10 +138,20 @@ impl fmt::Display for InvalidGrpcExporter {
                 "endpoint is to be spoken to under TLS, which is not built in: begin it with http://, or set insecure",
             ),
             #[cfg(feature = "tls")]
-            Self::Tls(error) => write!(f, "tls: {error}"),
+            Self::Tls(_) => f.write_str("tls"),
             Self::UserAgent => f.write_str("user agent has characters that no header may have"),
         }
     }
 }
 
-impl core::error::Error for InvalidGrpcExporter {}
+impl core::error::Error for InvalidGrpcExporter {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            // Its words are ours.
+            Self::Endpoint(error) => error.source(),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,33 +1,31 @@
 //! OTLP over gRPC.
 //!
-//! tonic supplies the channel and the parsing of a status; the request body yields the batch's own bytes, which are
-//! copied nowhere. Connections are made when there is something to send, on a thread of our own or on the host's
-//! runtime, and are kept.
+//! hyper supplies HTTP/2 and tonic the parsing of a status; the request body yields the batch's own bytes, which are
+//! copied nowhere, in frames as long as the server takes. A connection is made when there is something to send, on a
+//! thread of our own or on the host's runtime, and is kept.
 
 use core::fmt;
-use core::future::poll_fn;
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use spanwire_core::batch::Batch;
 use spanwire_core::clock::Moment;
 use spanwire_core::exporter::{Exporter, Outcome, Provisions, Reply};
 use tokio::time::Instant;
-use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
-use tower_service::Service;
 
 use super::body::RequestBody;
 use super::call::{self, Call};
+use super::live::Live;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+use crate::compression::Compression;
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
-use crate::otlp::{GRPC_PATH, MAX_RESPONSE, frame_prefix};
-use crate::runtime::{Executor, Spawner};
+use crate::otlp::{GRPC_PATH, MAX_RESPONSE, frame_prefix, printable};
+use crate::runtime::Executor;
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
 
@@ -74,13 +72,7 @@ pub struct GrpcExporter {
     settings: Arc<Settings>,
     provisions: Option<Provisions>,
     /// What is there once something was sent.
-    live: Option<Live>,
-}
-
-/// An exporter at work. Dropped, what is under way ends there and then.
-struct Live {
-    client: Arc<Client>,
-    spawner: Spawner,
+    live: Option<Live<Client>>,
 }
 
 impl GrpcExporter {
@@ -96,24 +88,17 @@ impl Exporter for GrpcExporter {
     }
 
     fn export(&mut self, batch: Batch, reply: Reply) {
-        let (timeout, provisions) = (self.settings.timeout, self.provisions.as_ref());
+        let (timeout, provisions) = (self.settings.shared.timeout, self.provisions.as_ref());
         let deadline = call::deadline(reply.deadline(), timeout, provisions);
         let live = self.live.get_or_insert_with(|| {
-            let spawner = Spawner::new(&self.settings.runtime);
-            let client = Client::new(
-                self.settings.clone(),
-                self.provisions.clone(),
-                spawner.executor(),
-            );
-            Live {
-                client: Arc::new(client),
-                spawner,
-            }
+            let (settings, provisions) = (self.settings.clone(), self.provisions.clone());
+            Live::start(&self.settings.shared.runtime, |executor| {
+                Client::new(settings, provisions, executor)
+            })
         });
         let call = Call::new(reply);
         let client = live.client.clone();
-        // Where there is no thread to be had, the future is dropped, and the call in it says so.
-        let _ = live.spawner.spawn(async move {
+        live.run(async move {
             // The number of the line that the request is sent over.
             let line = AtomicUsize::new(0);
             let attempt = async |call: &Call| client.attempt(batch, call, &line, deadline).await;
@@ -123,18 +108,12 @@ impl Exporter for GrpcExporter {
     }
 
     fn concurrency(&self) -> usize {
-        self.settings.concurrency
+        self.settings.shared.concurrency
     }
 
     fn shutdown(&mut self, _: Moment) {
         // Every batch is settled, or out of time.
         self.live = None;
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.spawner.close();
     }
 }
 
@@ -152,10 +131,10 @@ impl fmt::Debug for GrpcExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = &self.settings;
         f.debug_struct("GrpcExporter")
-            .field("endpoint", &settings.endpoint)
-            .field("headers", &settings.headers)
-            .field("compression", &settings.compression)
-            .field("timeout", &settings.timeout)
+            .field("endpoint", &settings.shared.endpoint)
+            .field("headers", &settings.shared.headers)
+            .field("compression", &settings.shared.compression)
+            .field("timeout", &settings.shared.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -165,35 +144,49 @@ struct Client {
     settings: Arc<Settings>,
     provisions: Option<Provisions>,
     headers: CurrentHeaders,
+    /// Where requests go to; `None` where that is no URL.
+    uri: Option<Uri>,
     dialer: Dialer,
     executor: Executor,
-    channel: Mutex<Option<Line>>,
-    /// How many channels there were.
+    line: Mutex<Option<Line>>,
+    /// One export connects, and those that come meanwhile wait for it.
+    dialling: tokio::sync::Mutex<()>,
+    /// How many connections there were.
     lines: AtomicUsize,
 }
 
-/// A channel, and where it was made.
+/// A connection that all exports share, and where it was made.
 #[derive(Clone)]
 struct Line {
-    channel: Channel,
+    sender: http2::SendRequest<RequestBody>,
     number: usize,
     moves: usize,
 }
 
 impl Client {
     fn new(settings: Arc<Settings>, provisions: Option<Provisions>, executor: Executor) -> Self {
-        let dialer = Dialer::new(settings.endpoint.clone());
+        let dialer = Dialer::new(settings.shared.endpoint.clone());
         #[cfg(feature = "tls")]
-        let dialer = match settings.under_tls {
-            true => dialer.under(CurrentTls::new(settings.tls.clone(), &[b"h2"])),
+        let dialer = match settings.shared.under_tls {
+            true => dialer.under(CurrentTls::new(settings.shared.tls.clone(), &[b"h2"])),
             false => dialer,
         };
+        let uri = Uri::builder()
+            .scheme(if settings.shared.under_tls {
+                "https"
+            } else {
+                "http"
+            })
+            .authority(settings.shared.endpoint.authority())
+            .path_and_query(GRPC_PATH);
         Self {
-            headers: CurrentHeaders::new(&settings.headers),
+            headers: CurrentHeaders::new(&settings.shared.headers),
             provisions,
+            uri: uri.build().ok(),
             dialer,
             executor,
-            channel: Mutex::new(None),
+            line: Mutex::new(None),
+            dialling: tokio::sync::Mutex::new(()),
             lines: AtomicUsize::new(0),
             settings,
         }
@@ -213,74 +206,100 @@ impl Client {
         number: &AtomicUsize,
         deadline: Option<Instant>,
     ) -> Outcome {
-        if batch.encoded_len() > self.settings.max_request {
+        if batch.encoded_len() > self.settings.shared.max_request {
             return Outcome::TooLarge {
-                limit: Some(self.settings.max_request),
+                limit: Some(self.settings.shared.max_request),
             };
         }
-        let request = match self.request(batch, call, deadline) {
+        let mut request = match self.request(batch, call, deadline).await {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
-        let Some(mut line) = self.connect() else {
-            return Outcome::rejected("the endpoint is no URL");
-        };
-        number.store(line.number, Ordering::Relaxed);
-        let ready = poll_fn(|cx| line.channel.poll_ready(cx)).await;
-        let answered = match ready {
-            Ok(()) => line.channel.call(request).await,
-            Err(error) => {
-                // The task behind the channel has ended.
-                self.hang_up(line.number);
-                Err(error)
-            }
-        };
-        match answered {
-            Ok(response) => answer::read(response).await.unwrap_or_else(|reason| {
-                // The connection broke while the answer was awaited.
-                Outcome::Retry {
-                    after: None,
-                    possibly_stored: true,
-                    reason: reason.into(),
+        loop {
+            let moves = self.executor.moves();
+            let (mut line, kept) = match self.kept(moves) {
+                Some(line) => (line, true),
+                None => match self.connect(moves).await {
+                    Ok(line) => (line, false),
+                    Err(outcome) => return outcome,
+                },
+            };
+            number.store(line.number, Ordering::Relaxed);
+            match line.sender.try_send_request(request).await {
+                Ok(response) => {
+                    return answer::read(response).await.unwrap_or_else(|reason| {
+                        // The connection broke while the answer was awaited.
+                        Outcome::Retry {
+                            after: None,
+                            possibly_stored: true,
+                            reason: reason.into(),
+                        }
+                    });
                 }
-            }),
-            // The channel has a timer of its own for the timeout that is told to the server.
-            Err(error) if answer::is_timeout(&error) => self.out_of_time(call, number),
-            Err(error) => answer::outcome_of_error(&error, call.has_begun()),
+                // A connection that has ended meanwhile took nothing: another one will.
+                Err(mut error) => match error.take_message() {
+                    Some(back) if kept => {
+                        self.hang_up(line.number);
+                        request = back;
+                    }
+                    _ => return call.again(call::chain(error.error())),
+                },
+            }
         }
     }
 
-    fn request(
+    /// The body, and how it is compressed.
+    async fn body(
+        &self,
+        batch: Batch,
+        call: &Call,
+    ) -> Result<(RequestBody, Option<&'static str>), Outcome> {
+        let too_large = || Outcome::TooLarge {
+            limit: Some(u32::MAX as usize),
+        };
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        let batch = {
+            let (compression, provisions) =
+                (self.settings.shared.compression, self.provisions.clone());
+            let len = batch.encoded_len();
+            let (packed, batch) = match compression {
+                Compression::None => (None, batch),
+                _ => {
+                    let pack = move || {
+                        let with = provisions.as_ref();
+                        let packed = call::compressed(compression, || batch.chunks(), len, with);
+                        (packed, batch)
+                    };
+                    call::made(len, pack).await?
+                }
+            };
+            if let Some((pieces, encoding)) = packed {
+                let len = pieces.iter().map(bytes::Bytes::len).sum();
+                let prefix = frame_prefix(len, true).ok_or_else(too_large)?;
+                let body = RequestBody::made(pieces, call.begun()).framed(prefix);
+                return Ok((body, Some(encoding)));
+            }
+            batch
+        };
+        let prefix = frame_prefix(batch.encoded_len(), false).ok_or_else(too_large)?;
+        let body = RequestBody::of_batch(batch, call.begun()).framed(prefix);
+        Ok((body, None))
+    }
+
+    async fn request(
         &self,
         batch: Batch,
         call: &Call,
         deadline: Option<Instant>,
-    ) -> Result<Request<Body>, Outcome> {
-        let len = batch.encoded_len();
-        let too_large = || Outcome::TooLarge {
-            limit: Some(u32::MAX as usize),
-        };
-        let compression = self.settings.compression;
-        let provisions = self.provisions.as_ref();
-        let (body, encoding) =
-            match call::compressed(compression, || batch.chunks(), len, provisions) {
-                Some((pieces, encoding)) => {
-                    let len = pieces.iter().map(bytes::Bytes::len).sum();
-                    let prefix = frame_prefix(len, true).ok_or_else(too_large)?;
-                    drop(batch);
-                    let body = RequestBody::made(pieces, call.begun()).framed(prefix);
-                    (body, Some(encoding))
-                }
-                None => {
-                    let prefix = frame_prefix(len, false).ok_or_else(too_large)?;
-                    let body = RequestBody::of_batch(batch, call.begun()).framed(prefix);
-                    (body, None)
-                }
-            };
-        let mut request = Request::new(Body::new(body));
+    ) -> Result<Request<RequestBody>, Outcome> {
+        let (body, encoding) = self.body(batch, call).await?;
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = Uri::from_static(GRPC_PATH);
+        *request.uri_mut() = match &self.uri {
+            Some(uri) => uri.clone(),
+            None => return Err(Outcome::rejected("the endpoint is no URL")),
+        };
         let headers = request.headers_mut();
         call::add_headers(&self.headers, headers)?;
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -288,6 +307,9 @@ impl Client {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/grpc"),
         );
+        if let Ok(value) = HeaderValue::from_str(&self.settings.shared.user_agent) {
+            headers.insert(header::USER_AGENT, value);
+        }
         if let Some(encoding) = encoding {
             headers.insert("grpc-encoding", HeaderValue::from_static(encoding));
         }
@@ -301,7 +323,7 @@ impl Client {
     }
 
     fn line(&self) -> std::sync::MutexGuard<'_, Option<Line>> {
-        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the next export take another line, unless there is another already.
@@ -309,57 +331,52 @@ impl Client {
         self.line().take_if(|line| line.number == number);
     }
 
-    /// The channel of the place where futures run now. It connects when it is first used.
-    fn connect(&self) -> Option<Line> {
-        let moves = self.executor.moves();
-        let mut known = self.line();
-        if let Some(line) = &*known
-            && line.moves == moves
-        {
-            return Some(line.clone());
-        }
-        let number = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
-        let line = Line {
-            channel: self.channel()?,
-            number,
-            moves,
-        };
-        *known = Some(line.clone());
-        Some(line)
+    /// The connection that is there, if it was made in this place and is still good.
+    fn kept(&self, moves: usize) -> Option<Line> {
+        let line = self.line();
+        let is_good = |line: &&Line| line.moves == moves && !line.sender.is_closed();
+        line.as_ref().filter(is_good).cloned()
     }
 
-    fn channel(&self) -> Option<Channel> {
-        let settings = &self.settings;
-        let origin = |scheme| {
-            Uri::builder()
-                .scheme(scheme)
-                .authority(settings.endpoint.authority())
-                .path_and_query("/")
-                .build()
-                .ok()
-        };
-        let exports = u32::try_from(settings.concurrency).unwrap_or(u32::MAX);
-        // TLS is the dialer's. To the channel every connection is in the clear, but what it says in it is not.
-        let mut channel = ChannelEndpoint::from(origin("http")?)
-            .executor(self.executor.clone())
-            .user_agent(settings.user_agent.as_str())
-            .ok()?
-            // What a server may send before we have looked at it is held in memory.
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW.saturating_mul(exports));
-        if settings.under_tls {
-            channel = channel.origin(origin("https")?);
+    async fn connect(&self, moves: usize) -> Result<Line, Outcome> {
+        let _turn = self.dialling.lock().await;
+        if let Some(line) = self.kept(moves) {
+            return Ok(line);
         }
+        let settings = &self.settings;
+        // What nobody waits for any more is not dialled for ever.
+        let limit = settings.shared.timeout.unwrap_or(Duration::from_secs(60));
+        let connection = self
+            .dialer
+            .dial_within(limit)
+            .await
+            .map_err(|error| Outcome::retry(printable(&error.to_string())))?;
+        let exports = u32::try_from(settings.shared.concurrency).unwrap_or(u32::MAX);
+        let mut http = http2::Builder::new(self.executor.clone());
+        // What a server may send before we have looked at it is held in memory.
+        http.initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW.saturating_mul(exports));
         if let Some((interval, timeout)) = settings.keep_alive {
-            channel = channel
-                .http2_keep_alive_interval(interval)
+            http.timer(TokioTimer::new())
+                .keep_alive_interval(interval)
                 .keep_alive_timeout(timeout)
                 .keep_alive_while_idle(true);
         }
-        // What nobody waits for any more is not dialled for ever.
-        let limit = settings.timeout.unwrap_or(Duration::from_secs(60));
-        let dialer = self.dialer.clone();
-        Some(channel.connect_with_connector_lazy(Connector { dialer, limit }))
+        let (sender, connection) = http
+            .handshake(TokioIo::new(connection))
+            .await
+            .map_err(|error| Outcome::retry(call::chain(&error)))?;
+        self.executor.spawn(Box::pin(async move {
+            // Whoever waits for an answer is told of it.
+            let _ = connection.await;
+        }));
+        let line = Line {
+            sender,
+            number: self.lines.fetch_add(1, Ordering::Relaxed) + 1,
+            moves,
+        };
+        *self.line() = Some(line.clone());
+        Ok(line)
     }
 }
 
@@ -369,27 +386,6 @@ fn grpc_timeout(left: Duration) -> String {
     match left.as_millis() {
         millis @ 0..=MOST => format!("{}m", millis.max(1)),
         _ => format!("{}S", u128::from(left.as_secs()).min(MOST)),
-    }
-}
-
-/// Dials on behalf of a channel.
-struct Connector {
-    dialer: Dialer,
-    limit: Duration,
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<crate::dial::Connection>;
-    type Error = crate::dial::Unreachable;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (dialer, limit) = (self.dialer.clone(), self.limit);
-        Box::pin(async move { dialer.dial_within(limit).await.map(TokioIo::new) })
     }
 }
 

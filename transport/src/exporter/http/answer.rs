@@ -1,6 +1,5 @@
 //! What a server says, and what became of a request that it says nothing about.
 
-use core::error::Error;
 use core::pin::Pin;
 use std::time::SystemTime;
 
@@ -9,6 +8,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use spanwire_core::exporter::Outcome;
 
+use crate::exporter::call::chain;
 use crate::otlp::http::{status_message, verdict};
 use crate::otlp::json::read::{read_response, read_status};
 use crate::otlp::{MAX_RESPONSE, outcome_of_response, printable};
@@ -123,19 +123,4 @@ impl Kind {
             Self::Json | Self::Other => String::new(),
         }
     }
-}
-
-/// An error and its causes, each said once.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = error.source();
-    }
-    printable(&text)
 }

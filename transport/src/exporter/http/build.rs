@@ -1,20 +1,17 @@
 //! Settings of the HTTP exporter, validated.
 
 use core::fmt;
-use core::time::Duration;
 use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
 
 use super::HttpExporter;
-use crate::compression::Compression;
 use crate::endpoint::{Address, Endpoint, InvalidEndpoint};
-use crate::headers::Headers;
-use crate::otlp::{HTTP_PATH, MAX_REQUEST, USER_AGENT};
+use crate::exporter::settings::{Fault, Shared, shared_methods};
+use crate::otlp::HTTP_PATH;
 use crate::proxy::{InvalidProxy, Proxies, Proxy};
-use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
-use crate::tls::{ClientTls, TlsError};
+use crate::tls::TlsError;
 
 /// Builds a [`HttpExporter`]. Names and defaults are those of the OTLP exporter specification where it has them.
 ///
@@ -31,7 +28,6 @@ pub struct HttpExporterBuilder {
     endpoint: String,
     /// Whether the endpoint is the URL of traces, rather than one that the path of traces is put after.
     as_is: bool,
-    insecure: bool,
     proxies: Proxies,
     settings: Settings,
 }
@@ -39,29 +35,18 @@ pub struct HttpExporterBuilder {
 /// What an exporter is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) endpoint: Endpoint,
-    pub(super) headers: Headers,
-    pub(super) compression: Compression,
-    /// `None`: no limit but the reply's.
-    pub(super) timeout: Option<Duration>,
-    pub(super) max_request: usize,
-    pub(super) concurrency: usize,
+    pub(super) shared: Shared,
     pub(super) encoding: Encoding,
     /// Where requests go to, and what they call the server.
     pub(super) path: Uri,
     pub(super) host: HeaderValue,
     pub(super) proxy: Option<Proxy>,
-    pub(super) user_agent: String,
-    pub(super) runtime: Runtime,
-    pub(super) under_tls: bool,
-    #[cfg(feature = "tls")]
-    pub(super) tls: ClientTls,
 }
 
 impl Settings {
     /// What each request tells the proxy that reads it. Through a tunnel, requests are not for the proxy.
     pub(super) fn proxy_authorization(&self) -> Option<&HeaderValue> {
-        let proxy = self.proxy.as_ref().filter(|_| !self.under_tls)?;
+        let proxy = self.proxy.as_ref().filter(|_| !self.shared.under_tls)?;
         proxy.authorization()
     }
 }
@@ -71,24 +56,13 @@ impl HttpExporterBuilder {
         Self {
             endpoint: "http://localhost:4318".into(),
             as_is: false,
-            insecure: false,
             proxies: Proxies::none(),
             settings: Settings {
-                endpoint: Endpoint::local(4318),
-                headers: Headers::new(),
-                compression: Compression::None,
-                timeout: Some(Duration::from_secs(10)),
-                max_request: MAX_REQUEST,
-                concurrency: 4,
+                shared: Shared::new(4318),
                 encoding: Encoding::Protobuf,
                 path: Uri::from_static("/v1/traces"),
                 host: HeaderValue::from_static("localhost:4318"),
                 proxy: None,
-                user_agent: USER_AGENT.into(),
-                runtime: Runtime::own(),
-                under_tls: false,
-                #[cfg(feature = "tls")]
-                tls: ClientTls::new(),
             },
         }
     }
@@ -116,57 +90,7 @@ impl HttpExporterBuilder {
         self
     }
 
-    /// Whether an endpoint that does not say so itself, such as `collector:4318`, is spoken to in the clear. Default: no,
-    /// under TLS.
-    pub fn insecure(mut self, insecure: bool) -> Self {
-        self.insecure = insecure;
-        self
-    }
-
-    /// What is sent along with every request. Default: nothing.
-    pub fn headers(mut self, headers: Headers) -> Self {
-        self.settings.headers = headers;
-        self
-    }
-
-    /// How requests are compressed. Default: not at all.
-    ///
-    /// The memory for it is taken from the pipeline's working reserve; where that has no room, a request is sent as it
-    /// is.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.settings.compression = compression;
-        self
-    }
-
-    /// How long one export may take, connecting included; zero: as long as the pipeline waits. Default: 10 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
-        self
-    }
-
-    /// The most bytes of a request before compression; a batch that is larger is split. At least 1. Default: 64 MiB.
-    pub fn max_request_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_request = bytes.max(1);
-        self
-    }
-
-    /// How many exports may be under way at once; at least 1. Default: 4.
-    pub fn concurrency(mut self, exports: usize) -> Self {
-        self.settings.concurrency = exports.max(1);
-        self
-    }
-
-    /// A product to put before this exporter's own in the header `user-agent`: `"node-agent/1.2"`.
-    pub fn user_agent(mut self, product: &str) -> Self {
-        self.settings.user_agent = format!("{} {USER_AGENT}", product.trim());
-        self
-    }
-
-    /// What runs the network. Default: [`Runtime::own`].
-    pub fn runtime(mut self, runtime: Runtime) -> Self {
-        self.settings.runtime = runtime;
-        self
-    }
+    shared_methods!();
 
     /// Goes through the proxy that stands before the endpoint, if one does. Default: [`Proxies::none`].
     ///
@@ -174,14 +98,6 @@ impl HttpExporterBuilder {
     /// Python and Rust do; here it takes [`Proxies::of_process`].
     pub fn proxies(mut self, proxies: Proxies) -> Self {
         self.proxies = proxies;
-        self
-    }
-
-    /// Who is trusted, and what is shown, where the endpoint is spoken to under TLS. Default: the roots of the system, and
-    /// nothing.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.settings.tls = tls;
         self
     }
 
@@ -202,29 +118,15 @@ impl HttpExporterBuilder {
                 host: endpoint.host().into(),
             })
         })?;
-        if HeaderValue::from_str(&settings.user_agent).is_err() {
-            return Err(InvalidHttpExporter::UserAgent);
-        }
-        settings.under_tls = endpoint.tls().unwrap_or(!self.insecure);
+        settings.shared.check(endpoint)?;
+        let (endpoint, under_tls) = (&settings.shared.endpoint, settings.shared.under_tls);
         settings.proxy = self
             .proxies
-            .before(&endpoint, settings.under_tls)
+            .before(endpoint, under_tls)
             .map_err(InvalidHttpExporter::Proxy)?;
-        if settings.proxy.is_some() && !settings.under_tls {
-            settings.path = absolute(&endpoint, &settings.path)?;
+        if settings.proxy.is_some() && !under_tls {
+            settings.path = absolute(endpoint, &settings.path)?;
         }
-        #[cfg(not(feature = "tls"))]
-        if settings.under_tls {
-            return Err(InvalidHttpExporter::NoTls);
-        }
-        #[cfg(feature = "tls")]
-        if settings.under_tls {
-            settings
-                .tls
-                .check(endpoint.host())
-                .map_err(InvalidHttpExporter::Tls)?;
-        }
-        settings.endpoint = endpoint;
         Ok(HttpExporter {
             settings: Arc::new(settings),
             provisions: None,
@@ -273,6 +175,18 @@ impl Encoding {
     }
 }
 
+impl From<Fault> for InvalidHttpExporter {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            #[cfg(not(feature = "tls"))]
+            Fault::NoTls => Self::NoTls,
+            #[cfg(feature = "tls")]
+            Fault::Tls(error) => Self::Tls(error),
+            Fault::UserAgent => Self::UserAgent,
+        }
+    }
+}
+
 /// Why an HTTP exporter can't be built. Names the setting at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -308,14 +222,25 @@ impl fmt::Display for InvalidHttpExporter {
                 "endpoint is to be spoken to under TLS, which is not built in: begin it with http://, or set insecure",
             ),
             #[cfg(feature = "tls")]
-            Self::Tls(error) => write!(f, "tls: {error}"),
+            Self::Tls(_) => f.write_str("tls"),
             Self::UserAgent => f.write_str("user agent has characters that no header may have"),
-            Self::Proxy(error) => write!(f, "{}: {error}", error.variable()),
+            Self::Proxy(error) => f.write_str(error.variable()),
         }
     }
 }
 
-impl core::error::Error for InvalidHttpExporter {}
+impl core::error::Error for InvalidHttpExporter {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            // Its words are ours.
+            Self::Endpoint(error) => error.source(),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            Self::Proxy(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

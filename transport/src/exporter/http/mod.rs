@@ -9,6 +9,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Version, header};
@@ -20,12 +21,14 @@ use spanwire_core::exporter::{Exporter, Outcome, Provisions, Reply};
 
 use super::body::RequestBody;
 use super::call::{self, Call};
+use super::live::Live;
+use crate::compression::Compression;
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
 use crate::otlp::MAX_RESPONSE;
 use crate::otlp::json::Json;
 use crate::otlp::printable;
-use crate::runtime::{Executor, Spawner};
+use crate::runtime::Executor;
 #[cfg(feature = "tls")]
 use crate::tls::CurrentTls;
 
@@ -74,13 +77,7 @@ pub struct HttpExporter {
     settings: Arc<Settings>,
     provisions: Option<Provisions>,
     /// What is there once something was sent.
-    live: Option<Live>,
-}
-
-/// An exporter at work. Dropped, what is under way ends there and then.
-struct Live {
-    client: Arc<Client>,
-    spawner: Spawner,
+    live: Option<Live<Client>>,
 }
 
 impl HttpExporter {
@@ -96,24 +93,17 @@ impl Exporter for HttpExporter {
     }
 
     fn export(&mut self, batch: Batch, reply: Reply) {
-        let (timeout, provisions) = (self.settings.timeout, self.provisions.as_ref());
+        let (timeout, provisions) = (self.settings.shared.timeout, self.provisions.as_ref());
         let deadline = call::deadline(reply.deadline(), timeout, provisions);
         let live = self.live.get_or_insert_with(|| {
-            let spawner = Spawner::new(&self.settings.runtime);
-            let client = Client::new(
-                self.settings.clone(),
-                self.provisions.clone(),
-                spawner.executor(),
-            );
-            Live {
-                client: Arc::new(client),
-                spawner,
-            }
+            let (settings, provisions) = (self.settings.clone(), self.provisions.clone());
+            Live::start(&self.settings.shared.runtime, |executor| {
+                Client::new(settings, provisions, executor)
+            })
         });
         let call = Call::new(reply);
         let client = live.client.clone();
-        // Where there is no thread to be had, the future is dropped, and the call in it says so.
-        let _ = live.spawner.spawn(async move {
+        live.run(async move {
             let attempt = async |call: &Call| client.attempt(batch, call).await;
             let late = |call: &Call| call.again("no answer in time");
             call.settle(attempt, deadline, late).await;
@@ -121,18 +111,12 @@ impl Exporter for HttpExporter {
     }
 
     fn concurrency(&self) -> usize {
-        self.settings.concurrency
+        self.settings.shared.concurrency
     }
 
     fn shutdown(&mut self, _: Moment) {
         // Every batch is settled, or out of time.
         self.live = None;
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.spawner.close();
     }
 }
 
@@ -150,13 +134,13 @@ impl fmt::Debug for HttpExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = &self.settings;
         f.debug_struct("HttpExporter")
-            .field("endpoint", &settings.endpoint)
+            .field("endpoint", &settings.shared.endpoint)
             .field("path", &settings.path)
             .field("proxy", &settings.proxy)
             .field("encoding", &settings.encoding)
-            .field("headers", &settings.headers)
-            .field("compression", &settings.compression)
-            .field("timeout", &settings.timeout)
+            .field("headers", &settings.shared.headers)
+            .field("compression", &settings.shared.compression)
+            .field("timeout", &settings.shared.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -164,7 +148,7 @@ impl fmt::Debug for HttpExporter {
 /// What the exports of one exporter share.
 struct Client {
     settings: Arc<Settings>,
-    provisions: Option<Provisions>,
+    press: Press,
     headers: CurrentHeaders,
     dialer: Dialer,
     executor: Executor,
@@ -173,25 +157,28 @@ struct Client {
 
 impl Client {
     fn new(settings: Arc<Settings>, provisions: Option<Provisions>, executor: Executor) -> Self {
-        let dialer = Dialer::new(settings.endpoint.clone()).through(settings.proxy.clone());
+        let dialer = Dialer::new(settings.shared.endpoint.clone()).through(settings.proxy.clone());
         #[cfg(feature = "tls")]
-        let dialer = match settings.under_tls {
-            true => dialer.under(CurrentTls::new(settings.tls.clone(), &[b"http/1.1"])),
+        let dialer = match settings.shared.under_tls {
+            true => dialer.under(CurrentTls::new(settings.shared.tls.clone(), &[b"http/1.1"])),
             false => dialer,
         };
         Self {
-            headers: CurrentHeaders::new(&settings.headers),
-            provisions,
+            headers: CurrentHeaders::new(&settings.shared.headers),
+            press: Press {
+                settings: settings.clone(),
+                provisions,
+            },
             dialer,
             executor,
-            pool: Pool::new(settings.concurrency),
+            pool: Pool::new(settings.shared.concurrency),
             settings,
         }
     }
 
     /// Sends a batch, and reads what the server says of it.
     async fn attempt(&self, batch: Batch, call: &Call) -> Outcome {
-        let mut request = match self.request(batch, call) {
+        let mut request = match self.request(batch, call).await {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
@@ -215,7 +202,7 @@ impl Client {
                 // A kept connection that the server has closed meanwhile took nothing: another one will.
                 Err(mut error) => match error.take_message() {
                     Some(back) if kept => request = back,
-                    _ => return call.again(answer::chain(error.error())),
+                    _ => return call.again(call::chain(error.error())),
                 },
             }
         }
@@ -223,7 +210,11 @@ impl Client {
 
     async fn connect(&self, moves: usize) -> Result<Line, Outcome> {
         // What nobody waits for any more is not dialled for ever.
-        let limit = self.settings.timeout.unwrap_or(Duration::from_secs(60));
+        let limit = self
+            .settings
+            .shared
+            .timeout
+            .unwrap_or(Duration::from_secs(60));
         let connection = self
             .dialer
             .dial_within(limit)
@@ -234,7 +225,7 @@ impl Client {
             .max_buf_size(MAX_RESPONSE)
             .handshake(TokioIo::new(connection))
             .await
-            .map_err(|error| Outcome::retry(answer::chain(&error)))?;
+            .map_err(|error| Outcome::retry(call::chain(&error)))?;
         self.executor.spawn(Box::pin(async move {
             // Whoever waits for an answer is told of it.
             let _ = connection.await;
@@ -242,9 +233,16 @@ impl Client {
         Ok(Line { sender, moves })
     }
 
-    fn request(&self, batch: Batch, call: &Call) -> Result<Request<RequestBody>, Outcome> {
+    async fn request(&self, batch: Batch, call: &Call) -> Result<Request<RequestBody>, Outcome> {
         let settings = &self.settings;
-        let (body, compression) = self.body(batch, call)?;
+        let (press, begun) = (self.press.clone(), call.begun());
+        let (body, compression) = match press.is_slow() {
+            true => {
+                let len = batch.encoded_len();
+                call::made(len, move || press.body(batch, begun)).await??
+            }
+            false => press.body(batch, begun)?,
+        };
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_11;
@@ -265,20 +263,34 @@ impl Client {
                 HeaderValue::from_static(compression),
             );
         }
-        if let Ok(value) = HeaderValue::from_str(&settings.user_agent) {
+        if let Ok(value) = HeaderValue::from_str(&settings.shared.user_agent) {
             headers.insert(header::USER_AGENT, value);
         }
         Ok(request)
+    }
+}
+
+/// What makes bodies of batches.
+#[derive(Clone)]
+struct Press {
+    settings: Arc<Settings>,
+    provisions: Option<Provisions>,
+}
+
+impl Press {
+    /// Whether it takes long for a batch of many bytes.
+    fn is_slow(&self) -> bool {
+        self.settings.encoding == Encoding::Json
+            || self.settings.shared.compression != Compression::None
     }
 
     /// The body, and how it is compressed.
     fn body(
         &self,
         batch: Batch,
-        call: &Call,
+        begun: Arc<AtomicBool>,
     ) -> Result<(RequestBody, Option<&'static str>), Outcome> {
-        let most = self.settings.max_request;
-        let begun = call.begun();
+        let most = self.settings.shared.max_request;
         match self.settings.encoding {
             Encoding::Protobuf => {
                 let len = batch.encoded_len();
@@ -324,7 +336,7 @@ impl Client {
         chunks: impl FnOnce() -> C,
         len: usize,
     ) -> Option<(Vec<Bytes>, &'static str)> {
-        let compression = self.settings.compression;
+        let compression = self.settings.shared.compression;
         call::compressed(compression, chunks, len, self.provisions.as_ref())
     }
 }

@@ -276,7 +276,8 @@ impl fmt::Display for InvalidGrpcReceiver {
 impl core::error::Error for InvalidGrpcReceiver {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Listen(error) => Some(error),
+            // Its words are ours.
+            Self::Listen(error) => error.source(),
         }
     }
 }

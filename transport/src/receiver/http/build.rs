@@ -307,7 +307,8 @@ impl fmt::Display for InvalidHttpReceiver {
 impl core::error::Error for InvalidHttpReceiver {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Listen(error) => Some(error),
+            // Its words are ours.
+            Self::Listen(error) => error.source(),
             _ => None,
         }
     }

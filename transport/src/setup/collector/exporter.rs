@@ -1,7 +1,6 @@
 //! Exporters as their sections say.
 
 use core::time::Duration;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use spanwire_core::engine::Retry;
@@ -12,6 +11,8 @@ use super::Host;
 use super::not_built_in;
 use crate::config::Walk;
 use crate::config::collector::{self, Exporter, SendingQueue};
+#[cfg(feature = "file")]
+use crate::exporter::file::FileExporterBuilder;
 
 // Over gRPC and over HTTP.
 #[cfg(any(feature = "grpc", feature = "http"))]
@@ -39,8 +40,9 @@ pub(super) struct Outlet {
     add: Add,
     /// How long who sends waits for the export; `None`: for admission alone.
     pub(super) waits: Option<Duration>,
-    /// The file that is made when it starts, and whether what is there is kept.
-    pub(super) file: Option<(PathBuf, bool)>,
+    /// The file that it writes to.
+    #[cfg(feature = "file")]
+    pub(super) file: Option<FileExporterBuilder>,
 }
 
 impl Outlet {
@@ -115,6 +117,7 @@ fn debug(id: &str, section: &collector::DebugExporter, walk: &mut Walk) -> Optio
             })
         }),
         waits: None,
+        #[cfg(feature = "file")]
         file: None,
     })
 }
@@ -130,7 +133,10 @@ fn file(id: &str, section: &collector::FileExporter, _: &mut Walk) -> Option<Out
     use crate::exporter::file::FileExporter;
 
     // Nothing is rotated unless somebody asks, and a configuration can't yet.
-    let settings = FileExporter::builder(&section.path).max_bytes(0);
+    let settings = FileExporter::builder(&section.path)
+        .max_bytes(0)
+        .truncate(!section.append);
+    let file = settings.clone();
     let name = id.to_owned();
     Some(Outlet {
         id: id.into(),
@@ -140,7 +146,7 @@ fn file(id: &str, section: &collector::FileExporter, _: &mut Walk) -> Option<Out
             builder.shared_exporter(&name, move || settings.clone().build())
         }),
         waits: None,
-        file: Some((PathBuf::from(&section.path), section.append)),
+        file: Some(file),
     })
 }
 

@@ -21,6 +21,8 @@
 //! end.
 
 use core::fmt;
+#[cfg(feature = "listen")]
+use core::time::Duration;
 use std::sync::Arc;
 
 use spanwire_core::pipeline::{InvalidPipeline, PipelineBuilder};
@@ -46,6 +48,9 @@ mod receiver;
 // Answers for probes.
 mod health;
 
+// Numbers for who scrapes them.
+mod scrape;
+
 // What is to run, made of all these.
 mod plan;
 
@@ -57,6 +62,14 @@ use self::plan::Plan;
 
 /// The component of what is said to people.
 const COMPONENT: &str = "collector";
+
+/// How long sockets may take to close that nobody has sent anything to.
+#[cfg(feature = "listen")]
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether it has.
+#[cfg(feature = "listen")]
+const LOOK: Duration = Duration::from_millis(10);
 
 type Adjust = Arc<dyn Fn(PipelineBuilder) -> PipelineBuilder + Send + Sync>;
 
@@ -114,7 +127,7 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] with everything that is wrong or not built, by the keys that lead to it, and its position in the
+    /// [`InvalidConfig`] with everything that is wrong or not supported, by the keys that lead to it, and its position in the
     /// text where there is one.
     pub fn from_config(config: impl Into<Loaded>) -> Result<Self, InvalidConfig> {
         let loaded = config.into();
@@ -262,6 +275,7 @@ impl Collector {
         feature = "grpc",
         feature = "health-check",
         feature = "http",
+        feature = "metrics-endpoint",
         feature = "receive-grpc",
         feature = "receive-http",
         feature = "tls"
@@ -317,7 +331,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Pipeline { path, error } => write!(f, "{path}: {error}"),
+            Self::Pipeline { path, .. } => f.write_str(path),
             Self::File { path, why } | Self::Listen { path, why } => write!(f, "{path}: {why}"),
         }
     }
@@ -326,7 +340,8 @@ impl fmt::Display for StartError {
 impl core::error::Error for StartError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
+            // Its words are ours.
+            Self::Config(error) => error.source(),
             Self::Pipeline { error, .. } => Some(error),
             Self::File { .. } | Self::Listen { .. } => None,
         }
@@ -341,6 +356,7 @@ impl core::error::Error for StartError {
     feature = "gzip",
     feature = "health-check",
     feature = "http",
+    feature = "metrics-endpoint",
     feature = "receive-grpc",
     feature = "receive-http",
     feature = "tls"

@@ -9,6 +9,7 @@ use super::health::Probe;
 use super::memory::Budget;
 use super::processor::Step;
 use super::receiver::{Answer, Entrance};
+use super::scrape::Scrape;
 use super::{Adjust, Host, StartError};
 use crate::config::Walk;
 use crate::config::collector::{self, ComponentId, Config, Extension, METADATA, Receiver};
@@ -24,6 +25,7 @@ pub(super) struct Plan {
     branches: Vec<Strand>,
     pub(super) entrances: Vec<Entrance>,
     pub(super) probes: Vec<Probe>,
+    pub(super) scrapes: Vec<Scrape>,
 }
 
 /// One pipeline.
@@ -49,12 +51,14 @@ impl Plan {
             entrances(config, &outlets, &steps, host, walk)
         });
         let probes = walk.within("extensions", |walk| probes(config, host, walk));
+        let scrapes = walk.within("service", |walk| scrapes(config, host, walk));
         Self {
             budget,
             branches: strands(config, own, &steps),
             outlets,
             entrances,
             probes,
+            scrapes,
         }
     }
 
@@ -217,6 +221,23 @@ fn probes(config: &Config, host: &Host, walk: &mut Walk) -> Vec<Probe> {
         probes.extend(probe.filter(|_| config.service.extensions.contains(id)));
     }
     probes
+}
+
+fn scrapes(config: &Config, host: &Host, walk: &mut Walk) -> Vec<Scrape> {
+    let mut scrapes = Vec::new();
+    for (index, reader) in config.service.telemetry.metrics.listening().enumerate() {
+        let scrape = walk.within("telemetry", |walk| {
+            walk.within("metrics", |walk| {
+                walk.within("readers", |walk| {
+                    walk.within(&index.to_string(), |walk| {
+                        Scrape::new(index, reader, host, walk)
+                    })
+                })
+            })
+        });
+        scrapes.extend(scrape);
+    }
+    scrapes
 }
 
 fn strands(config: &Config, own: Option<&str>, steps: &Steps<'_>) -> Vec<Strand> {

@@ -130,7 +130,7 @@ fn check_mode(mode: &str, walk: &mut Walk) {
 const PROPAGATE: &str = "propagate";
 
 fn no_events(walk: &mut Walk) {
-    walk.fault("is not built: events are not left out one by one");
+    walk.fault("is not supported: events are not left out one by one; leave out their spans by a condition of `span`");
 }
 
 fn parsed(

@@ -293,7 +293,7 @@ fn mistakes_as_a_user_sees_them() {
         (
             "filter: {traces: {spanevent: ['name == \"x\"']}}",
             "spanevent",
-            "processors::filter::traces::spanevent: is not built: events are not left out one by one",
+            "processors::filter::traces::spanevent: is not supported: events are not left out one by one; leave out their spans by a condition of `span`",
         ),
         (
             "filter: {error_mode: fail}",

@@ -6,6 +6,7 @@ use super::{Outlet, policy, queue, waits};
 use crate::compression::Compression;
 use crate::config::Walk;
 use crate::config::collector::{self, Authenticator, SendingQueue};
+use crate::diagnostics::Chain;
 use crate::headers::Headers;
 use crate::setup::collector::Host;
 #[cfg(feature = "tls")]
@@ -51,7 +52,7 @@ pub(super) fn grpc(
     }
     if !section.authority.is_empty() {
         walk.within("authority", |walk| {
-            walk.fault("is not built yet: requests are for the host of the endpoint");
+            walk.fault("is not supported: requests are for the host of the endpoint");
         });
     }
     authenticator(section.auth.as_ref(), walk);
@@ -107,6 +108,7 @@ pub(super) fn grpc(
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
         waits,
+        #[cfg(feature = "file")]
         file: None,
     })
 }
@@ -182,13 +184,14 @@ pub(super) fn http(
             builder.shared_exporter_with(&name, policy, move || exporter.clone())
         }),
         waits,
+        #[cfg(feature = "file")]
         file: None,
     })
 }
 
 /// What is wrong, without the key that leads there already.
-fn said(error: &dyn core::fmt::Display, key: &str) -> String {
-    let text = error.to_string();
+fn said(error: &(dyn core::error::Error + 'static), key: &str) -> String {
+    let text = Chain(error).to_string();
     let rest = text.strip_prefix(key);
     let rest = rest.or_else(|| text.strip_prefix("endpoint"));
     let rest = rest.unwrap_or(&text);
@@ -205,7 +208,7 @@ fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
         walk.within("auth", |walk| {
             walk.within("authenticator", |walk| {
                 walk.fault(format!(
-                    "{:?} is not built yet: say it in `headers`",
+                    "{:?} is not supported: say it in `headers`",
                     section.authenticator
                 ));
             });
@@ -250,7 +253,7 @@ fn tls(section: &collector::ClientTls, walk: &mut Walk) -> ClientTls {
             && !(section.ca_file.is_empty() && section.ca_pem.is_empty())
         {
             walk.within("include_system_ca_certs_pool", |walk| {
-                walk.fault("is not built yet beside other roots: put all roots into one file");
+                walk.fault("is not supported beside other roots: put all roots into one file");
             });
         }
         for (key, version, built) in [
@@ -259,7 +262,9 @@ fn tls(section: &collector::ClientTls, walk: &mut Walk) -> ClientTls {
         ] {
             if !version.is_empty() && version != built {
                 walk.within(key, |walk| {
-                    walk.fault("is not built yet for a client: it speaks TLS 1.2 and 1.3");
+                    walk.fault(
+                        "is not supported for a client, which speaks TLS 1.2 and 1.3: leave it out",
+                    );
                 });
             }
         }

@@ -3,8 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::{Account, Collector, Node, Probes, Running, StartError};
-use crate::diagnostics::Level;
+use super::{Account, Collector, Node, Running, StartError};
+use crate::diagnostics::{Chain, Level};
 
 /// How a reload went.
 #[derive(Clone, Debug)]
@@ -31,12 +31,11 @@ pub struct ReloadError {
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.gone {
-            None => write!(f, "{}; the old configuration runs on", self.why),
-            Some(gone) => write!(
-                f,
-                "{}; and the old configuration does not start again: {gone}",
-                self.why
-            ),
+            None => f.write_str("the old configuration runs on"),
+            Some(gone) => {
+                let gone = Chain(&**gone);
+                write!(f, "the old configuration does not start again ({gone})")
+            }
         }
     }
 }
@@ -62,9 +61,9 @@ pub(super) fn reload(
     };
     let planned = plan(&next).map_err(|why| refused(why, None, None))?;
     let account = node.running.shutdown(within);
-    // Its sockets are free before the next one asks for them; probes are answered all the while.
-    let probes = node.running.close();
-    match Running::start(&next, planned, Some(probes)) {
+    // Its sockets are free before the next one asks for them; probes and scrapers are answered all the while.
+    let sockets = node.running.close();
+    match Running::start(&next, planned, Some(sockets)) {
         Ok(running) => {
             next.tell_warnings();
             next.say(
@@ -77,7 +76,10 @@ pub(super) fn reload(
         }
         Err(why) => {
             let again = plan(&node.collector).and_then(|planned| {
-                Running::start(&node.collector, planned, Some(Probes::default()))
+                #[cfg(feature = "file")]
+                planned.go_on();
+                let fresh = Default::default();
+                Running::start(&node.collector, planned, Some(fresh))
             });
             let gone = match again {
                 Ok(running) => {

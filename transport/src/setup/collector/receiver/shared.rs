@@ -1,6 +1,6 @@
 //! What receivers of every protocol are told.
 
-use core::fmt::Display;
+use core::error::Error;
 use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use spanwire_core::pipeline::Intake;
 use super::{Open, Serve};
 use crate::config::Walk;
 use crate::config::collector::{self, ADDRESS, Authenticator, METADATA};
+use crate::diagnostics::Chain;
 use crate::endpoint::Endpoint;
 use crate::receiver::listener::Listener;
 use crate::receiver::{ReceiverStats, Stopped};
@@ -46,7 +47,10 @@ pub(super) fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
     if let Some(section) = section {
         walk.within("auth", |walk| {
             walk.within("authenticator", |walk| {
-                walk.fault(format!("{:?} is not built yet", section.authenticator));
+                walk.fault(format!(
+                    "{:?} is not supported: let in only clients that have a certificate, with `tls::client_ca_file`",
+                    section.authenticator
+                ));
             });
         });
     }
@@ -96,7 +100,7 @@ pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Op
         }
         if !section.max_version.is_empty() && section.max_version != "1.3" {
             walk.within("max_version", |walk| {
-                walk.fault("is not built yet: TLS 1.3 is always spoken");
+                walk.fault("is not supported: TLS 1.3 is always spoken; leave it out");
             });
         }
         let tls = match (&*section.cert_file, &*section.key_file) {
@@ -158,10 +162,10 @@ pub(super) fn serving<B, R, E>(builder: B, serve: fn(B, Intake) -> Result<R, E>)
 where
     B: Clone + Send + Sync + 'static,
     R: Listens + 'static,
-    E: Display + 'static,
+    E: Error + 'static,
 {
     Arc::new(move |intake| match serve(builder.clone(), intake) {
         Ok(receiver) => Ok(Box::new(receiver)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(Chain(&error).to_string()),
     })
 }
