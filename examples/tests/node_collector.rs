@@ -319,10 +319,13 @@ fn send(address: &str) {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
-/// An address that nobody listens on.
-fn free() -> String {
-    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
-    bound.local_addr().unwrap().to_string()
+/// An address that nobody listens on. While the socket is there nobody is given it by chance; who asks for it gets it.
+fn free() -> (tokio::net::TcpSocket, String) {
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    (held, address)
 }
 
 /// What is said when a receiver listens: its address.
@@ -394,10 +397,7 @@ fn lost_spans_are_an_exit_code() {
     );
     assert_eq!(code, Some(2));
 
-    // It is bound, and nobody listens.
-    let held = tokio::net::TcpSocket::new_v4().unwrap();
-    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = held.local_addr().unwrap();
+    let (_held, nobody) = free();
     let text = SMALL
         .replace("exporters: [file]", "exporters: [otlp]")
         .replace(
@@ -515,7 +515,7 @@ fn told_twice_to_end_it_waits_for_nothing() {
 #[test]
 fn a_reload_without_patience_finds_its_own_port_free() {
     let scratch = Scratch::new("port");
-    let place = free();
+    let (_held, place) = free();
     let text = SMALL.replace("127.0.0.1:0", &place);
     scratch.write(&text);
     let arguments = ["--config", "node.yaml", "--drain", "0ms"];
