@@ -532,6 +532,8 @@ fn compressed() {
 #[cfg(feature = "gzip")]
 #[test]
 fn compressing_holds_up_nothing_else_on_its_runtime() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use spanwire_core::batch::{Batch, Head, Segment};
     use spanwire_core::clock::{Moment, SystemClock};
     use spanwire_core::exporter::{Exporter, Outcome, Provisions, Receipt, Ticket};
