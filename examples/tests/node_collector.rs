@@ -319,9 +319,10 @@ fn send(address: &str) {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
-/// An address that nobody listens on.
+/// An address of this machine that no other process tries.
 fn free() -> String {
-    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    let bound = TcpListener::bind((format!("127.77.{high}.{low}"), 0)).unwrap();
     bound.local_addr().unwrap().to_string()
 }
 

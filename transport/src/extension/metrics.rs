@@ -1,8 +1,8 @@
 //! How a program stands, for who scrapes it over HTTP: Prometheus, above all.
 //!
-//! Serves a text at `/metrics`, as the Collector serves its own metrics on port 8888. It holds as little, and treats its
-//! clients as shortly, as the [`health_check`](super) does: a text is made when it is asked for, on the thread that runs the
-//! endpoint, and charged to no budget.
+//! Serves a text at `/metrics`, as the Collector serves its own metrics on port 8888. It holds [`MOST_CONNECTIONS`] connections at
+//! most, for 5 s each and with 8 KiB of a request; when one more comes, the oldest gives way. A text is made when it is asked for, on
+//! the thread that runs the endpoint, and charged to no budget.
 
 use core::fmt;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 
+pub use super::responder::MOST_CONNECTIONS;
 use super::responder::{Answer, NOT_FOUND, PLAIN, Responder, answer};
 use crate::endpoint::InvalidEndpoint;
 use crate::receiver::socket;
@@ -227,7 +228,8 @@ impl fmt::Display for MetricsEndpointError {
 impl core::error::Error for MetricsEndpointError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Endpoint(error) => Some(error),
+            // Its words are ours.
+            Self::Endpoint(error) => error.source(),
             Self::Bind { .. } => None,
         }
     }

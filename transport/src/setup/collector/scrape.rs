@@ -9,6 +9,8 @@ use super::{Host, StartError};
 use crate::config::Walk;
 use crate::config::collector::MetricsReader;
 #[cfg(feature = "metrics-endpoint")]
+use crate::diagnostics::Chain;
+#[cfg(feature = "metrics-endpoint")]
 use crate::extension::metrics::{
     MetricsEndpoint, MetricsEndpointBuilder, MetricsEndpointError, MetricsSource,
 };
@@ -56,7 +58,7 @@ impl Scrape {
     ) -> Option<Self> {
         let endpoint = reader.endpoint();
         if let Err(error) = crate::receiver::socket::address(&endpoint) {
-            walk.fault(error.to_string());
+            walk.fault(Chain(&error).to_string());
             return None;
         }
         Some(Self {
@@ -87,7 +89,7 @@ impl Scrape {
             if !may_pass || begun.elapsed() >= super::CLOSING {
                 return Err(StartError::Listen {
                     path: self.path.clone(),
-                    why: error.to_string(),
+                    why: Chain(&error).to_string(),
                 });
             }
             std::thread::sleep(super::LOOK);
