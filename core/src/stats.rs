@@ -36,13 +36,15 @@ pub enum DropReason {
     Panicked,
     /// A processor's edit did not fit into the working reserve.
     NoRoom,
+    /// A condition could not be computed, of a processor that was told to fail then.
+    ConditionFailed,
     /// The deadline of a shutdown passed before the span was exported.
     ShutdownDeadline,
 }
 
 impl DropReason {
     /// All reasons, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RingFull,
         Self::Contended,
         Self::AfterShutdown,
@@ -57,6 +59,7 @@ impl DropReason {
         Self::Unanswered,
         Self::Panicked,
         Self::NoRoom,
+        Self::ConditionFailed,
         Self::ShutdownDeadline,
     ];
 
@@ -78,6 +81,7 @@ impl DropReason {
             Self::Unanswered => "unanswered",
             Self::Panicked => "panicked",
             Self::NoRoom => "no_room",
+            Self::ConditionFailed => "condition_failed",
             Self::ShutdownDeadline => "shutdown_deadline",
         }
     }

@@ -7,12 +7,16 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use spanwire_core::batch::{Batch, Segment};
+use spanwire_core::batch::{Batch, BatchLimits, Batcher, ClientInfo, Segment};
 use spanwire_core::engine::Retry;
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
 use spanwire_core::limiter::{Account, Buffer, OVERHEAD};
-use spanwire_core::pipeline::{Delivered, IntakeError, Pipeline, PipelineBuilder};
-use spanwire_core::processor::{Condition, Edit, FilterProcessor, Later, Processor};
+use spanwire_core::pipeline::{Delivered, Delivery, IntakeError, Pipeline, PipelineBuilder};
+use spanwire_core::processor::{
+    Actions, Condition, Edit, FilterProcessor, Later, OttlCondition, OttlContext, Processor,
+    ResourceProcessor,
+};
+use spanwire_core::stats::DropReason;
 use spanwire_core::testing::InMemoryExporter;
 use spanwire_core::wire::SpanKind;
 
@@ -485,4 +489,142 @@ fn a_delivery_wakes_the_task_that_waits_for_it() {
         Poll::Ready(Delivered::Exported)
     );
     assert!(pipeline.shutdown(LONG).is_complete());
+}
+
+#[test]
+fn what_is_known_of_a_sender_stays_with_every_piece_of_its_request() {
+    let kept = InMemoryExporter::new();
+    let exporter = kept.clone();
+    let limits = BatchLimits {
+        spans: Some(2),
+        age: Duration::from_millis(200),
+        ..BatchLimits::default()
+    };
+    let tenant = ResourceProcessor::new(Actions::new().upsert_from_client("tenant", "tenant"));
+    let pipeline = builder()
+        .stage(move || Batcher::new(limits))
+        .stage(|| Anew)
+        .stage(move || tenant.clone())
+        .exporter(move || exporter.clone());
+    let pipeline = pipeline.build().unwrap();
+    let account = pipeline.intake().account().unwrap();
+    for (tenant, resources) in [("blue", vec![5, 1]), ("red", vec![3])] {
+        let resources: Vec<_> = resources.into_iter().map(resource).collect();
+        let client = ClientInfo::new(&[("tenant", tenant)], &account).unwrap();
+        let intake = pipeline.intake().with_client(client);
+        intake.offer(&request(&resources)).unwrap();
+    }
+    pipeline.intake().offer(&request(&[resource(1)])).unwrap();
+    let report = pipeline.shutdown(LONG);
+    assert!(report.is_complete(), "{report}");
+
+    let mut spans = [0; 3];
+    kept.each_span(|resource, _, _| {
+        let mut attributes = resource.resource().unwrap().attributes();
+        let tenant = attributes.find(|one| one.key() == "tenant");
+        spans[match tenant.and_then(|one| one.value().as_str()) {
+            Some("blue") => 0,
+            Some("red") => 1,
+            other => {
+                assert_eq!(other, None);
+                2
+            }
+        }] += 1;
+    });
+    assert_eq!(spans, [6, 3, 1]);
+    drop(pipeline);
+    assert_eq!(account.in_use(), 0, "what was known is let go of");
+}
+
+/// What a delivery says, within a while.
+fn delivered_of(delivery: Delivery) -> Delivered {
+    let (mut delivery, began) = (pin!(delivery), Instant::now());
+    loop {
+        let polled = delivery
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(delivered) => return delivered,
+            Poll::Pending => assert!(began.elapsed() < LONG, "nobody says what became of it"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A filter that fails on a span whose `n` is no number, and leaves out those where it is 1.
+fn failing() -> FilterProcessor {
+    let condition = OttlCondition::parse("attributes[\"n\"] * 2 == 2", OttlContext::Span);
+    FilterProcessor::new(vec![Condition::Ottl(condition.unwrap().or_fail())])
+}
+
+/// A span that says what its `n` is.
+fn numbered(n: &str, value: &[u8]) -> Vec<u8> {
+    let len = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+    let pair = [
+        &[0x0a, len(n.as_bytes())],
+        n.as_bytes(),
+        &[0x12, len(value)],
+        value,
+    ]
+    .concat();
+    let span = [&[0x4a, len(&pair)], &pair[..]].concat();
+    [&[0x12, len(&span) + 2, 0x12, len(&span)], &span[..]].concat()
+}
+
+#[test]
+fn who_sends_what_a_processor_fails_on_is_told() {
+    let pipeline = builder().stage(failing).exporter(InMemoryExporter::new);
+    let pipeline = pipeline.build().unwrap();
+    let (one, two, text) = (&[0x18, 1], &[0x18, 2], &[0x0a, 1, b'x']);
+    let asked = |spans: &[Vec<u8>]| {
+        let bytes = request(&[spans.concat()]);
+        let delivery = pipeline.intake().screen(held(&pipeline, &bytes)).unwrap();
+        delivered_of(delivery)
+    };
+    assert_eq!(
+        asked(&[numbered("n", one), numbered("n", two)]),
+        Delivered::Passed
+    );
+    assert_eq!(asked(&[numbered("n", one)]), Delivered::Passed);
+    assert_eq!(
+        asked(&[numbered("n", two), numbered("n", text)]),
+        Delivered::Failed
+    );
+    // What is not there is nil, and nil can't be multiplied.
+    assert_eq!(asked(&[numbered("m", one)]), Delivered::Failed);
+    let report = pipeline.flush(LONG);
+    let account = &report.lanes()[0].account;
+    assert_eq!(
+        (
+            account.filtered,
+            account.dropped.get(DropReason::ConditionFailed)
+        ),
+        (2, 3)
+    );
+
+    // Who waits for the export hears the same.
+    let bytes = request(&[numbered("n", text)]);
+    let delivery = pipeline.intake().deliver(held(&pipeline, &bytes)).unwrap();
+    assert_eq!(delivered_of(delivery), Delivered::Failed);
+    // Since the flush.
+    assert_eq!(pipeline.shutdown(LONG).lost(), 1);
+}
+
+#[test]
+fn who_waits_for_processors_waits_for_no_batch() {
+    let limits = BatchLimits {
+        age: LONG,
+        ..BatchLimits::default()
+    };
+    let pipeline = builder()
+        .stage(move || Batcher::new(limits))
+        .stage(failing)
+        .exporter(InMemoryExporter::new)
+        .build()
+        .unwrap();
+    let bytes = request(&[numbered("n", &[0x0a, 1, b'x'])]);
+    let delivery = pipeline.intake().screen(held(&pipeline, &bytes)).unwrap();
+    assert_eq!(delivered_of(delivery), Delivered::Passed);
+    let report = pipeline.shutdown(LONG);
+    assert_eq!(report.lost(), 1, "{report}");
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use spanwire_transport::config::collector::Config;
 use spanwire_transport::config::{InvalidConfig, Process};
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{}", Chain(&*error));
-            ExitCode::from(2)
+            ExitCode::from(options::UNUSABLE)
         }
     }
 }
@@ -53,7 +55,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
 
-    let signals = Signals::new()?;
+    let signals = heard(Signals::new()?);
     let mut node = load(file, options.lenient)?
         .start()
         .map_err(|error| in_file(file, Chain(&error)))?;
@@ -68,8 +70,27 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     print(&account.to_string());
     Ok(match complete && account.is_complete() {
         true => ExitCode::SUCCESS,
-        false => ExitCode::from(1),
+        false => ExitCode::from(options::LOST),
     })
+}
+
+/// Signals as they come. The second one that says to end is obeyed here, since whoever hears the first one waits for spans to leave.
+fn heard(signals: Signals) -> Receiver<Signal> {
+    let (tell, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let mut is_ending = false;
+        for signal in signals {
+            if matches!(signal, Signal::End) && std::mem::replace(&mut is_ending, true) {
+                let message = format_args!("ends at once: it was told so twice");
+                Diagnostics::stderr().say(Level::Warn, "signal", message);
+                std::process::exit(options::AT_ONCE.into());
+            }
+            if tell.send(signal).is_err() {
+                return;
+            }
+        }
+    });
+    heard
 }
 
 /// A validated configuration.

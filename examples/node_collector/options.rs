@@ -19,12 +19,22 @@ Usage: node_collector --config FILE [OPTIONS]
       --drain TIME    how long the end may take: 500ms, 5s, 2m [default: 10s]
   -h, --help          print this
 
-SIGTERM and SIGINT end it: receivers finish what is under way, what was taken in is sent, and the account is printed.
+SIGTERM and SIGINT end it: receivers finish what is under way, what was taken in is sent, and the account is printed. A second
+one ends it at once.
 SIGHUP reads the file again. One that is wrong, or that can't start, changes nothing. Otherwise receivers, pipelines and
 exporters start anew; meanwhile clients are refused, and send again. Files of certificates are read again when they
 change, without a signal.
 
-Exit codes: 0 everything was sent, 1 spans were lost, 2 the options or the configuration can't be used.";
+Exit codes:
+  0  everything was sent; with --check and --print: the configuration is valid
+  1  spans were lost, up to the end or up to a reload
+  2  the options or the configuration can't be used, or what they ask for can't start
+  3  it was told twice to end, and did not wait for spans to be sent";
+
+/// Exit codes, as `HELP` has them.
+pub(crate) const LOST: u8 = 1;
+pub(crate) const UNUSABLE: u8 = 2;
+pub(crate) const AT_ONCE: u8 = 3;
 
 /// What is asked for.
 #[derive(Debug)]

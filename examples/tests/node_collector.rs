@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -91,6 +91,10 @@ fn the_documented_configuration_is_valid() {
         "{printed}"
     );
     assert!(!printed.contains("s3cret"), "{printed}");
+    // What is printed is a configuration again.
+    let (complaints, checked, code) = scratch.check(&printed, &[]);
+    assert_eq!((&*complaints, &*checked), ("", "node.yaml: valid\n"));
+    assert_eq!(code, Some(0));
 }
 
 /// Typical mistakes: what is replaced by what, and all that is said.
@@ -103,7 +107,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "  # jaeger: next",
         "  jaeger: {protocols: {thrift_compact: }}",
-        "node.yaml:18:3: receivers::jaeger: the receiver `jaeger` is known and not built yet; accepted: otlp\n",
+        "node.yaml:18:3: receivers::jaeger: the receiver `jaeger` is known and not supported; accepted: otlp\n",
     ),
     (
         "        - resource\n",
@@ -148,7 +152,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "    traces:\n",
         "    metrics:\n",
-        "node.yaml:49:5: service::pipelines::metrics: only pipelines of traces are; this one is not built yet\n",
+        "node.yaml:49:5: service::pipelines::metrics: only pipelines of traces are; this one is not supported\n",
     ),
 ];
 
@@ -193,13 +197,13 @@ fn what_is_odd_is_a_warning_and_what_is_missing_can_be_left_out() {
             "  # jaeger: next",
             "  jaeger: {protocols: {thrift_compact: }}",
             &["--lenient"],
-            "warning: node.yaml:18:3: receivers::jaeger: the receiver `jaeger` is known and not built yet, and left out\n",
+            "warning: node.yaml:18:3: receivers::jaeger: the receiver `jaeger` is known and not supported, and left out\n",
         ),
         (
             "service:\n",
             "service:\n  telemetry: {metrics: {address: ':8888'}}\n",
             &[],
-            "warning: node.yaml:47:25: service::telemetry::metrics::address: has no effect: nothing listens for scrapers; the program has the metrics as Prometheus text, and may serve it\n",
+            "warning: node.yaml:47:25: service::telemetry::metrics::address: is deprecated: say it as readers::0::pull::exporter::prometheus\n",
         ),
     ] {
         let text = DOCUMENTED.replacen(right, wrong, 1);
@@ -315,6 +319,13 @@ fn send(address: &str) {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
+/// An address of this machine that no other process tries.
+fn free() -> String {
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    let bound = TcpListener::bind((format!("127.77.{high}.{low}"), 0)).unwrap();
+    bound.local_addr().unwrap().to_string()
+}
+
 /// What is said when a receiver listens: its address.
 fn address(said: &str) -> &str {
     said.rsplit_once(' ').unwrap().1
@@ -402,4 +413,122 @@ fn lost_spans_are_an_exit_code() {
     let (printed, code) = running.ended();
     assert!(printed.ends_with("lost       1 span\n"), "{printed}");
     assert_eq!(code, Some(1));
+}
+
+/// What a scraper gets: the head, and the text.
+fn scrape(address: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nhost: node\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    (head.into(), text.into())
+}
+
+#[test]
+fn metrics_are_scraped_where_the_configuration_says_so_and_through_a_reload() {
+    let scratch = Scratch::new("scraped");
+    let reader = "service:\n  telemetry:\n    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}\n";
+    let scraped = SMALL.replace("service:\n", reader);
+    scratch.write(&scraped);
+    let mut running = Running::start(scratch.program(&["--config", "node.yaml"], &[]));
+    let said = running.says("metrics are served on http://");
+    let place = said.rsplit_once("http://").unwrap().1.to_owned();
+    let place = place.strip_suffix("/metrics").unwrap();
+    let said = running.says("otlp takes http on");
+    send(address(&said));
+    let begun = Instant::now();
+    let told = loop {
+        let (head, text) = scrape(place);
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+        if text.contains("\notelcol_receiver_accepted_spans_total{receiver=\"otlp\"") {
+            break text;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{text}");
+    };
+    let accepted = told
+        .lines()
+        .find(|line| line.starts_with("otelcol_receiver_accepted_spans_total"));
+    assert!(accepted.is_some_and(|line| line.ends_with(" 1")), "{told}");
+
+    // Another configuration with the same reader: the same place, other numbers.
+    scratch.write(&scraped.replace("spans.jsonl}", "more.jsonl}"));
+    running.signal("-HUP");
+    running.says("goes on with the new configuration");
+    let (head, text) = scrape(place);
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    let accepted = text
+        .lines()
+        .find(|line| line.starts_with("otelcol_receiver_accepted_spans_total"));
+    assert!(accepted.is_some_and(|line| line.ends_with(" 0")), "{text}");
+
+    // One without: nobody is there any more.
+    scratch.write(SMALL);
+    running.signal("-HUP");
+    running.says("goes on with the new configuration");
+    let begun = Instant::now();
+    while TcpStream::connect(place).is_ok() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    running.signal("-TERM");
+    assert_eq!(running.ended().1, Some(0));
+}
+
+#[test]
+fn told_twice_to_end_it_waits_for_nothing() {
+    let scratch = Scratch::new("twice");
+    // Takes connections, and never says anything.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = SMALL
+        .replace("exporters: [file]", "exporters: [otlp]")
+        .replace(
+            "file: {path: spans.jsonl}",
+            &format!(
+                "otlp: {{endpoint: '{}', tls: {{insecure: true}}, timeout: 10m}}",
+                silent.local_addr().unwrap()
+            ),
+        );
+    scratch.write(&text);
+    let arguments = ["--config", "node.yaml", "--drain", "30s"];
+    let mut running = Running::start(scratch.program(&arguments, &[]));
+    let said = running.says("otlp takes http on");
+    send(address(&said));
+    running.signal("-TERM");
+    // It drains: it takes nothing in any more.
+    let (begun, place) = (Instant::now(), address(&said).to_owned());
+    while TcpStream::connect(&place).is_ok() {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "it takes on after it was told to end"
+        );
+    }
+    assert!(
+        running.child.try_wait().unwrap().is_none(),
+        "it does not drain"
+    );
+    running.signal("-TERM");
+    running.says("signal: ends at once: it was told so twice");
+    assert_eq!(running.ended(), (String::new(), Some(3)));
+}
+
+#[test]
+fn a_reload_without_patience_finds_its_own_port_free() {
+    let scratch = Scratch::new("port");
+    let place = free();
+    let text = SMALL.replace("127.0.0.1:0", &place);
+    scratch.write(&text);
+    let arguments = ["--config", "node.yaml", "--drain", "0ms"];
+    let mut running = Running::start(scratch.program(&arguments, &[]));
+    running.says("otlp takes http on");
+    for n in 0..10 {
+        // A connection that is open all the while.
+        let _open = TcpStream::connect(&place).unwrap();
+        scratch.write(&text.replace("timeout: 1h", &format!("timeout: {}h", n + 2)));
+        running.signal("-HUP");
+        running.says("goes on with the new configuration");
+    }
+    running.signal("-TERM");
+    assert_eq!(running.ended().1, Some(0));
 }

@@ -82,8 +82,8 @@ pub mod exporter;
 #[cfg(feature = "listen")]
 pub mod receiver;
 
-// What stands beside pipelines: whether the program is well.
-#[cfg(feature = "health-check")]
+// What stands beside pipelines: whether the program is well, and its numbers.
+#[cfg(any(feature = "health-check", feature = "metrics-endpoint"))]
 pub mod extension;
 
 // Settings from outside, validated.

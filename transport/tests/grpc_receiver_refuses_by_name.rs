@@ -423,7 +423,7 @@ fn who_speaks_no_http_2_hurts_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (pipeline, _) = pipeline(8 << 20);
     let receiver = receiver()
-        .handshake_timeout(Duration::from_millis(200))
+        .handshake_timeout(Duration::from_secs(2))
         .serve(pipeline.intake())
         .unwrap();
     let address = receiver.local_addr().unwrap();

@@ -333,12 +333,14 @@ fn what_is_too_large_is_refused_unread_and_the_answer_arrives() {
         .max_request_body_size(1 << 20)
         .serve(pipeline.intake())
         .unwrap();
+    let mut asked = 0;
     for kind in [PROTOBUF, JSON] {
         let before = in_use(&pipeline);
         // More than the buffers of both sockets.
         let whole = posted(&of_type(kind), &vec![b'x'; 12 << 20]);
         let (mut caller, answered) = loop {
             let (mut caller, begun) = (call(&receiver), Instant::now());
+            asked += 1;
             let _ = caller.try_write(&whole);
             match caller.try_read() {
                 Some(answered) => break (caller, answered),
@@ -385,8 +387,8 @@ fn what_is_too_large_is_refused_unread_and_the_answer_arrives() {
     assert_eq!(answered.status, 413);
     assert_eq!(answered.says(), "received message larger than max 1048576");
     let stats = receiver.stats();
-    assert_eq!((stats.rejected, stats.unread), (5, 5));
-    assert_eq!(stats.unread_bytes, 2 * (24 << 20) + 2 * ((1 << 20) + 1));
+    assert_eq!((stats.rejected, stats.unread), (asked + 3, asked + 3));
+    assert_eq!(stats.unread_bytes, asked * (12 << 20) + 2 * ((1 << 20) + 1));
     drop(caller);
     eventually(|| in_use(&pipeline) == 0);
 }
@@ -588,7 +590,7 @@ fn after_the_pipeline_has_ended_everything_may_be_sent_again() {
 }
 
 /// Scenario: 64 connections that each say 1 MiB and stall near the end. Guarantees: what they hold stays within the share,
-/// and another client is served, or told to come again, at once.
+/// those that have stalled go, and another client is served.
 #[test]
 fn stalled_bodies_hold_their_part_and_no_more() {
     let (pipeline, _) = pipeline(16 << 20);
@@ -607,10 +609,10 @@ fn stalled_bodies_hold_their_part_and_no_more() {
         let _ = caller.try_write(&part);
         stalled.push(caller);
     }
-    eventually(|| receiver.stats().refused > 0);
+    eventually(|| receiver.stats().cut > 0);
     let mut other = call(&receiver);
     let answered = other.post(&of_type(PROTOBUF), &request(1).encode_to_vec());
-    assert!([200, 503].contains(&answered.status), "{answered:?}");
+    assert_eq!(answered.status, 200, "{answered:?}");
     let account = pipeline.intake().account().unwrap();
     println!("{:?}, {account:?}", receiver.stats());
     drop(stalled);

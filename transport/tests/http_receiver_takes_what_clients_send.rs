@@ -48,6 +48,8 @@ fn record(exporter: HttpExporter, count: usize) -> Vec<ExportTraceServiceRequest
     let kept = beside.clone();
     let own = Pipeline::builder()
         .service_name("kubelet")
+        // What is late is not sent again: it would arrive twice.
+        .export_timeout(LONG)
         .exporter(move || exporter.clone())
         .exporter(move || beside.clone())
         .build()
@@ -76,12 +78,15 @@ fn spans_of_our_own_exporter_arrive_as_they_were_recorded() {
                 .endpoint(format!("http://{}", receiver.local_addr().unwrap()))
                 .encoding(encoding)
                 .compression(compression)
+                .timeout(LONG)
                 .build()
                 .unwrap();
             let sent = spans(&record(exporter, 3000));
             assert_eq!(sent.len(), 3000);
             let arrived = exported(&pipeline, &kept);
-            assert!(spans(&arrived) == sent, "{encoding:?}, {compression:?}");
+            let came = spans(&arrived);
+            assert_eq!(came.len(), 3000, "{encoding:?}, {compression:?}");
+            assert!(came == sent, "{encoding:?}, {compression:?}");
             let resource = arrived[0].resource_spans[0].resource.as_ref().unwrap();
             assert!(
                 resource
@@ -298,11 +303,14 @@ fn spans_arrive_under_tls_and_nothing_else_does() {
     let exporter = HttpExporter::builder()
         .endpoint(format!("https://localhost:{port}"))
         .tls(ClientTls::new().roots_pem(&roots))
+        .timeout(LONG)
         .build()
         .unwrap();
     let sent = spans(&record(exporter, 100));
     assert!(spans(&exported(&pipeline, &kept)) == sent);
 
+    // On a machine that is busy a client may have come twice before it was heard.
+    let failed = receiver.stats().handshakes_failed;
     let mut plain = call(&receiver);
     plain.write(&posted(&of_type(PROTOBUF), b""));
     assert!(
@@ -311,7 +319,7 @@ fn spans_arrive_under_tls_and_nothing_else_does() {
             .is_none_or(|answered| answered.status != 200)
     );
     let begun = Instant::now();
-    while receiver.stats().handshakes_failed != 1 {
+    while receiver.stats().handshakes_failed == failed {
         assert!(begun.elapsed() < LONG, "{:?}", receiver.stats());
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -357,6 +365,7 @@ fn spans_arrive_over_a_unix_domain_socket() {
     assert_eq!(receiver.local_addr(), None);
     let exporter = HttpExporter::builder()
         .endpoint(format!("unix:{}", path.display()))
+        .timeout(LONG)
         .build()
         .unwrap();
     let sent = spans(&record(exporter, 100));

@@ -32,8 +32,8 @@ const EVERY: Duration = Duration::from_millis(10);
 /// Descriptors that may be left, or be there beside those of connections: what the relay needs for itself.
 const LEFT: f64 = 8.0;
 
-/// Connections that half of the neighbours' share pays for, at 128 KiB each.
-const HELD: f64 = 128.0;
+/// Connections that a third of the neighbours' share pays for, at 128 KiB each, when it is divided between two receivers.
+const HELD: f64 = 42.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

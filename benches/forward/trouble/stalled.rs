@@ -49,6 +49,11 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
         held + Duration::from_secs(60),
         trouble(port, held, seen.clone()),
     )?;
+    // The relay notices within its own time that they have gone.
+    let gone = Instant::now();
+    while chain.account()?.open > 0.0 && gone.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let account = chain.settle()?;
     let most = watch.end();
     let arrived = chain.arrived()?;

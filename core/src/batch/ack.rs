@@ -13,6 +13,12 @@ pub enum Delivered {
     Exported,
     /// A server refused spans for good: sending them again changes nothing.
     Rejected,
+    /// A processor fails on spans, for a condition that can't be computed: sending them again changes nothing.
+    Failed,
+    /// Processors have passed on every span, up to the first that gathers them, as [`Intake::screen`] waits for.
+    ///
+    /// [`Intake::screen`]: crate::pipeline::Intake::screen
+    Passed,
     /// Spans were given up on the way: attempts or time ran out, or others needed the room.
     Lost,
 }
@@ -25,6 +31,9 @@ pub(crate) struct Ack {
     expected: AtomicUsize,
     delivered: AtomicUsize,
     rejected: AtomicUsize,
+    failed: AtomicUsize,
+    /// Whether the sender waits no longer than processors have passed on the spans.
+    screens: bool,
     tell: Option<Box<dyn FnOnce(Delivered) + Send + Sync>>,
 }
 
@@ -34,8 +43,20 @@ impl Ack {
             expected: AtomicUsize::new(0),
             delivered: AtomicUsize::new(0),
             rejected: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+            screens: false,
             tell: Some(Box::new(tell)),
         }
+    }
+
+    /// The same, delivered when processors have passed on the spans.
+    pub(crate) fn of_screening(mut self) -> Self {
+        self.screens = true;
+        self
+    }
+
+    pub(crate) fn is_screening(&self) -> bool {
+        self.screens
     }
 
     /// A pipeline has admitted spans, once for each of its lanes.
@@ -53,11 +74,22 @@ impl Ack {
         self.rejected.fetch_add(spans, Ordering::Relaxed);
     }
 
+    /// A processor fails on these spans.
+    pub(crate) fn fail(&self, spans: usize) {
+        self.failed.fetch_add(spans, Ordering::Relaxed);
+    }
+
     fn verdict(&self) -> Delivered {
         let [expected, delivered, rejected] =
             [&self.expected, &self.delivered, &self.rejected].map(|n| n.load(Ordering::Relaxed));
+        let failed = self.failed.load(Ordering::Relaxed);
         if expected > 0 && delivered == expected {
-            Delivered::Exported
+            match self.screens {
+                true => Delivered::Passed,
+                false => Delivered::Exported,
+            }
+        } else if failed > 0 {
+            Delivered::Failed
         } else if rejected > 0 && delivered.saturating_add(rejected) == expected {
             Delivered::Rejected
         } else {

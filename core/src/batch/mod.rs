@@ -21,6 +21,9 @@ use crate::clock::Moment;
 // What became of the spans of one request.
 mod ack;
 
+// Who sent them, as far as a receiver knows.
+mod client;
+
 // A head and a body.
 mod segment;
 
@@ -39,6 +42,7 @@ mod view;
 pub use ack::Delivered;
 pub use batcher::{BatchLimits, Batcher, Cut};
 pub use chunks::{Chunks, IntoChunks};
+pub use client::ClientInfo;
 pub use segment::{Head, Segment};
 pub use split::{MAX_PIECES, SplitError};
 pub use view::SpanView;

@@ -5,6 +5,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use super::ClientInfo;
 use super::ack::Ack;
 use crate::clock::Moment;
 use crate::limiter::Door;
@@ -106,6 +107,7 @@ pub struct Segment {
     door: Door,
     /// Who waits for the request to leave; nobody, mostly.
     ack: Option<Arc<Ack>>,
+    client: Option<ClientInfo>,
 }
 
 impl Segment {
@@ -125,6 +127,7 @@ impl Segment {
             first_end,
             door,
             ack: None,
+            client: None,
         }
     }
 
@@ -171,6 +174,19 @@ impl Segment {
         self.door
     }
 
+    /// What is known about who sent the request that it is of; `None` for this program's own spans, and where nothing was
+    /// to be kept.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientInfo> {
+        self.client.as_ref()
+    }
+
+    /// The same segment, of a request that this is known about.
+    #[must_use]
+    pub fn with_client(self, client: Option<ClientInfo>) -> Self {
+        Self { client, ..self }
+    }
+
     /// The same segment with another body: that of an edit, which took its memory from the working reserve.
     #[must_use]
     pub fn with_body(self, body: Bytes, spans: usize) -> Self {
@@ -192,6 +208,7 @@ impl Segment {
             first_end: self.first_end,
             door: self.door,
             ack: self.ack.clone(),
+            client: self.client.clone(),
         }
     }
 
@@ -200,6 +217,17 @@ impl Segment {
         Self {
             ack: Some(ack),
             ..self
+        }
+    }
+
+    /// The same segment, where it has come to what does not concern a sender any more who waits for processors alone.
+    pub(crate) fn passed(self, lanes: usize) -> Self {
+        match &self.ack {
+            Some(ack) if ack.is_screening() => {
+                ack.deliver(self.spans.saturating_mul(lanes));
+                Self { ack: None, ..self }
+            }
+            _ => self,
         }
     }
 

@@ -258,7 +258,7 @@ impl Chain {
             if !out.room.take(door, load.bytes) {
                 out.room.take(door, out.room.most(door));
             }
-            out.segments.push(segment);
+            out.segments.push(segment.passed(run.lanes));
             return;
         };
         match &mut room.stage {
@@ -266,7 +266,7 @@ impl Chain {
                 if room.hold(door, load, out) {
                     room.queue.push_back((door, load));
                     if let Stage::Batcher(batcher) = &mut room.stage {
-                        batcher.push(segment);
+                        batcher.push(segment.passed(run.lanes));
                     }
                     self.drain(at, false, run, out);
                 }
@@ -349,13 +349,19 @@ fn process(
     out: &mut Yield,
 ) -> Result<(), Later> {
     let given = segment.spans();
-    let ack = segment.ack().cloned();
+    let (ack, client) = (segment.ack().cloned(), segment.client().cloned());
     let filtered_before = out.filtered;
     let mut emit = |segment: Segment| {
         if segment.spans() > 0 {
-            // Whatever it made the segment of: who waits for the spans waits for these.
-            emitted.push(match &ack {
+            // Whatever it made the segment of: who waits for the spans waits for these, and has sent these.
+            let segment = match &ack {
                 Some(ack) if segment.ack().is_none() => segment.with_ack(ack.clone()),
+                _ => segment,
+            };
+            emitted.push(match &client {
+                Some(client) if segment.client().is_none() => {
+                    segment.with_client(Some(client.clone()))
+                }
                 _ => segment,
             });
         }
@@ -389,6 +395,10 @@ fn process(
         let spans = spans.min(left);
         left -= spans;
         out.dropped.add(reason, spans);
+        if let (DropReason::ConditionFailed, Some(ack)) = (reason, &ack) {
+            let spans = usize::try_from(spans).unwrap_or(usize::MAX);
+            ack.fail(spans.saturating_mul(run.lanes));
+        }
     }
     if panicked {
         let filtered = filtered.min(left);

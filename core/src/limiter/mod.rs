@@ -179,6 +179,12 @@ impl Account {
         self.cell().limit
     }
 
+    /// The bytes from which newcomers are refused.
+    #[must_use]
+    pub fn soft_limit(&self) -> usize {
+        self.cell().soft
+    }
+
     /// The bytes in use, overheads included.
     #[must_use]
     pub fn in_use(&self) -> usize {
@@ -227,7 +233,8 @@ impl Account {
     }
 
     /// Whether both are the same share of the same budget.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
         self.share == other.share && Arc::ptr_eq(&self.shares, &other.shares)
     }
 

@@ -30,9 +30,18 @@ struct Slot {
 impl Delivery {
     /// The delivery of so many spans, and what the segments of the request carry along.
     pub(super) fn new(spans: usize) -> (Self, Arc<Ack>) {
+        Self::with(spans, |ack| ack)
+    }
+
+    /// The same, which waits for processors alone.
+    pub(super) fn of_screening(spans: usize) -> (Self, Arc<Ack>) {
+        Self::with(spans, Ack::of_screening)
+    }
+
+    fn with(spans: usize, as_asked: fn(Ack) -> Ack) -> (Self, Arc<Ack>) {
         let slot = Arc::<Mutex<Slot>>::default();
         let told = slot.clone();
-        let ack = Ack::new(move |delivered| fill(&told, delivered));
+        let ack = as_asked(Ack::new(move |delivered| fill(&told, delivered)));
         (Self { spans, slot }, Arc::new(ack))
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::delivery::Delivery;
 use super::life::{Life, Lives};
-use crate::batch::{Head, Segment};
+use crate::batch::{Ack, ClientInfo, Head, Segment};
 use crate::engine::PipelineId;
 use crate::limiter::{self, Buffer, Door, MemoryLimiter, OVERHEAD};
 use crate::wire::split::{Part, Runs, parts};
@@ -47,6 +47,7 @@ pub struct Intake {
     /// Which receiver it is; none for all that take spans of neighbours.
     receiver: Option<usize>,
     limits: Limits,
+    client: Option<ClientInfo>,
 }
 
 impl Intake {
@@ -55,6 +56,7 @@ impl Intake {
             lives,
             receiver,
             limits: Limits::new(),
+            client: None,
         }
     }
 
@@ -62,6 +64,38 @@ impl Intake {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same door for requests of a sender of whom this is known: processors may ask for it. Make `client` with
+    /// [`account`](Self::account), so that its memory is the neighbours'.
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use spanwire_core::batch::ClientInfo;
+    /// # use spanwire_core::pipeline::Pipeline;
+    /// # use spanwire_core::testing::InMemoryExporter;
+    /// use spanwire_core::processor::{Actions, ResourceProcessor};
+    /// # let kept = InMemoryExporter::new();
+    /// # let exporter = kept.clone();
+    ///
+    /// let tenant = Actions::new().upsert_from_client("tenant", "metadata.x-tenant");
+    /// let tenant = ResourceProcessor::new(tenant);
+    /// let pipeline = Pipeline::builder()
+    ///     .neighbours(1 << 20)
+    ///     .stage(move || tenant.clone())
+    ///     .exporter(move || exporter.clone())
+    ///     .build()?;
+    /// let intake = pipeline.intake();
+    /// let account = intake.account().expect("the pipeline runs");
+    /// let client = ClientInfo::new(&[("metadata.x-tenant", "blue")], &account)?;
+    /// intake.with_client(client).offer(&[0x0a, 4, 0x12, 2, 0x12, 0])?;
+    /// pipeline.shutdown(Duration::from_secs(5));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_client(mut self, client: ClientInfo) -> Self {
+        self.client = Some(client);
         self
     }
 
@@ -156,7 +190,32 @@ impl Intake {
         if visit.spans == 0 {
             return Ok(Delivery::of_nothing());
         }
-        let (delivery, ack) = Delivery::new(visit.spans);
+        Self::awaited(visit, request, Delivery::new)
+    }
+
+    /// Offers a request as [`deliver`](Self::deliver) does, and says what processors make of it: ready when they have passed on
+    /// its spans, as far as a [`Batcher`](crate::batch::Batcher) or the lanes, and before these are exported. For a receiver whose
+    /// neighbours are to hear that a processor fails on what they send.
+    ///
+    /// Processors work when lanes have use for what they give: with a backlog that may take as long as the backlog is. Whoever
+    /// waits sets a limit, after which the spans are admitted all the same.
+    ///
+    /// # Errors
+    /// See [`IntakeError`]; nothing of the request was kept.
+    pub fn screen(&self, request: Buffer) -> Result<Delivery, IntakeError> {
+        let visit = self.visit(request.as_slice())?;
+        if visit.spans == 0 {
+            return Ok(Delivery::of_nothing());
+        }
+        Self::awaited(visit, request, Delivery::of_screening)
+    }
+
+    fn awaited(
+        visit: Visit<'_>,
+        request: Buffer,
+        new: fn(usize) -> (Delivery, Arc<Ack>),
+    ) -> Result<Delivery, IntakeError> {
+        let (delivery, ack) = new(visit.spans);
         let segments = visit.take_over(request)?.into_iter();
         visit.admit(
             segments
@@ -179,7 +238,12 @@ impl Intake {
                 let spans = validated.counts().spans;
                 let received = &life.arrivals.received;
                 received.fetch_add(spans as u64, Ordering::Relaxed);
-                Ok(Visit { life, route, spans })
+                Ok(Visit {
+                    life,
+                    route,
+                    spans,
+                    client: self.client.as_ref(),
+                })
             }
             Err(invalid) => {
                 life.arrivals.malformed.fetch_add(1, Ordering::Relaxed);
@@ -194,6 +258,7 @@ struct Visit<'a> {
     life: &'a Life,
     route: Arc<[PipelineId]>,
     spans: usize,
+    client: Option<&'a ClientInfo>,
 }
 
 impl Visit<'_> {
@@ -206,6 +271,7 @@ impl Visit<'_> {
     fn segment(&self, head: Bytes, body: Bytes, spans: usize) -> Segment {
         let moment = self.life.moment();
         Segment::new(Head::new(head), body, spans, moment, Door::Neighbours)
+            .with_client(self.client.cloned())
     }
 
     /// The request as segments, in memory of their own.

@@ -1,6 +1,7 @@
 //! Changes of what is said about a span.
 
 use super::actions::Attributed;
+use super::condition::Failed;
 use super::rewrite::{Fate, Rewrite, rewrite};
 use super::{Actions, Condition, Edit, Later, Processor};
 use crate::batch::{Record, Segment};
@@ -59,26 +60,27 @@ impl Processor for AttributesProcessor {
 
 impl Rewrite for AttributesProcessor {
     fn fate(&self, segment: &Segment, record: &Record<'_>, span: &[u8]) -> Fate {
-        if self
-            .only
-            .as_ref()
-            .is_some_and(|only| !only.holds(segment.head(), record, &Span::new(span)))
-        {
-            return Fate::Keep;
+        if let Some(only) = &self.only {
+            match only.holds(segment.head(), record, &Span::new(span)) {
+                Ok(true) => {}
+                Ok(false) => return Fate::Keep,
+                Err(Failed) => return Fate::Fail,
+            }
         }
-        attributes(span)
+        attributes(segment, span)
             .measure(&self.actions)
             .map_or(Fate::Keep, Fate::Write)
     }
 
-    fn write(&self, span: &[u8], out: &mut Buffer) {
-        attributes(span).write(&self.actions, out);
+    fn write(&self, segment: &Segment, span: &[u8], out: &mut Buffer) {
+        attributes(segment, span).write(&self.actions, out);
     }
 }
 
-fn attributes(span: &[u8]) -> Attributed<Fields<'_>> {
+fn attributes<'a>(segment: &'a Segment, span: &'a [u8]) -> Attributed<'a, Fields<'a>> {
     Attributed {
         fields: Fields::new(span),
         number: field::span::ATTRIBUTES,
+        client: segment.client(),
     }
 }

@@ -53,6 +53,10 @@ pub enum Condition {
     Not(Box<Self>),
 }
 
+/// It can't be said whether a condition is true, and the condition is to say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed;
+
 impl Condition {
     /// What is true when `condition` is not.
     #[must_use]
@@ -65,8 +69,13 @@ impl Condition {
     }
 
     /// Whether it is true of a span.
-    pub(crate) fn holds(&self, head: &Head, record: &Record<'_>, span: &view::Span<'_>) -> bool {
-        match self {
+    pub(crate) fn holds(
+        &self,
+        head: &Head,
+        record: &Record<'_>,
+        span: &view::Span<'_>,
+    ) -> Result<bool, Failed> {
+        Ok(match self {
             Self::Name(pattern) => pattern.matches(span.name()),
             Self::Kind(kind) => span.kind() == Some(*kind),
             Self::Status(code) => {
@@ -84,15 +93,26 @@ impl Condition {
             Self::ScopeVersion(pattern) => {
                 pattern.matches(scope_text(record, scope::VERSION, |scope| scope.version()))
             }
-            Self::Ottl(condition) => condition.holds(head, record, span),
-            Self::All(conditions) => conditions
-                .iter()
-                .all(|condition| condition.holds(head, record, span)),
-            Self::Any(conditions) => conditions
-                .iter()
-                .any(|condition| condition.holds(head, record, span)),
-            Self::Not(condition) => !condition.holds(head, record, span),
-        }
+            Self::Ottl(condition) => condition.holds(head, record, span)?,
+            // What comes first and decides ends it.
+            Self::All(conditions) => {
+                for condition in conditions {
+                    if !condition.holds(head, record, span)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Self::Any(conditions) => {
+                for condition in conditions {
+                    if condition.holds(head, record, span)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+            Self::Not(condition) => !condition.holds(head, record, span)?,
+        })
     }
 }
 

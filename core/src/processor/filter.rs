@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::condition::Failed;
 use super::rewrite::{Fate, Rewrite, rewrite};
 use super::{Condition, Edit, Later, Processor};
 use crate::batch::{Record, Segment};
@@ -13,7 +14,8 @@ use crate::wire::view::Span;
 ///
 /// A segment that loses some of its spans is copied without them into memory of the working reserve; one that loses
 /// none is handed on as it is, and one that loses all costs nothing. If the reserve could never hold the copy, its
-/// spans count as `NoRoom`.
+/// spans count as `NoRoom`. All spans of a segment count as `ConditionFailed` where a condition can't be computed that is to fail
+/// then: see [`OttlCondition::or_fail`](super::OttlCondition::or_fail).
 ///
 /// ```
 /// use spanwire_core::processor::{AttributeCondition, Condition, FilterProcessor};
@@ -44,12 +46,12 @@ impl Processor for FilterProcessor {
 
 impl Rewrite for FilterProcessor {
     fn fate(&self, segment: &Segment, record: &Record<'_>, span: &[u8]) -> Fate {
-        if self.0.holds(segment.head(), record, &Span::new(span)) {
-            Fate::Leave
-        } else {
-            Fate::Keep
+        match self.0.holds(segment.head(), record, &Span::new(span)) {
+            Ok(true) => Fate::Leave,
+            Ok(false) => Fate::Keep,
+            Err(Failed) => Fate::Fail,
         }
     }
 
-    fn write(&self, _: &[u8], _: &mut Buffer) {}
+    fn write(&self, _: &Segment, _: &[u8], _: &mut Buffer) {}
 }

@@ -306,7 +306,7 @@ impl Rewrite for ProbabilisticSampler {
         }
     }
 
-    fn write(&self, span: &[u8], out: &mut Buffer) {
+    fn write(&self, _: &Segment, span: &[u8], out: &mut Buffer) {
         others(span).for_each(|field| out.put(field.record));
         if let Verdict::Write(state) = self.verdict(&Span::new(span))
             && !state.is_empty()

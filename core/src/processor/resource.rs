@@ -3,7 +3,7 @@
 use super::actions::Attributed;
 use super::held::Matching;
 use super::{Actions, Edit, Later, Processor};
-use crate::batch::{Head, Segment, payload_of};
+use crate::batch::{ClientInfo, Head, Segment, payload_of};
 use crate::stats::DropReason;
 use crate::wire::encode::{self, Put};
 use crate::wire::field::{resource, resource_spans};
@@ -58,7 +58,7 @@ impl Processor for ResourceProcessor {
     }
 
     fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
-        let Some(new) = NewHead::of(segment.head(), &self.actions) else {
+        let Some(new) = NewHead::of(segment.head(), segment.client(), &self.actions) else {
             edit.emit(segment);
             return Ok(());
         };
@@ -89,6 +89,7 @@ impl Processor for ResourceProcessor {
 /// A head with other attributes.
 struct NewHead<'a> {
     old: &'a Head,
+    client: Option<&'a ClientInfo>,
     actions: &'a Actions,
     /// The bytes of the resource.
     resource: usize,
@@ -97,11 +98,12 @@ struct NewHead<'a> {
 
 impl<'a> NewHead<'a> {
     /// `None` when the actions change nothing.
-    fn of(old: &'a Head, actions: &'a Actions) -> Option<Self> {
-        let resource = attributes(old).measure(actions)?;
+    fn of(old: &'a Head, client: Option<&'a ClientInfo>, actions: &'a Actions) -> Option<Self> {
+        let resource = attributes(old, client).measure(actions)?;
         let others: usize = others(old).map(|field| field.record.len()).sum();
         Some(Self {
             old,
+            client,
             actions,
             resource,
             len: encode::len_field_len(resource_spans::RESOURCE, resource) + others,
@@ -111,7 +113,7 @@ impl<'a> NewHead<'a> {
     /// One resource, though it may have come in several parts.
     fn write(&self, out: &mut impl Put) {
         encode::write_len_prefix(out, resource_spans::RESOURCE, self.resource);
-        attributes(self.old).write(self.actions, out);
+        attributes(self.old, self.client).write(self.actions, out);
         for field in others(self.old) {
             out.put(field.record);
         }
@@ -127,10 +129,14 @@ impl<'a> NewHead<'a> {
     }
 }
 
-fn attributes(head: &Head) -> Attributed<impl Iterator<Item = Field<'_>> + Clone> {
+fn attributes<'a>(
+    head: &'a Head,
+    client: Option<&'a ClientInfo>,
+) -> Attributed<'a, impl Iterator<Item = Field<'a>> + Clone> {
     Attributed {
         fields: head.resources().flat_map(Fields::new),
         number: resource::ATTRIBUTES,
+        client,
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum Fate {
     Leave,
     /// It is written anew, in so many bytes.
     Write(usize),
+    /// It can't be said, and the segment is lost for it.
+    Fail,
 }
 
 /// Changes spans one by one. Asked twice about each: to measure, then to write; both answers are the same.
@@ -24,7 +26,7 @@ pub(super) trait Rewrite {
     fn fate(&self, segment: &Segment, record: &Record<'_>, span: &[u8]) -> Fate;
 
     /// Writes a span whose fate is [`Fate::Write`].
-    fn write(&self, span: &[u8], out: &mut Buffer);
+    fn write(&self, segment: &Segment, span: &[u8], out: &mut Buffer);
 }
 
 /// Puts a segment through: unchanged spans are copied whole, and an unchanged segment is not copied at all.
@@ -34,6 +36,10 @@ pub(super) fn rewrite(
     edit: &mut Edit<'_>,
 ) -> Result<(), Later> {
     let plan = Plan::of(rewrite, &segment);
+    if plan.fails {
+        edit.drop_spans(DropReason::ConditionFailed, segment.spans());
+        return Ok(());
+    }
     if !plan.changes || plan.kept + plan.left_out != segment.spans() {
         edit.emit(segment);
         return Ok(());
@@ -73,6 +79,7 @@ fn no_room(
 /// What a rewrite will do to a segment.
 #[derive(Debug, Default)]
 struct Plan {
+    fails: bool,
     changes: bool,
     kept: usize,
     left_out: usize,
@@ -96,6 +103,9 @@ impl Plan {
         let mut plan = Self::default();
         for (at, record) in segment.records().enumerate() {
             let new = plan.record(rewrite, segment, &record);
+            if plan.fails {
+                break;
+            }
             if new.kept > 0 {
                 plan.len += encode::len_field_len(resource_spans::SCOPE_SPANS, new.len);
             }
@@ -127,6 +137,10 @@ impl Plan {
                     self.left_out += 1;
                     self.changes = true;
                 }
+                Fate::Fail => {
+                    self.fails = true;
+                    break;
+                }
                 Fate::Write(bytes) => {
                     len += encode::len_field_len(scope_spans::SPANS, bytes);
                     self.changes = true;
@@ -157,10 +171,11 @@ fn write_record(
         };
         match rewrite.fate(segment, record, span) {
             Fate::Keep => out.put(field.record),
-            Fate::Leave => {}
+            // What fails was found before anything is written.
+            Fate::Leave | Fate::Fail => {}
             Fate::Write(len) => {
                 encode::write_len_prefix(out, scope_spans::SPANS, len);
-                rewrite.write(span, out);
+                rewrite.write(segment, span, out);
             }
         }
     }

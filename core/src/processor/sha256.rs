@@ -14,14 +14,23 @@ use crate::wire::view::Value;
 /// characters.
 pub(super) fn digest(value: &Value<'_>) -> Held<'static> {
     let digest = match value {
-        Value::Str(text) if !text.is_empty() => Hash::hash(text.as_bytes()),
+        Value::Str(text) if !text.is_empty() => return Held::Text(text_digest(text)),
         Value::Bool(value) => Hash::hash(&[u8::from(*value)]),
         Value::Int(value) => Hash::hash(&value.to_le_bytes()),
         Value::Double(value) => Hash::hash(&value.to_le_bytes()),
         _ => return Held::Text(Cow::Borrowed("")),
     };
+    Held::Text(written(&digest))
+}
+
+/// The digest of the bytes of a text, be there any or none.
+pub(super) fn text_digest(text: &str) -> Cow<'static, str> {
+    written(&Hash::hash(text.as_bytes()))
+}
+
+fn written(digest: &[u8; 32]) -> Cow<'static, str> {
     let mut text = String::with_capacity(64);
     // A string takes all that is written.
-    let _ = fmt_hex(&digest, &mut text);
-    Held::Text(Cow::Owned(text))
+    let _ = fmt_hex(digest, &mut text);
+    Cow::Owned(text)
 }

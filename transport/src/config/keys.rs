@@ -297,7 +297,7 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(i64, u32, u64, i32);
+integers!(i64, u16, u32, u64, i32);
 
 impl Setting for Option<i32> {
     fn read(&mut self, node: &Node, walk: &mut Walk) {

@@ -153,7 +153,7 @@ service:
         (
             "  otlp:\n    protocols:",
             "  zipkin:\n  otlp:\n    protocols:",
-            "2:3: receivers::zipkin: the receiver `zipkin` is known and not built yet; accepted: otlp",
+            "2:3: receivers::zipkin: the receiver `zipkin` is known and not supported; accepted: otlp",
         ),
         (
             "[batch]",

@@ -4,16 +4,18 @@
 //! after that it holds four times as much as has come at most, up to its length: the usual body is moved once as it grows.
 
 use core::fmt;
-use core::future::poll_fn;
-use core::pin::Pin;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use core::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
+use http_body::{Body, Frame};
 use spanwire_core::limiter::{Account, Buffer, Permit, Refused};
 use tokio::time::{Instant, timeout_at};
 
-use super::line::{GRACE, Hold, Line, SLOWEST, STALL};
+use super::connection::{BODY_GRACE, Connection, Hold, SLOWEST_BYTES_PER_SECOND};
+use super::pressure::{BODY_STALL, Need};
 
 /// The first step of a permit.
 const STEP: usize = 64 << 10;
@@ -33,8 +35,12 @@ pub(crate) enum Trouble {
     NoRoom(Refused),
     /// Its connection holds as much as it may.
     Crowded,
+    /// The same, of which all is its own.
+    Overgrown,
     /// It comes too slowly.
     Slow,
+    /// It has stalled, and others need the room that it holds.
+    Stalled,
     /// Its client does not wait any longer.
     Expired,
     /// Its client went away, or took it back.
@@ -44,6 +50,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// A connection holds as much as it may.
+    pub(super) fn crowded(connection: &Connection) -> Self {
+        match connection.is_shared() {
+            true => Self::Crowded,
+            false => Self::Overgrown,
+        }
+    }
+
     /// What a share says, of which `most` bytes can ever be had.
     pub(super) fn of(refused: Refused, most: usize) -> Self {
         if refused.is_retryable() {
@@ -79,7 +93,14 @@ impl fmt::Display for Trouble {
             Self::Crowded => {
                 f.write_str("requests of this connection hold as much memory as they may")
             }
-            Self::Slow => write!(f, "body is slower than {SLOWEST} bytes a second"),
+            Self::Overgrown => f.write_str(
+                "the body, and what it is decompressed or converted to, hold more memory than one connection may",
+            ),
+            Self::Slow => write!(
+                f,
+                "body is slower than {SLOWEST_BYTES_PER_SECOND} bytes a second"
+            ),
+            Self::Stalled => f.write_str("body has stalled while others need its room"),
             Self::Expired => f.write_str("the deadline of the request has passed"),
             Self::Abandoned => f.write_str("the client took the request back"),
             Self::Garbled { coding, why } => write!(f, "body is no {coding}: {why}"),
@@ -98,17 +119,53 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Charges a request that has begun.
-    pub(crate) fn for_request(account: &Account, line: &Line) -> Result<Self, Trouble> {
-        let mut hold = line.hold();
+    /// Charges a request that has begun, in a while.
+    pub(crate) async fn in_a_while(
+        account: &Account,
+        connection: &Connection,
+    ) -> Result<Self, Trouble> {
+        in_a_while(connection, REQUEST, || {
+            Self::for_request(account, connection)
+        })
+        .await
+    }
+
+    fn for_request(account: &Account, connection: &Connection) -> Result<Self, Trouble> {
+        let mut hold = connection.hold();
         if !hold.grow(REQUEST) {
-            return Err(Trouble::Crowded);
+            return Err(Trouble::crowded(connection));
         }
         let permit = account.acquire(REQUEST).map_err(Trouble::NoRoom)?;
         Ok(Self {
             _permit: permit,
             _hold: hold,
         })
+    }
+}
+
+/// What `attempt` is granted, which needs so many bytes, now or in a while: where there is no room, bodies that have stalled
+/// make some, and those that are on their way may. Who needs less comes first.
+pub(crate) async fn in_a_while<T>(
+    connection: &Connection,
+    wanted: usize,
+    mut attempt: impl FnMut() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let need = Need::of(wanted);
+    let mut waiting = None;
+    loop {
+        if !connection.is_wanted_by_less(need) {
+            match attempt() {
+                Err(Trouble::NoRoom(_)) => {}
+                settled => return settled,
+            }
+        }
+        if waiting.is_none() {
+            waiting = connection.wait(need);
+        }
+        match &waiting {
+            Some(waiting) if waiting.a_moment(wanted, None).await => {}
+            _ => return attempt(),
+        }
     }
 }
 
@@ -127,11 +184,11 @@ impl Draft {
     /// many are accepted on this connection.
     pub(crate) fn check(
         account: &Account,
-        line: &Line,
+        connection: &Connection,
         length: usize,
         most: usize,
     ) -> Result<usize, Trouble> {
-        let most = most.min(line.allowance());
+        let most = most.min(connection.allowance());
         if length > most {
             return Err(Trouble::TooLarge {
                 found: Some(length),
@@ -153,22 +210,22 @@ impl Draft {
     /// now, is refused before anything of it is read.
     pub(crate) fn begin(
         account: &Account,
-        line: &Line,
+        connection: &Connection,
         length: Option<usize>,
         most: usize,
     ) -> Result<Self, Trouble> {
-        let most = Self::check(account, line, length.unwrap_or(0), most)?;
-        Self::new(account, line, length, most, false)
+        let most = Self::check(account, connection, length.unwrap_or(0), most)?;
+        Self::new(account, connection, length, most, false)
     }
 
     /// Begins what a body is decompressed to. `hint` is what the body says of itself, which binds nobody.
     pub(super) fn decompressed(
         account: &Account,
-        line: &Line,
+        connection: &Connection,
         hint: Option<usize>,
         most: usize,
     ) -> Result<Self, Trouble> {
-        let most = most.min(line.allowance());
+        let most = most.min(connection.allowance());
         if let Some(hint) = hint.filter(|hint| *hint > most) {
             return Err(Trouble::TooLarge {
                 found: Some(hint),
@@ -176,20 +233,20 @@ impl Draft {
                 decompressed: true,
             });
         }
-        Self::new(account, line, hint, most, true)
+        Self::new(account, connection, hint, most, true)
     }
 
     fn new(
         account: &Account,
-        line: &Line,
+        connection: &Connection,
         hint: Option<usize>,
         most: usize,
         decompressed: bool,
     ) -> Result<Self, Trouble> {
         let first = hint.unwrap_or(STEP).min(STEP).min(most);
-        let mut hold = line.hold();
+        let mut hold = connection.hold();
         if !hold.grow(first) {
-            return Err(Trouble::Crowded);
+            return Err(Trouble::crowded(connection));
         }
         let permit = account
             .acquire(first)
@@ -234,10 +291,44 @@ impl Draft {
         }
     }
 
+    /// Appends what has come, in a while: as long as there is no room for it the body is one that has stalled.
+    pub(crate) async fn put_in_a_while(
+        &mut self,
+        bytes: &[u8],
+        connection: &Connection,
+    ) -> Result<(), Trouble> {
+        // Who needs less comes first, but what is granted already is nobody else's.
+        let fits = bytes.len() <= self.buffer.remaining();
+        if fits || !connection.is_wanted_by_less(Need::Large) {
+            match self.put(bytes) {
+                Err(Trouble::NoRoom(_)) => {}
+                settled => return settled,
+            }
+        }
+        let held = self.buffer.as_slice().len();
+        let Some(waiting) = connection.wait(Need::Large) else {
+            return self.put(bytes);
+        };
+        let stalled = connection.stall(held.max(STEP));
+        while waiting.a_moment(held.max(STEP), Some(&stalled)).await {
+            if stalled.is_told() {
+                return Err(Trouble::Stalled);
+            }
+            if connection.is_wanted_by_less(Need::Large) {
+                continue;
+            }
+            match self.put(bytes) {
+                Err(Trouble::NoRoom(_)) => {}
+                settled => return settled,
+            }
+        }
+        self.put(bytes)
+    }
+
     fn grow_to(&mut self, capacity: usize, next: usize) -> Result<(), Trouble> {
         let more = next.saturating_sub(capacity);
         if !self.hold.grow(more) {
-            return Err(Trouble::Crowded);
+            return Err(Trouble::crowded(self.hold.connection()));
         }
         self.buffer.grow(more).map_err(|refused| {
             self.hold.shrink(more);
@@ -290,67 +381,40 @@ impl Pace {
 
 /// How long a body of so many bytes may take.
 fn allowed(received: usize) -> Duration {
-    let whole = (received / SLOWEST) as u64;
-    let rest = (received % SLOWEST) as u64 * 1_000_000_000 / SLOWEST as u64;
-    GRACE + Duration::from_secs(whole) + Duration::from_nanos(rest)
+    let whole = (received / SLOWEST_BYTES_PER_SECOND) as u64;
+    let rest = (received % SLOWEST_BYTES_PER_SECOND) as u64 * 1_000_000_000
+        / SLOWEST_BYTES_PER_SECOND as u64;
+    BODY_GRACE + Duration::from_secs(whole) + Duration::from_nanos(rest)
 }
-
-/// How often a body that says nothing is asked whether others need what it holds.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Where a body comes from.
-pub(crate) struct Source<B> {
+pub(crate) struct Source<'a, B> {
     body: B,
     pace: Pace,
-    /// Who knows whether others need what the body holds.
-    needs: Option<(Account, Line)>,
+    connection: &'a Connection,
 }
 
-impl<B> Source<B>
+impl<'a, B> Source<'a, B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    pub(crate) fn new(body: B, pace: Pace) -> Self {
+    /// A body on this connection. After [`BODY_STALL`] without a byte it can be told to go.
+    pub(crate) fn new(body: B, pace: Pace, connection: &'a Connection) -> Self {
         Self {
             body,
             pace,
-            needs: None,
+            connection,
         }
-    }
-
-    /// The same, which is cut after [`STALL`] without a byte while others need what it holds of this account and this
-    /// connection.
-    pub(crate) fn within(self, account: &Account, line: &Line) -> Self {
-        Self {
-            needs: Some((account.clone(), line.clone())),
-            ..self
-        }
-    }
-
-    fn is_in_the_way(&self) -> bool {
-        let needs = self.needs.as_ref();
-        needs.is_some_and(|(account, line)| {
-            line.is_wanted()
-                || account.limit().saturating_sub(account.in_use()) < account.limit() / 4
-        })
     }
 
     /// The next bytes; `None` after the last. What they took of the flow-control window is given back: they are to be copied
     /// and dropped before the next are asked for.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
-        let mut look = Instant::now() + STALL;
         loop {
-            let slow = self.pace.next_by();
-            let until = self.pace.deadline.map_or(slow, |at| at.min(slow));
-            let body = &mut self.body;
-            let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-            match timeout_at(until.min(look), frame).await {
-                Err(_) if self.pace.is_expired() => return Err(Trouble::Expired),
-                Err(_) if look < until && !self.is_in_the_way() => look = Instant::now() + LOOK,
-                Err(_) => return Err(Trouble::Slow),
-                Ok(None) => return Ok(None),
-                Ok(Some(Err(_))) => return Err(Trouble::Abandoned),
-                Ok(Some(Ok(frame))) => {
+            match self.frame().await? {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(Trouble::Abandoned),
+                Some(Ok(frame)) => {
                     // Trailers of a request mean nothing here.
                     if let Ok(data) = frame.into_data()
                         && !data.is_empty()
@@ -361,6 +425,39 @@ where
                 }
             }
         }
+    }
+
+    async fn frame(&mut self) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Trouble> {
+        let body = &mut self.body;
+        let mut frame = pin!(poll_fn(|context| Pin::new(&mut *body).poll_frame(context)));
+        // What is here already needs no clock.
+        let here = poll_fn(|context| Poll::Ready(frame.as_mut().poll(context))).await;
+        if let Poll::Ready(frame) = here {
+            return Ok(frame);
+        }
+        let slow = self.pace.next_by();
+        let until = self.pace.deadline.map_or(slow, |at| at.min(slow));
+        let stall = Instant::now() + BODY_STALL;
+        if let Ok(frame) = timeout_at(until.min(stall), frame.as_mut()).await {
+            return Ok(frame);
+        }
+        if stall < until {
+            let stalled = self.connection.stall(self.pace.received.max(STEP));
+            let mut told = pin!(stalled.told());
+            let either = poll_fn(|context| {
+                if let Poll::Ready(frame) = frame.as_mut().poll(context) {
+                    return Poll::Ready(Ok(frame));
+                }
+                told.as_mut().poll(context).map(|()| Err(Trouble::Stalled))
+            });
+            if let Ok(settled) = timeout_at(until, either).await {
+                return settled;
+            }
+        }
+        Err(match self.pace.is_expired() {
+            true => Trouble::Expired,
+            false => Trouble::Slow,
+        })
     }
 
     /// The bytes that have come.

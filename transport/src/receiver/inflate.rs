@@ -8,8 +8,10 @@ use std::io::{ErrorKind, Read};
 
 use spanwire_core::limiter::{Account, Buffer};
 
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+use super::body::in_a_while;
 use super::body::{Draft, Trouble};
-use super::line::{Hold, Line};
+use super::connection::{Connection, Hold};
 
 /// What is decompressed at a time.
 #[cfg(any(feature = "gzip", feature = "zstd"))]
@@ -82,12 +84,14 @@ impl Coding {
         self,
         body: (Buffer, Hold),
         account: &Account,
-        line: &Line,
+        connection: &Connection,
         most: usize,
     ) -> Result<(Buffer, Hold), Trouble> {
+        #[cfg(feature = "gzip")]
+        let no_room = |refused| Trouble::of(refused, most);
         match self {
             Self::Identity => {
-                let _ = (account, line, most);
+                let _ = (account, connection, most);
                 Ok(body)
             }
             #[cfg(feature = "gzip")]
@@ -98,20 +102,22 @@ impl Coding {
                 let hint = hint
                     .and_then(|len| usize::try_from(len).ok())
                     .filter(|len| *len <= most);
-                let _state = account
-                    .acquire(GZIP_STATE)
-                    .map_err(|refused| Trouble::of(refused, most))?;
-                let draft = Draft::decompressed(account, line, hint, most)?;
+                let state = || account.acquire(GZIP_STATE);
+                let _state =
+                    in_a_while(connection, GZIP_STATE, || state().map_err(no_room)).await?;
+                let begin = || Draft::decompressed(account, connection, hint, most);
+                let draft = in_a_while(connection, most, begin).await?;
                 let decoder = flate2::bufread::MultiGzDecoder::new(input);
                 Ok(inflate("gzip", decoder, draft).await?.finish())
             }
             #[cfg(feature = "gzip")]
             Self::Zlib => {
                 let input = body.0.as_slice();
-                let _state = account
-                    .acquire(GZIP_STATE)
-                    .map_err(|refused| Trouble::of(refused, most))?;
-                let draft = Draft::decompressed(account, line, None, most)?;
+                let state = || account.acquire(GZIP_STATE);
+                let _state =
+                    in_a_while(connection, GZIP_STATE, || state().map_err(no_room)).await?;
+                let begin = || Draft::decompressed(account, connection, None, most);
+                let draft = in_a_while(connection, most, begin).await?;
                 let mut decoder = flate2::bufread::ZlibDecoder::new(input);
                 let draft = inflate("deflate", &mut decoder, draft).await?;
                 if decoder.get_ref().is_empty() {
@@ -150,12 +156,14 @@ impl Coding {
                     // One behind it may use all of the largest window that is let through.
                     _ => 1 << log,
                 };
-                let _state = match account.acquire(window.saturating_add(ZSTD_STATE)) {
-                    Ok(state) => state,
-                    Err(refused) if refused.is_retryable() => return Err(Trouble::NoRoom(refused)),
-                    Err(refused) => return Err(garbled(refused.to_string())),
+                let state = || match account.acquire(window.saturating_add(ZSTD_STATE)) {
+                    Ok(state) => Ok(state),
+                    Err(refused) if refused.is_retryable() => Err(Trouble::NoRoom(refused)),
+                    Err(refused) => Err(garbled(refused.to_string())),
                 };
-                let draft = Draft::decompressed(account, line, content, most)?;
+                let _state = in_a_while(connection, window, state).await?;
+                let begin = || Draft::decompressed(account, connection, content, most);
+                let draft = in_a_while(connection, most, begin).await?;
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input)
                     .map_err(|error| garbled(error.to_string()))?;
                 decoder

@@ -1,11 +1,11 @@
 //! The sockets that a receiver listens on.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
-use crate::dial::Connection;
+use crate::dial::Connection as Stream;
 use crate::endpoint::{Address, Endpoint, InvalidEndpoint};
 
 /// Where to listen, from the text of a setting: `host:port`, where port 0 stands for any that is free, `unix:/path` or
@@ -106,16 +106,17 @@ pub(crate) enum Open {
 }
 
 impl Open {
-    pub(crate) async fn accept(&self) -> io::Result<Connection> {
+    /// A connection, and the address of IP that it comes from.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 // An answer is written whole; waiting for more to send would only delay it.
                 stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), Some(peer.ip().to_canonical())))
             }
             #[cfg(unix)]
-            Self::Unix(listener, _) => Ok(Box::new(listener.accept().await?.0)),
+            Self::Unix(listener, _) => Ok((Box::new(listener.accept().await?.0), None)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What happened at a receiver, in numbers.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a receiver has seen since it was built.
 ///
@@ -16,7 +16,7 @@ pub struct ReceiverStats {
     pub evicted: u64,
     /// Connections that were closed before they said anything: no TLS to be agreed upon, no opening within its time.
     pub handshakes_failed: u64,
-    /// How often the system gave no connection: out of descriptors or memory.
+    /// How often the system gave no connection, being out of descriptors or memory, or no listening.
     pub accept_failures: u64,
     /// Bytes that were read from connections, after TLS.
     pub bytes: u64,
@@ -34,7 +34,7 @@ pub struct ReceiverStats {
     pub rejected: u64,
     /// Requests without a token that is known.
     pub unauthenticated: u64,
-    /// Requests that were cut for being slow, or out of time.
+    /// Requests that were cut for being slow, or out of time, or because they had stalled while others needed their room.
     pub cut: u64,
     /// Requests whose client went away, or reset them.
     pub abandoned: u64,
@@ -64,8 +64,6 @@ pub(crate) struct Counts {
     pub(crate) abandoned: AtomicU64,
     pub(crate) unread: AtomicU64,
     pub(crate) unread_bytes: AtomicU64,
-    /// Whether a newcomer waits for a place. Not for people: for bodies that hold one and say nothing.
-    pub(crate) is_wanted: AtomicBool,
 }
 
 /// Adds to a counter.

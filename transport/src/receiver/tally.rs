@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::line::Line;
+use super::connection::Connection;
 use super::stats::{Counts, count};
 
 /// Under what a request is counted that is not admitted.
@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Rejected,
     Unauthenticated,
     Cut,
+    /// It had stalled, and others needed its room.
+    Stalled,
     Abandoned,
 }
 
@@ -27,9 +29,9 @@ pub(super) struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(line: &'a Line) -> Self {
+    pub(super) fn new(connection: &'a Connection) -> Self {
         Self {
-            counts: line.counts(),
+            counts: connection.counts(),
             announced: 0,
             received: 0,
             whole: false,
@@ -63,7 +65,7 @@ impl<'a> Tally<'a> {
             Kind::Refused => &self.counts.refused,
             Kind::Rejected => &self.counts.rejected,
             Kind::Unauthenticated => &self.counts.unauthenticated,
-            Kind::Cut => &self.counts.cut,
+            Kind::Cut | Kind::Stalled => &self.counts.cut,
             Kind::Abandoned => &self.counts.abandoned,
         };
         count(counter, 1);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::Pattern;
 use crate::attribute::{KeyValue, Value};
+use crate::batch::ClientInfo;
 use crate::wire::encode::{self, Put, ValueLimit};
 use crate::wire::raw::Field;
 
@@ -116,6 +117,25 @@ impl Actions {
         self.step(|steps| steps.copy(When::Always, key, from))
     }
 
+    /// As [`insert`](Self::insert), with what is known by this name about who sent the request, see
+    /// [`ClientInfo`](crate::batch::ClientInfo); nothing if that is not known, as of this program's own spans.
+    #[must_use]
+    pub fn insert_from_client(self, key: &str, name: &str) -> Self {
+        self.step(|steps| steps.client(When::Absent, key, name))
+    }
+
+    /// As [`update`](Self::update), with what is known by this name about who sent the request; nothing if that is not known.
+    #[must_use]
+    pub fn update_from_client(self, key: &str, name: &str) -> Self {
+        self.step(|steps| steps.client(When::Present, key, name))
+    }
+
+    /// As [`upsert`](Self::upsert), with what is known by this name about who sent the request; nothing if that is not known.
+    #[must_use]
+    pub fn upsert_from_client(self, key: &str, name: &str) -> Self {
+        self.step(|steps| steps.client(When::Always, key, name))
+    }
+
     /// Removes the attribute with this key if there is one.
     #[must_use]
     pub fn delete(mut self, key: &str) -> Self {
@@ -197,14 +217,16 @@ fn encoded<'a>(key: &'a str, value: Value<'a>) -> (Vec<u8>, Vec<u8>) {
 
 /// The fields of a message, some of which are attributes.
 #[derive(Clone)]
-pub(super) struct Attributed<I> {
+pub(super) struct Attributed<'a, I> {
     /// All fields of the message, in order.
     pub(super) fields: I,
     /// The number of the field that holds an attribute.
     pub(super) number: u32,
+    /// Who sent it, as far as that is known.
+    pub(super) client: Option<&'a ClientInfo>,
 }
 
-impl<'a, I: Iterator<Item = Field<'a>> + Clone> Attributed<I> {
+impl<'a, I: Iterator<Item = Field<'a>> + Clone> Attributed<'a, I> {
     /// The bytes of the message after `actions`, or `None` when they change nothing.
     pub(super) fn measure(&self, actions: &'a Actions) -> Option<usize> {
         match &actions.plain {

@@ -82,7 +82,7 @@ impl Plain {
         &mut self.0[at]
     }
 
-    pub(super) fn measure<'a, I>(&self, message: &Attributed<I>) -> Option<usize>
+    pub(super) fn measure<'a, I>(&self, message: &Attributed<'a, I>) -> Option<usize>
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {
@@ -101,7 +101,7 @@ impl Plain {
         changes.then_some(len)
     }
 
-    pub(super) fn write<'a, I>(&self, message: &Attributed<I>, out: &mut impl Put)
+    pub(super) fn write<'a, I>(&self, message: &Attributed<'a, I>, out: &mut impl Put)
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {
@@ -129,7 +129,7 @@ impl Plain {
     }
 
     /// The `KeyValue`s that are added, be it in the place of others.
-    fn added<'s, 'a, I>(&'s self, message: &'s Attributed<I>) -> impl Iterator<Item = &'s [u8]>
+    fn added<'s, 'a, I>(&'s self, message: &'s Attributed<'a, I>) -> impl Iterator<Item = &'s [u8]>
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::extract::Extraction;
 use super::{Attributed, ConvertTo, When};
-use crate::batch::payload_of;
+use crate::batch::{ClientInfo, payload_of};
 use crate::processor::Pattern;
 use crate::processor::held::{Held, scalar_text};
 #[cfg(feature = "sha256")]
@@ -42,6 +42,8 @@ enum Source {
     Literal(Vec<u8>),
     /// The row of a key.
     Attribute(usize),
+    /// What is known by this name about who sent the request.
+    Client(String),
 }
 
 impl Steps {
@@ -66,6 +68,12 @@ impl Steps {
         let (key, from) = (self.row(key), self.row(from));
         self.steps
             .push(Step::Set(when, key, Source::Attribute(from)));
+    }
+
+    pub(super) fn client(&mut self, when: When, key: &str, name: &str) {
+        let key = self.row(key);
+        self.steps
+            .push(Step::Set(when, key, Source::Client(name.into())));
     }
 
     pub(super) fn delete(&mut self, key: &str) {
@@ -131,7 +139,7 @@ pub(super) struct Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    pub(super) fn of<I>(steps: &'a Steps, message: &Attributed<I>) -> Self
+    pub(super) fn of<I>(steps: &'a Steps, message: &Attributed<'a, I>) -> Self
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {
@@ -147,16 +155,22 @@ impl<'a> Outcome<'a> {
             }
         }
         let mut outcome = Self { steps, rows };
-        steps.steps.iter().for_each(|step| outcome.take(step));
+        steps
+            .steps
+            .iter()
+            .for_each(|step| outcome.take(step, message.client));
         outcome
     }
 
-    fn take(&mut self, step: &'a Step) {
+    fn take(&mut self, step: &'a Step, client: Option<&'a ClientInfo>) {
         match step {
             Step::Set(when, key, source) => {
                 let value = match source {
                     Source::Literal(value) => Some(Held::Encoded(value)),
                     Source::Attribute(from) => self.rows[*from].now.clone(),
+                    Source::Client(name) => {
+                        client.and_then(|client| client.entry(name)).map(Held::Of)
+                    }
                 };
                 let row = &mut self.rows[*key];
                 let is_due = match when {
@@ -212,7 +226,7 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    pub(super) fn measure<I>(&self, message: &Attributed<I>) -> Option<usize>
+    pub(super) fn measure<I>(&self, message: &Attributed<'a, I>) -> Option<usize>
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {
@@ -228,7 +242,7 @@ impl<'a> Outcome<'a> {
         changes.then_some(len)
     }
 
-    pub(super) fn write<I>(&self, message: &Attributed<I>, out: &mut impl Put)
+    pub(super) fn write<I>(&self, message: &Attributed<'a, I>, out: &mut impl Put)
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {
@@ -243,7 +257,7 @@ impl<'a> Outcome<'a> {
     }
 
     /// Every part of the new message, in order.
-    fn walk<I>(&self, message: &Attributed<I>, mut part: impl FnMut(Part<'_>))
+    fn walk<I>(&self, message: &Attributed<'a, I>, mut part: impl FnMut(Part<'_>))
     where
         I: Iterator<Item = Field<'a>> + Clone,
     {

@@ -4,12 +4,15 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::expression::Expression;
 use super::path::Subject;
 use super::value::{Mistake, Value};
 use crate::processor::Pattern;
 use crate::processor::held::scalar_text;
+#[cfg(feature = "sha256")]
+use crate::processor::sha256::text_digest;
 use crate::wire::view;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,10 @@ pub(super) enum Call {
     String(Box<Expression>),
     ToLowerCase(Box<Expression>),
     ToUpperCase(Box<Expression>),
+    Concat(Vec<Expression>, String),
+    Split(Box<Expression>, Box<Expression>),
+    #[cfg(feature = "sha256")]
+    Sha256(Box<Expression>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +44,8 @@ pub(super) enum Type {
     List,
 }
 
-/// What the language has, and is not built.
-const LATER: [&str; 14] = [
-    "Concat",
-    "ConvertCase",
-    "Split",
-    "SHA256",
+/// What the language has, and this has not.
+const LATER: [&str; 10] = [
     "SHA1",
     "MD5",
     "FNV",
@@ -55,7 +58,7 @@ const LATER: [&str; 14] = [
     "ExtractPatterns",
 ];
 
-const KNOWN: &str = "IsMatch, IsRootSpan, HasPrefix, HasSuffix, Len, Int, Double, String, Duration, TraceID, SpanID, ToLowerCase, ToUpperCase, IsString, IsInt, IsDouble, IsBool, IsMap, IsList";
+const KNOWN: &str = "IsMatch, IsRootSpan, HasPrefix, HasSuffix, Len, Int, Double, String, Duration, TraceID, SpanID, ToLowerCase, ToUpperCase, ConvertCase, Concat, Split, SHA256, IsString, IsInt, IsDouble, IsBool, IsMap, IsList";
 
 /// The call of this function.
 ///
@@ -68,11 +71,12 @@ pub(super) fn call(
 ) -> Result<Expression, String> {
     let wanted = match name {
         "IsRootSpan" => 0,
-        "IsMatch" | "HasPrefix" | "HasSuffix" => 2,
+        "IsMatch" | "HasPrefix" | "HasSuffix" | "Concat" | "ConvertCase" | "Split" => 2,
         "Len" | "Int" | "Double" | "String" | "Duration" | "TraceID" | "SpanID" | "ToLowerCase"
-        | "ToUpperCase" | "IsString" | "IsInt" | "IsDouble" | "IsBool" | "IsMap" | "IsList" => 1,
+        | "ToUpperCase" | "SHA256" | "IsString" | "IsInt" | "IsDouble" | "IsBool" | "IsMap"
+        | "IsList" => 1,
         _ if LATER.contains(&name) => {
-            return Err(format!("`{name}` is not built yet; there are {KNOWN}"));
+            return Err(format!("`{name}` is not supported; there are {KNOWN}"));
         }
         _ => {
             return Err(format!(
@@ -107,6 +111,27 @@ pub(super) fn call(
         "String" => Call::String(next()?),
         "ToLowerCase" => Call::ToLowerCase(next()?),
         "ToUpperCase" => Call::ToUpperCase(next()?),
+        "ConvertCase" => {
+            let target = next()?;
+            match *next()? {
+                Expression::Text(case) if case == "lower" => Call::ToLowerCase(target),
+                Expression::Text(case) if case == "upper" => Call::ToUpperCase(target),
+                _ => {
+                    return Err(
+                        "expected \"lower\" or \"upper\" as the case of `ConvertCase`".into(),
+                    );
+                }
+            }
+        }
+        "Concat" => match (*next()?, *next()?) {
+            (Expression::List(parts), Expression::Text(between)) => Call::Concat(parts, between),
+            _ => return Err("expected a list and a text as the arguments of `Concat`".into()),
+        },
+        "Split" => Call::Split(next()?, next()?),
+        #[cfg(feature = "sha256")]
+        "SHA256" => Call::Sha256(next()?),
+        #[cfg(not(feature = "sha256"))]
+        "SHA256" => return Err("`SHA256` needs the feature `sha256`".into()),
         "Duration" => match *next()? {
             Expression::Text(text) => {
                 let nanos = duration(&text);
@@ -162,7 +187,7 @@ impl Call {
                         | (Type::Double, Value::Float(_))
                         | (Type::Bool, Value::Bool(_))
                         | (Type::Map, Value::Map(_))
-                        | (Type::List, Value::Array(_))
+                        | (Type::List, Value::Array(_) | Value::List(_))
                 );
                 Value::Bool(is)
             }
@@ -177,6 +202,7 @@ impl Call {
             Self::Len(target) => {
                 let len = match target.value(subject)? {
                     Value::Text(text) => text.len(),
+                    Value::List(list) => list.len(),
                     Value::Array(array) => array.iter().count(),
                     Value::Map(map) => map.iter().count(),
                     value => value.bytes().ok_or(Mistake::Type)?.len(),
@@ -209,6 +235,34 @@ impl Call {
             Self::ToUpperCase(target) => {
                 Value::Text(Cow::Owned(only_text(target, subject)?.to_uppercase()))
             }
+            Self::Concat(parts, between) => {
+                let mut whole = String::new();
+                for (at, part) in parts.iter().enumerate() {
+                    if at > 0 {
+                        whole.push_str(between);
+                    }
+                    // What is not there is told as Go tells it.
+                    let text = text_of(part.value(subject)?)?;
+                    whole.push_str(text.as_deref().unwrap_or("<nil>"));
+                }
+                Value::Text(Cow::Owned(whole))
+            }
+            Self::Split(target, between) => {
+                let (text, between) = (only_text(target, subject)?, only_text(between, subject)?);
+                let part = |part: &str| Value::Text(Cow::Owned(part.into()));
+                Value::List(match &*between {
+                    // Into its characters.
+                    "" => {
+                        let parts = text.chars();
+                        parts
+                            .map(|one| part(one.encode_utf8(&mut [0; 4])))
+                            .collect()
+                    }
+                    between => text.split(between).map(part).collect(),
+                })
+            }
+            #[cfg(feature = "sha256")]
+            Self::Sha256(target) => Value::Text(text_digest(&only_text(target, subject)?)),
         })
     }
 }

@@ -18,6 +18,7 @@ pub(super) enum Expression {
     Text(String),
     Bytes(Vec<u8>),
     Duration(i64),
+    List(Vec<Self>),
     Path(Path),
     Call(Call),
     Compute(Operator, Box<Self>, Box<Self>),
@@ -84,6 +85,10 @@ impl Expression {
             Self::Text(text) => Value::Text(Cow::Borrowed(text)),
             Self::Bytes(bytes) => Value::Bytes(bytes),
             Self::Duration(nanos) => Value::Duration(*nanos),
+            Self::List(list) => {
+                let values = list.iter().map(|one| one.value(subject));
+                Value::List(values.collect::<Result<_, _>>()?)
+            }
             Self::Path(path) => path.get(subject),
             Self::Call(call) => call.value(subject)?,
             Self::Compute(how, this, other) => {

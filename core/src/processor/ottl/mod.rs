@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::condition::Failed;
 use crate::batch::{Head, Record};
 use crate::wire::view::Span;
 
@@ -33,11 +34,13 @@ use value::Mistake;
 /// What there is of the language: `and`, `or`, `not` and parentheses; `==`, `!=`, `<`, `<=`, `>`, `>=`; `+`, `-`, `*`, `/`;
 /// texts, integers, floats, bytes, `true`, `false`, `nil` and the names `SPAN_KIND_..` and `STATUS_CODE_..`; the paths of `span`,
 /// `resource`, `scope` (and `instrumentation_scope`); and the functions `IsMatch`, `IsRootSpan`, `HasPrefix`, `HasSuffix`, `Len`,
-/// `Int`, `Double`, `String`, `Duration`, `TraceID`, `SpanID`, `ToLowerCase`, `ToUpperCase`, `IsString`, `IsInt`, `IsDouble`,
-/// `IsBool`, `IsMap` and `IsList`. Lists, maps and events are not in it.
+/// `Int`, `Double`, `String`, `Duration`, `TraceID`, `SpanID`, `ToLowerCase`, `ToUpperCase`, `ConvertCase` (to `lower` and `upper`),
+/// `Concat`, `Split`, `SHA256` (with the feature `sha256`), `IsString`, `IsInt`, `IsDouble`, `IsBool`, `IsMap` and `IsList`; and lists,
+/// `["a", 1]`. Maps, events and links are not in it.
 ///
 /// Values of different types are unequal and in no order; an integer and a float are compared as floats. An attribute that is
-/// not there is `nil`. Where a condition can't be computed, as for `1 / 0` or the prefix of a number, it is not true.
+/// not there is `nil`. Where a condition can't be computed, as for `1 / 0` or the prefix of a number, it is not true, or
+/// [fails](Self::or_fail).
 ///
 /// ```
 /// use spanwire_core::processor::{Condition, FilterProcessor, OttlCondition, OttlContext};
@@ -51,7 +54,10 @@ use value::Mistake;
 /// # Ok::<(), spanwire_core::processor::InvalidOttl>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct OttlCondition(Expression);
+pub struct OttlCondition {
+    expression: Expression,
+    fails: bool,
+}
 
 /// What a path is about that does not say it: `attributes["k"]`, `name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +80,34 @@ impl OttlCondition {
     ///
     /// [`InvalidOttl`] says in which column something else was expected. `IsMatch` needs the feature `regex`.
     pub fn parse(text: &str, context: OttlContext) -> Result<Self, InvalidOttl> {
-        parse::condition(text, context).map(Self)
+        parse::condition(text, context).map(|expression| Self {
+            expression,
+            fails: false,
+        })
     }
 
-    /// What can't be computed is not true.
-    pub(super) fn holds(&self, head: &Head, record: &Record<'_>, span: &Span<'_>) -> bool {
-        self.try_holds(head, record, span) == Ok(true)
+    /// The same condition, which fails where it can't be computed, in the place of being not true: what is asked of it loses the
+    /// spans that came together, as [`ConditionFailed`](crate::stats::DropReason::ConditionFailed), and who sent them is told if it
+    /// waits. The Collector's `error_mode: propagate`.
+    #[must_use]
+    pub fn or_fail(self) -> Self {
+        Self {
+            fails: true,
+            ..self
+        }
+    }
+
+    pub(super) fn holds(
+        &self,
+        head: &Head,
+        record: &Record<'_>,
+        span: &Span<'_>,
+    ) -> Result<bool, Failed> {
+        match self.try_holds(head, record, span) {
+            Ok(holds) => Ok(holds),
+            Err(_) if self.fails => Err(Failed),
+            Err(_) => Ok(false),
+        }
     }
 
     fn try_holds(
@@ -88,7 +116,7 @@ impl OttlCondition {
         record: &Record<'_>,
         span: &Span<'_>,
     ) -> Result<bool, Mistake> {
-        self.0.holds(&path::Subject { head, record, span })
+        self.expression.holds(&path::Subject { head, record, span })
     }
 }
 

@@ -146,7 +146,8 @@ impl Parser {
                 self.sign(")")?;
                 Ok(inner)
             }
-            Word::Sign("[" | "{") => Err(invalid("lists and maps are not built yet".into())),
+            Word::Sign("[") => Ok(Expression::List(self.values("[", "]")?)),
+            Word::Sign("{") => Err(invalid("maps are not supported".into())),
             Word::Name(name) => match name.as_str() {
                 "true" => self.take(Expression::Bool(true)),
                 "false" => self.take(Expression::Bool(false)),
@@ -157,7 +158,7 @@ impl Parser {
             Word::Capital(name) => {
                 self.next();
                 if *self.peek() == Word::Sign("(") {
-                    let arguments = self.arguments()?;
+                    let arguments = self.values("(", ")")?;
                     return call(&name, arguments.into_iter()).map_err(invalid);
                 }
                 let number = named(&name).ok_or_else(|| {
@@ -171,19 +172,24 @@ impl Parser {
         }
     }
 
-    fn arguments(&mut self) -> Result<Vec<Expression>, InvalidOttl> {
-        self.sign("(")?;
-        let mut arguments = Vec::new();
-        while *self.peek() != Word::Sign(")") {
-            if !arguments.is_empty() {
+    /// Values between two signs, with commas between them.
+    fn values(
+        &mut self,
+        open: &'static str,
+        close: &'static str,
+    ) -> Result<Vec<Expression>, InvalidOttl> {
+        self.sign(open)?;
+        let mut values = Vec::new();
+        while *self.peek() != Word::Sign(close) {
+            if !values.is_empty() {
                 self.sign(",")?;
             }
             let column = self.column();
-            let argument = self.deeper(Self::summed)?;
-            arguments.push(self.value(column, argument)?);
+            let value = self.deeper(Self::summed)?;
+            values.push(self.value(column, value)?);
         }
-        self.sign(")")?;
-        Ok(arguments)
+        self.sign(close)?;
+        Ok(values)
     }
 
     fn path(&mut self) -> Parsed {

@@ -172,7 +172,7 @@ impl Path {
             }
             _ => {
                 return Err(format!(
-                    "expected a path of span, resource or scope, found `{dotted}`: events and links are not built yet"
+                    "expected a path of span, resource or scope, found `{dotted}`: conditions of events and links are not supported"
                 ));
             }
         };

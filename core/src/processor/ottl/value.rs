@@ -1,6 +1,7 @@
 //! What a condition computes with.
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::processor::held::equal;
@@ -28,6 +29,8 @@ pub(super) enum Value<'a> {
     Time(u64),
     /// Nanoseconds.
     Duration(i64),
+    /// One that a condition has made.
+    List(Vec<Self>),
     Array(view::Array<'a>),
     Map(view::Map<'a>),
 }
@@ -67,7 +70,7 @@ pub(super) enum Operator {
     Over,
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
@@ -94,6 +97,14 @@ impl Value<'_> {
             (Self::Array(this), Self::Array(other)) => {
                 equal(view::Value::Array(*this), view::Value::Array(*other))
                     .then_some(Ordering::Equal)
+            }
+            (Self::List(this), Self::List(other)) => {
+                let (this, other) = (this.iter().cloned(), other.iter().cloned());
+                are_equal(this, other).then_some(Ordering::Equal)
+            }
+            (Self::List(this), Self::Array(other)) | (Self::Array(other), Self::List(this)) => {
+                let (this, other) = (this.iter().cloned(), other.iter().map(Value::from));
+                are_equal(this, other).then_some(Ordering::Equal)
             }
             (Self::Map(this), Self::Map(other)) => {
                 equal(view::Value::Map(*this), view::Value::Map(*other)).then_some(Ordering::Equal)
@@ -146,4 +157,15 @@ impl Value<'_> {
             _ => return Err(Mistake::Type),
         })
     }
+}
+
+/// Whether these are as many, and equal one by one.
+fn are_equal<'a>(
+    mut this: impl Iterator<Item = Value<'a>>,
+    mut other: impl Iterator<Item = Value<'a>>,
+) -> bool {
+    this.all(|this| {
+        let other = other.next();
+        other.is_some_and(|other| this.compare(Comparison::Equal, &other))
+    }) && other.next().is_none()
 }

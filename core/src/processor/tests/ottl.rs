@@ -378,6 +378,28 @@ fn every_path_and_function_says_what_it_is_named_for() {
             true,
         ),
         (
+            r#"ConvertCase(attributes["text"], "lower") == "ab" and ConvertCase("a", "upper") == "A""#,
+            true,
+        ),
+        (
+            r#"attributes["list"] == [7] and [7.0] == attributes["list"] and attributes["list"] != [7, 8] and attributes["list"] != []"#,
+            true,
+        ),
+        (
+            r#"attributes["list"] == ["7"] or attributes["list"] == 7 or attributes["map"] == []"#,
+            false,
+        ),
+        (
+            r#"Concat([scope.name, kind, attributes["none"], attributes["text"]], "/") == "lib/2/<nil>/Ab" and Concat([], "x") == """#,
+            true,
+        ),
+        (
+            r#"Split(name, " /") == ["GET", "healthz"] and Len(Split("a,b,", ",")) == 3 and Split("ab", "") == ["a", "b"] and IsList(Split("", ","))"#,
+            true,
+        ),
+        (r#"Split(kind, ",") == ["2"]"#, false),
+        (r#"Concat([attributes["map"]], "") != "x""#, false),
+        (
             r#"Int("12") == 12 and Int("x") == nil and Double(attributes["int"]) == 500.0 and String(1) == "1""#,
             true,
         ),
@@ -415,6 +437,30 @@ fn every_path_and_function_says_what_it_is_named_for() {
         let mut filter = FilterProcessor::new(vec![Condition::Ottl(condition)]);
         let (_, filtered, _) = run(&mut filter, sample(), &reserve(0)).unwrap();
         assert_eq!(filtered == 1, expected, "{text}");
+    }
+}
+
+#[cfg(feature = "sha256")]
+#[test]
+fn a_digest_is_that_of_the_characters_also_of_none() {
+    for (text, digest) in [
+        (
+            "",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        (
+            "abc",
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        ),
+    ] {
+        let text = format!("SHA256({text:?}) == {digest:?}");
+        let condition = OttlCondition::parse(&text, OttlContext::Span).unwrap();
+        let mut filter = FilterProcessor::new(vec![Condition::Ottl(condition)]);
+        assert_eq!(
+            run(&mut filter, sample(), &reserve(0)).unwrap().1,
+            1,
+            "{text}"
+        );
     }
 }
 
@@ -464,20 +510,32 @@ fn an_error_names_the_column_and_what_was_expected() {
         ),
         (
             "Concat(name, name) == \"x\"",
-            "column 1: `Concat` is not built yet; there are IsMatch, IsRootSpan, HasPrefix, HasSuffix, Len, Int, Double, String, Duration, TraceID, SpanID, ToLowerCase, ToUpperCase, IsString, IsInt, IsDouble, IsBool, IsMap, IsList",
+            "column 1: expected a list and a text as the arguments of `Concat`",
+        ),
+        (
+            "SHA1(name) == \"x\"",
+            "column 1: `SHA1` is not supported; there are IsMatch, IsRootSpan, HasPrefix, HasSuffix, Len, Int, Double, String, Duration, TraceID, SpanID, ToLowerCase, ToUpperCase, ConvertCase, Concat, Split, SHA256, IsString, IsInt, IsDouble, IsBool, IsMap, IsList",
         ),
         (
             "kind in [1, 2]",
             "column 6: expected `and`, `or` or the end, found `in`",
         ),
-        ("kind == [1]", "column 9: lists and maps are not built yet"),
+        (
+            "attributes[\"map\"] == {}",
+            "column 22: maps are not supported",
+        ),
+        ("kind == [1, 2", "column 14: expected `,`, found the end"),
+        (
+            "ConvertCase(name, \"snake\") == \"a\"",
+            "column 1: expected \"lower\" or \"upper\" as the case of `ConvertCase`",
+        ),
         (
             "span.nam == \"a\"",
             "column 1: expected attributes, name, kind, kind.string, kind.deprecated_string, status.code, status.message, trace_id, trace_id.string, span_id, span_id.string, parent_span_id, parent_span_id.string, trace_state, start_time, start_time_unix_nano, end_time, end_time_unix_nano, dropped_attributes_count, dropped_events_count, dropped_links_count, flags of a span, found `span.nam`",
         ),
         (
             "spanevent.name == \"a\"",
-            "column 1: expected a path of span, resource or scope, found `spanevent.name`: events and links are not built yet",
+            "column 1: expected a path of span, resource or scope, found `spanevent.name`: conditions of events and links are not supported",
         ),
         (
             "99999999999999999999 == kind",

@@ -158,7 +158,7 @@ pub struct Config {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Warnings: unset variables, line breaks left out of headers, and, when lenient, what is not built.
+    /// Warnings: unset variables, line breaks left out of headers, and, when lenient, what is not supported.
     pub warnings: Vec<Fault>,
     /// Where things stand in the text.
     places: Option<yaml::Places>,
@@ -450,9 +450,9 @@ fn map<'a>(node: &'a Node, walk: &mut Walk) -> &'a [(yaml::Key, Node)] {
 
 fn not_built(what: &str, walk: &mut Walk) {
     if walk.lenient {
-        walk.warn(format!("{what} not built yet, and left out"));
+        walk.warn(format!("{what} not supported, and left out"));
     } else {
-        walk.fault(format!("{what} not built yet"));
+        walk.fault(format!("{what} not supported"));
     }
 }
 
@@ -473,9 +473,9 @@ fn components<C: Component>(
                 if C::LATER.contains(&id.kind()) {
                     let what = format!("the {} `{}` is known and", C::WHAT, id.kind());
                     if walk.lenient {
-                        walk.warn(format!("{what} not built yet, and left out"));
+                        walk.warn(format!("{what} not supported, and left out"));
                     } else {
-                        walk.fault(format!("{what} not built yet; accepted: {accepted}"));
+                        walk.fault(format!("{what} not supported; accepted: {accepted}"));
                     }
                     // Who names it is told no more than that.
                     skipped.push((C::WHAT, id));
@@ -496,7 +496,7 @@ fn components<C: Component>(
     }
 }
 
-/// A list of ids, without those that are known and not built.
+/// A list of ids, without those that are known and not supported.
 fn ids(
     node: &Node,
     walk: &mut Walk,

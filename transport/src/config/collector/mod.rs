@@ -34,10 +34,11 @@ pub use net::{
     Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
     ServerKeepalive, ServerParameters, ServerTls,
 };
+pub(crate) use processors::{ADDRESS, METADATA};
 pub use processors::{
     Action, Attributes, Batch, Filter, MatchAttribute, MatchLibrary, MatchRegexp, MatchSpans,
     Memory, MemoryLimiter, MemorySource, ProbabilisticSampler, Resource, SpanFilter,
     TraceConditions, TraceGroup, TraceLists,
 };
 pub use secret::{Headers, Literal, Secret};
-pub use telemetry::{Logs, Telemetry};
+pub use telemetry::{Logs, Metrics, MetricsReader, Telemetry};

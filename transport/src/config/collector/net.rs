@@ -9,31 +9,31 @@ use super::secret::{Headers, Secret};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ClientTls {
-    /// In the clear, unless roots are given.
+    /// In the clear, unless roots are given. Default: no.
     pub insecure: bool,
-    /// Doesn't check who the server is. Not built: refused.
+    /// Doesn't check who the server is: refused. Default: no.
     pub insecure_skip_verify: bool,
-    /// The name that the server's certificate has to be for; empty: the host of the endpoint.
+    /// The name that the server's certificate has to be for; empty, which is the default: the host of the endpoint.
     pub server_name_override: String,
-    /// Trusts the system's roots beside those given.
+    /// Trusts the system's roots beside those given: refused where any are. Default: no.
     pub include_system_ca_certs_pool: bool,
-    /// File of the roots that are trusted; empty: the system's.
+    /// File of the roots that are trusted; empty, which is the default: the system's.
     pub ca_file: String,
-    /// The same as PEM text.
+    /// The same as PEM text. Default: empty.
     pub ca_pem: Secret,
-    /// File of the own certificate.
+    /// File of the own certificate; empty, which is the default: none.
     pub cert_file: String,
-    /// The same as PEM text.
+    /// The same as PEM text. Default: empty.
     pub cert_pem: Secret,
-    /// File of its private key.
+    /// File of its private key. Default: empty.
     pub key_file: String,
-    /// The same as PEM text.
+    /// The same as PEM text. Default: empty.
     pub key_pem: Secret,
-    /// Lowest version: 1.2, which is the default, or 1.3.
+    /// Lowest version: 1.2, which is the default; no other is supported.
     pub min_version: String,
-    /// Highest version; empty: any.
+    /// Highest version; empty, which is the default, and 1.3: any.
     pub max_version: String,
-    /// How often files are read again; 0: when they change.
+    /// Without effect: files are read again when they change. Default: 0.
     pub reload_interval: Duration,
 }
 
@@ -100,27 +100,27 @@ impl Section for ClientTls {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServerTls {
-    /// File of the roots that are trusted; empty: the system's.
+    /// Without effect on a server, where `client_ca_file` says whose clients are let in. Default: empty.
     pub ca_file: String,
-    /// The same as PEM text.
+    /// The same as PEM text. Default: empty.
     pub ca_pem: Secret,
-    /// File of the own certificate.
+    /// File of the own certificate; a server needs it, or its text. Default: empty.
     pub cert_file: String,
-    /// The same as PEM text.
+    /// The same as PEM text. Default: empty.
     pub cert_pem: Secret,
-    /// File of its private key.
+    /// File of its private key; a server needs it, or its text. Default: empty.
     pub key_file: String,
-    /// The same as PEM text.
+    /// The same as PEM text. Default: empty.
     pub key_pem: Secret,
     /// Lowest version: 1.2, which is the default, or 1.3.
     pub min_version: String,
-    /// Highest version; empty: any.
+    /// Highest version; empty, which is the default, and 1.3: any. No other is supported.
     pub max_version: String,
-    /// How often files are read again; 0: when they change.
+    /// Without effect: files are read again when they change. Default: 0.
     pub reload_interval: Duration,
-    /// File of the roots of client certificates, which are then required.
+    /// File of the roots of client certificates, which are then required; empty, which is the default: they are not.
     pub client_ca_file: String,
-    /// Reads that file again when it changes.
+    /// Reads that file again when it changes, as is done anyway. Default: no.
     pub client_ca_file_reload: bool,
 }
 
@@ -179,7 +179,7 @@ impl Section for ServerTls {
 #[non_exhaustive]
 #[derive(Default)]
 pub struct Authenticator {
-    /// Id of the extension that does it.
+    /// Id of the extension that does it. Default: empty.
     pub authenticator: String,
 }
 
@@ -193,11 +193,11 @@ impl Section for Authenticator {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ClientKeepalive {
-    /// After how long without traffic.
+    /// After how long without traffic. Default: 10 s.
     pub time: Duration,
-    /// How long an answer may take.
+    /// How long an answer may take. Default: 10 s.
     pub timeout: Duration,
-    /// Also without requests under way.
+    /// Also without requests under way. Default: no.
     pub permit_without_stream: bool,
 }
 
@@ -219,19 +219,19 @@ impl Section for ClientKeepalive {
     }
 }
 
-/// Pings and ages of the connections of a server; 0: the server's default.
+/// Pings and ages of the connections of a server. Default of each: 0, which stands for what gRPC has.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServerParameters {
-    /// How long one may be idle.
+    /// How long one may be idle; 0: for ever.
     pub max_connection_idle: Duration,
-    /// How long one may live.
+    /// How long one may live; 0: for ever.
     pub max_connection_age: Duration,
-    /// How long requests may then take.
+    /// How long requests may then take; 0: as long as they like.
     pub max_connection_age_grace: Duration,
-    /// After how long without traffic it is pinged.
+    /// After how long without traffic it is pinged; 0: 2 h.
     pub time: Duration,
-    /// How long the answer may take.
+    /// How long the answer may take; 0: 20 s.
     pub timeout: Duration,
 }
 
@@ -260,13 +260,13 @@ impl Section for ServerParameters {
     }
 }
 
-/// How often clients may ping.
+/// How often clients may ping. Without effect: one that pings too often is not told to go.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EnforcementPolicy {
-    /// Least time between pings; 0: the server's default.
+    /// Least time between pings. Default: 0.
     pub min_time: Duration,
-    /// Also without requests under way.
+    /// Also without requests under way. Default: no.
     pub permit_without_stream: bool,
 }
 
@@ -291,9 +291,9 @@ impl Section for EnforcementPolicy {
 #[non_exhaustive]
 #[derive(Default)]
 pub struct ServerKeepalive {
-    /// What the server does.
+    /// What the server does. Default: what gRPC has.
     pub server_parameters: Option<ServerParameters>,
-    /// What clients may do.
+    /// What clients may do. Default: as often as they like.
     pub enforcement_policy: Option<EnforcementPolicy>,
 }
 
@@ -308,25 +308,25 @@ impl Section for ServerKeepalive {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GrpcServer {
-    /// Where it listens.
+    /// Where it listens: `host:port`, or the path of a socket. Default: `localhost:4317`.
     pub endpoint: String,
-    /// `tcp`, `tcp4`, `tcp6` or `unix`.
+    /// `tcp`, which is the default, `tcp4`, `tcp6` or `unix`.
     pub transport: String,
     /// TLS; default: none.
     pub tls: Option<ServerTls>,
-    /// Largest message, in MiB; 0: 4.
+    /// Largest message, in MiB; 0, which is the default: 4.
     pub max_recv_msg_size_mib: i64,
-    /// Requests at a time on a connection; 0: the server's default.
+    /// Requests at a time on a connection; 0, which is the default: 100.
     pub max_concurrent_streams: u32,
-    /// Bytes.
+    /// Without effect: buffers are sized by the memory there is. Default: 524288.
     pub read_buffer_size: i64,
-    /// Bytes; 0: the server's default.
+    /// Without effect, as the other. Default: 0.
     pub write_buffer_size: i64,
-    /// Keepalive.
+    /// Keepalive. Default: what gRPC has.
     pub keepalive: Option<ServerKeepalive>,
-    /// Who checks requests.
+    /// Who checks requests: refused. Default: nobody.
     pub auth: Option<Authenticator>,
-    /// Keeps the metadata of requests for processors.
+    /// Keeps for processors the metadata of requests that they ask for with `from_context`, and no other. Default: no.
     pub include_metadata: bool,
 }
 
@@ -380,13 +380,13 @@ impl Section for GrpcServer {
 #[non_exhaustive]
 #[derive(Default)]
 pub struct Cors {
-    /// Their origins.
+    /// Their origins; `*` stands for any part. Default: none.
     pub allowed_origins: Vec<String>,
-    /// Headers they may set.
+    /// Headers they may set, beside those that every page may. Default: none.
     pub allowed_headers: Vec<String>,
-    /// Headers they may read.
+    /// Headers they may read, beside those that every page may. Default: none.
     pub exposed_headers: Vec<String>,
-    /// Seconds for which a browser may keep the answer.
+    /// Seconds for which a browser may keep the answer; 0, which is the default: as long as it likes, which is 5 s.
     pub max_age: i64,
 }
 
@@ -403,39 +403,39 @@ impl Section for Cors {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HttpServer {
-    /// Where it listens.
+    /// Where it listens: `host:port`, or the path of a socket. Default: `localhost:4318`.
     pub endpoint: String,
-    /// `tcp`, `tcp4`, `tcp6` or `unix`.
+    /// `tcp`, which is the default, `tcp4`, `tcp6` or `unix`.
     pub transport: String,
     /// TLS; default: none.
     pub tls: Option<ServerTls>,
-    /// Who checks requests.
+    /// Who checks requests: refused. Default: nobody.
     pub auth: Option<Authenticator>,
     /// Requests from web pages; default: none.
     pub cors: Option<Cors>,
-    /// Bytes of a body, before and after decompression.
+    /// Bytes of a body, before and after decompression. Default: 20 MiB.
     pub max_request_body_size: u64,
-    /// Keeps the headers of requests for processors.
+    /// Keeps for processors the headers of requests that they ask for with `from_context`, and no other. Default: no.
     pub include_metadata: bool,
-    /// Encodings of bodies that are taken.
+    /// Without effect: every encoding that is built in is taken. Default: those of the Collector.
     pub compression_algorithms: Vec<String>,
-    /// Headers of every response.
+    /// Headers of every response. Default: none.
     pub response_headers: Headers,
-    /// For reading a request; 0: none.
+    /// For reading the body of a request; 0, which is the default: as long as it comes at 64 KiB a second.
     pub read_timeout: Duration,
-    /// For reading its headers; 0: none.
+    /// For reading its headers; 0, which is the default: 10 s, where the Collector has a minute.
     pub read_header_timeout: Duration,
-    /// For writing the response; 0: none.
+    /// Without effect: answers are small. Default: 0.
     pub write_timeout: Duration,
-    /// Between requests; 0: none.
+    /// Between requests; 0, which is the default: a minute.
     pub idle_timeout: Duration,
-    /// Several requests on one connection.
+    /// Several requests on one connection. Default: yes.
     pub keep_alives_enabled: bool,
-    /// Path of traces; the slash before it may be left out.
+    /// Path of traces; the slash before it may be left out. Default: `/v1/traces`.
     pub traces_url_path: String,
-    /// Path of metrics, which are not taken.
+    /// Path of metrics, which are not taken. Default: `/v1/metrics`.
     pub metrics_url_path: String,
-    /// Path of logs, which are not taken.
+    /// Path of logs, which are not taken. Default: `/v1/logs`.
     pub logs_url_path: String,
 }
 
@@ -508,7 +508,7 @@ fn check_tls(walk: &mut Walk, pairs: [(&str, &Secret); 3], min: &str, max: &str)
             walk.fault(format!("unsupported TLS version: {version:?}"));
         } else if ["1.0", "1.1"].contains(&version) {
             walk.fault(format!(
-                "TLS version {version:?} is not built: 1.2 and 1.3 are"
+                "TLS version {version:?} is not supported: 1.2 and 1.3 are"
             ));
         }
     }
@@ -524,7 +524,7 @@ pub(super) fn check_endpoint(walk: &mut Walk, endpoint: &str, transport: &str) {
         "tcp" | "tcp4" | "tcp6" => check_port(walk, endpoint),
         other => walk.within("transport", |walk| {
             walk.fault(format!(
-                "transport {other:?} is not built; accepted: tcp, tcp4, tcp6, unix"
+                "transport {other:?} is not supported; accepted: tcp, tcp4, tcp6, unix"
             ));
         }),
     }

@@ -8,46 +8,23 @@
 //! out of memory for spans still answers its probes.
 
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
-use core::task::Poll;
-use core::time::Duration;
-use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{sleep, timeout};
+use http::StatusCode;
 
-use crate::dial::Connection;
+pub use super::responder::MOST_CONNECTIONS;
+use super::responder::{Answer, NOT_FOUND, PLAIN, Responder, answer};
 use crate::endpoint::InvalidEndpoint;
-use crate::receiver::socket::{self, Bound, Open};
-use crate::runtime::{Runtime, Spawner};
+use crate::receiver::socket;
+use crate::runtime::Runtime;
 
 // The text of an answer.
 mod text;
 
 use text::Text;
-
-/// The most connections at once.
-pub const MOST_CONNECTIONS: usize = 16;
-
-/// How long a connection may take, from its first byte to the answer.
-const VISIT: Duration = Duration::from_secs(5);
-
-/// The most bytes of a request's head; hyper takes no less.
-const MOST_HEAD: usize = 8 << 10;
-
-/// How long to wait when the system gives no connection.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Says whether the program is well. A clone is another handle on the same word.
 ///
@@ -114,8 +91,7 @@ impl Health {
 #[must_use = "dropped, it answers no more"]
 pub struct HealthCheck {
     health: Health,
-    spawner: Spawner,
-    local_addr: Option<SocketAddr>,
+    responder: Responder,
 }
 
 impl HealthCheck {
@@ -139,20 +115,14 @@ impl HealthCheck {
     /// Where it listens; `None` on a Unix domain socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local_addr
-    }
-}
-
-impl Drop for HealthCheck {
-    fn drop(&mut self) {
-        self.spawner.close();
+        self.responder.local_addr()
     }
 }
 
 impl fmt::Debug for HealthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HealthCheck")
-            .field("local_addr", &self.local_addr)
+            .field("local_addr", &self.local_addr())
             .field("health", &self.health)
             .finish_non_exhaustive()
     }
@@ -221,23 +191,20 @@ impl HealthCheckBuilder {
             return Err(HealthCheckError::Path { path: self.path });
         }
         let address = socket::address(&self.endpoint).map_err(HealthCheckError::Endpoint)?;
-        let no_socket = |error: io::Error| HealthCheckError::Bind {
-            endpoint: self.endpoint.clone(),
-            why: error.to_string(),
-        };
-        let bound = Bound::bind(&address).map_err(no_socket)?;
-        let local_addr = bound.local_addr();
-        let spawner = Spawner::new(&self.runtime);
-        let desk = Arc::new(Desk {
+        let desk = Desk {
             path: self.path,
             bodies: self.bodies,
             health: self.health.clone(),
-        });
-        spawner.spawn(serve(bound, desk)).map_err(no_socket)?;
+        };
+        let respond = move |request: &http::request::Parts| desk.answer(request.uri.path());
+        let responder = Responder::start(&address, &self.runtime, respond);
+        let responder = responder.map_err(|error| HealthCheckError::Bind {
+            endpoint: self.endpoint.clone(),
+            why: error.to_string(),
+        })?;
         Ok(HealthCheck {
             health: self.health,
-            spawner,
-            local_addr,
+            responder,
         })
     }
 }
@@ -292,11 +259,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn answer(&self, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, path: &str) -> Answer {
         // As Go's mux: a path that ends with a slash is a tree.
         let is_below = self.path.ends_with('/') && path.starts_with(&self.path);
         if !is_below && path != self.path {
-            return answer(StatusCode::NOT_FOUND, PLAIN, "404 page not found\n".into());
+            return answer(StatusCode::NOT_FOUND, PLAIN, NOT_FOUND.into());
         }
         let since = *self.health.since();
         let [unhealthy, healthy] = &self.bodies;
@@ -312,68 +279,6 @@ impl Desk {
             }
         }
     }
-}
-
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer
-}
-
-type Visit = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Accepts and answers until it is dropped. Everything happens in this one task.
-async fn serve(bound: Bound, desk: Arc<Desk>) {
-    let Ok(open) = bound.open() else { return };
-    let mut visits = VecDeque::<Visit>::with_capacity(MOST_CONNECTIONS);
-    loop {
-        match accept(&open, &mut visits).await {
-            Ok(stream) => {
-                if visits.len() >= MOST_CONNECTIONS {
-                    visits.pop_front();
-                }
-                visits.push_back(visit(stream, desk.clone()));
-            }
-            // The peer has gone already, or the system has nothing to give.
-            Err(_) => sleep(PAUSE).await,
-        }
-    }
-}
-
-/// The next connection; until it comes, those that are there go on.
-async fn accept(open: &Open, visits: &mut VecDeque<Visit>) -> io::Result<Connection> {
-    let mut accepted = pin!(open.accept());
-    poll_fn(|context| {
-        if let Poll::Ready(accepted) = accepted.as_mut().poll(context) {
-            return Poll::Ready(accepted);
-        }
-        visits.retain_mut(|visit| visit.as_mut().poll(context).is_pending());
-        Poll::Pending
-    })
-    .await
-}
-
-/// One connection, of one request.
-fn visit(stream: Connection, desk: Arc<Desk>) -> Visit {
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let answer = desk.answer(request.uri().path());
-        core::future::ready(Ok::<_, core::convert::Infallible>(answer))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(VISIT)
-        .keep_alive(false)
-        .max_buf_size(MOST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    Box::pin(async move {
-        // Whoever asked and has gone is not told.
-        let _ = timeout(VISIT, connection).await;
-    })
 }
 
 #[cfg(test)]

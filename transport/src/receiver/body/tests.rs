@@ -3,13 +3,13 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http_body::Frame;
 use spanwire_core::limiter::{Door, MemoryLimiter, OVERHEAD};
 
 use super::*;
-use crate::receiver::line::Stay;
+use crate::receiver::connection::Stay;
+use crate::receiver::pressure::Pressure;
 
 const MIB: usize = 1 << 20;
 
@@ -24,7 +24,7 @@ fn share(bytes: usize) -> (MemoryLimiter, Account) {
     (limiter, door)
 }
 
-pub(in crate::receiver) fn line(allowance: usize) -> Line {
+fn on(account: &Account, allowance: usize) -> Connection {
     let stay = Stay {
         handshake: Duration::MAX,
         opening: 0,
@@ -32,15 +32,21 @@ pub(in crate::receiver) fn line(allowance: usize) -> Line {
         max_age: None,
         age_grace: None,
     };
-    Line::new(Arc::new(stay), Arc::default(), 1 << 16, allowance)
+    let pressure = Pressure::on(account);
+    Connection::new(Arc::new(stay), Arc::default(), pressure, allowance, None)
+}
+
+/// A connection on a share of its own.
+pub(in crate::receiver) fn connection(allowance: usize) -> Connection {
+    on(&share(8 * MIB).1, allowance)
 }
 
 #[tokio::test]
 async fn a_permit_grows_with_what_has_come_and_ends_at_the_length() {
     let (limiter, account) = share(8 * MIB);
-    let line = line(4 * MIB);
+    let connection = connection(4 * MIB);
     let length = 300_000;
-    let mut draft = Draft::begin(&account, &line, Some(length), 4 * MIB).unwrap();
+    let mut draft = Draft::begin(&account, &connection, Some(length), 4 * MIB).unwrap();
     let mut granted = vec![account.in_use() - OVERHEAD];
     let chunk = vec![7; 10_000];
     for n in 1..=30 {
@@ -64,25 +70,29 @@ async fn a_permit_grows_with_what_has_come_and_ends_at_the_length() {
 #[tokio::test]
 async fn what_is_small_is_granted_exactly_and_what_is_unknown_in_steps() {
     let (_limiter, account) = share(8 * MIB);
-    let line = line(4 * MIB);
-    let draft = Draft::begin(&account, &line, Some(100), 4 * MIB).unwrap();
+    let connection = connection(4 * MIB);
+    let draft = Draft::begin(&account, &connection, Some(100), 4 * MIB).unwrap();
     assert_eq!(account.in_use(), 100 + OVERHEAD);
     drop(draft);
-    let mut draft = Draft::begin(&account, &line, None, 4 * MIB).unwrap();
+    let mut draft = Draft::begin(&account, &connection, None, 4 * MIB).unwrap();
     assert_eq!(account.in_use(), STEP + OVERHEAD);
     draft.put(&[1; 100]).unwrap();
     let (buffer, _hold) = draft.finish();
     assert_eq!(account.in_use(), 100 + OVERHEAD, "the rest is given back");
     drop(buffer);
-    let empty = Draft::begin(&account, &line, Some(0), 4 * MIB).unwrap();
+    let empty = Draft::begin(&account, &connection, Some(0), 4 * MIB).unwrap();
     assert_eq!(empty.finish().0.as_slice(), b"");
 }
 
 #[tokio::test]
 async fn a_body_is_refused_before_it_is_read() {
     let (limiter, account) = share(8 * MIB);
-    let line = line(MIB);
-    let refused = |length, most| Draft::begin(&account, &line, length, most).err().unwrap();
+    let connection = connection(MIB);
+    let refused = |length, most| {
+        Draft::begin(&account, &connection, length, most)
+            .err()
+            .unwrap()
+    };
     let too_large = |found, most| Trouble::TooLarge {
         found: Some(found),
         most,
@@ -102,10 +112,10 @@ async fn a_body_is_refused_before_it_is_read() {
     drop(taken);
     let taken = account.acquire(6 * MIB - 100_000).unwrap();
     let high = limiter.usage().neighbours.high_water;
-    drop(Draft::begin(&account, &line, Some(MIB), 4 * MIB).unwrap());
+    drop(Draft::begin(&account, &connection, Some(MIB), 4 * MIB).unwrap());
     let also = account.acquire(90_000).unwrap();
-    let most = line.allowance();
-    drop(Draft::begin(&account, &line, Some(most), 4 * MIB).err());
+    let most = connection.allowance();
+    drop(Draft::begin(&account, &connection, Some(most), 4 * MIB).err());
     assert!(limiter.usage().neighbours.high_water <= high.max(6 * MIB + STEP + 3 * OVERHEAD));
     drop((taken, also));
     assert_eq!(account.in_use(), 0);
@@ -120,13 +130,13 @@ async fn a_body_that_has_no_room_as_a_whole_is_not_begun() {
         .build()
         .unwrap();
     let account = limiter.door(Door::Neighbours);
-    let line = line(MIB);
+    let connection = connection(MIB);
     let taken = account.acquire(8 * MIB - 4 * STEP).unwrap();
     let high = limiter.usage().neighbours.high_water;
-    let refused = Draft::begin(&account, &line, Some(5 * STEP), 4 * MIB).err();
+    let refused = Draft::begin(&account, &connection, Some(5 * STEP), 4 * MIB).err();
     assert!(matches!(refused, Some(Trouble::NoRoom(_))), "{refused:?}");
     assert_eq!(limiter.usage().neighbours.high_water, high);
-    drop(Draft::begin(&account, &line, Some(3 * STEP), 4 * MIB).unwrap());
+    drop(Draft::begin(&account, &connection, Some(3 * STEP), 4 * MIB).unwrap());
     drop(taken);
     assert_eq!(account.in_use(), 0);
 }
@@ -134,19 +144,23 @@ async fn a_body_that_has_no_room_as_a_whole_is_not_begun() {
 #[tokio::test]
 async fn a_connection_holds_its_part_and_no_more() {
     let (_limiter, account) = share(64 * MIB);
-    let line = line(MIB);
+    let connection = connection(MIB);
+    let others = [connection.begin(), connection.begin()];
     let drafts: Vec<_> = (0..16)
-        .map(|_| Draft::begin(&account, &line, Some(MIB), 4 * MIB).unwrap())
+        .map(|_| Draft::begin(&account, &connection, Some(MIB), 4 * MIB).unwrap())
         .collect();
     assert_eq!(
-        Draft::begin(&account, &line, Some(1), 4 * MIB).err(),
+        Draft::begin(&account, &connection, Some(1), 4 * MIB).err(),
         Some(Trouble::Crowded)
     );
     drop(drafts);
-    let mut one = Draft::begin(&account, &line, Some(MIB), 4 * MIB).unwrap();
-    let mut two = Draft::begin(&account, &line, Some(MIB), 4 * MIB).unwrap();
+    let mut one = Draft::begin(&account, &connection, Some(MIB), 4 * MIB).unwrap();
+    let mut two = Draft::begin(&account, &connection, Some(MIB), 4 * MIB).unwrap();
     one.put(&vec![0; MIB / 2]).unwrap();
     assert_eq!(two.put(&vec![0; MIB]), Err(Trouble::Crowded));
+    // Alone it is told so, since coming again would be in vain.
+    drop(others);
+    assert_eq!(two.put(&vec![0; MIB]), Err(Trouble::Overgrown));
     drop(one);
     two.put(&vec![0; MIB]).unwrap();
     assert_eq!(
@@ -193,7 +207,8 @@ async fn read(chunks: &[(u64, usize)], timeout: Option<Duration>) -> Result<usiz
         .iter()
         .map(|(millis, len)| (Duration::from_millis(*millis), *len))
         .collect();
-    let mut source = Source::new(Slowly(chunks, None), Pace::begin(timeout));
+    let connection = connection(MIB);
+    let mut source = Source::new(Slowly(chunks, None), Pace::begin(timeout), &connection);
     while source.next().await?.is_some() {}
     Ok(source.received())
 }
@@ -207,38 +222,79 @@ async fn a_slow_body_is_cut_and_one_that_keeps_the_pace_is_not() {
     let dribble = [(100, 1); 100];
     assert_eq!(read(&dribble, None).await, Err(Trouble::Slow));
     // As fast as has to be for a minute, and a little slower.
-    let pace = vec![(1000, SLOWEST); 60];
-    assert_eq!(read(&pace, None).await, Ok(60 * SLOWEST));
-    let slower = vec![(1200, SLOWEST); 60];
+    let pace = vec![(1000, SLOWEST_BYTES_PER_SECOND); 60];
+    assert_eq!(read(&pace, None).await, Ok(60 * SLOWEST_BYTES_PER_SECOND));
+    let slower = vec![(1200, SLOWEST_BYTES_PER_SECOND); 60];
     assert_eq!(read(&slower, None).await, Err(Trouble::Slow));
     // A burst first buys time.
-    let burst = [(0, 10 * SLOWEST), (14_900, 1)];
-    assert_eq!(read(&burst, None).await, Ok(10 * SLOWEST + 1));
-    let burst = [(0, 10 * SLOWEST), (15_100, 1)];
+    let burst = [(0, 10 * SLOWEST_BYTES_PER_SECOND), (14_900, 1)];
+    assert_eq!(
+        read(&burst, None).await,
+        Ok(10 * SLOWEST_BYTES_PER_SECOND + 1)
+    );
+    let burst = [(0, 10 * SLOWEST_BYTES_PER_SECOND), (15_100, 1)];
     assert_eq!(read(&burst, None).await, Err(Trouble::Slow));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_says_nothing_is_cut_sooner_while_others_need_what_it_holds() {
-    let line = line(4 * MIB);
+async fn a_body_that_says_nothing_is_cut_when_others_need_what_it_holds() {
     let (_limiter, account) = share(8 * MIB);
-    let read = async |after: u64| {
-        let chunks = VecDeque::from([(Duration::ZERO, 10), (Duration::from_millis(after), 10)]);
-        let source = Source::new(Slowly(chunks, None), Pace::begin(None));
-        let mut source = source.within(&account, &line);
-        while source.next().await?.is_some() {}
+    let (connection, other) = (on(&account, 4 * MIB), on(&account, 4 * MIB));
+    let stalling = async |pause: u64| {
+        let chunks = VecDeque::from([(Duration::ZERO, MIB), (Duration::from_millis(pause), 10)]);
+        let mut source = Source::new(Slowly(chunks, None), Pace::begin(None), &connection);
+        let mut draft = Draft::begin(&account, &connection, Some(MIB + 10), 4 * MIB)?;
+        while let Some(piece) = source.next().await? {
+            draft.put(&piece)?;
+        }
         Ok(source.received())
     };
-    assert_eq!(read(4900).await, Ok(20), "nobody needs anything");
-    line.counts().is_wanted.store(true, Ordering::Relaxed);
-    assert_eq!(read(900).await, Ok(20));
-    assert_eq!(read(1100).await, Err(Trouble::Slow), "a newcomer waits");
-    line.counts().is_wanted.store(false, Ordering::Relaxed);
-    let most = account.limit() * 3 / 4 + 1 - OVERHEAD;
-    let held = account.acquire(most).unwrap();
-    assert_eq!(read(1100).await, Err(Trouble::Slow), "memory is short");
-    drop(held);
-    assert_eq!(read(1100).await, Ok(20));
+    assert_eq!(stalling(4900).await, Ok(MIB + 10), "nobody needs anything");
+    // The pipeline has all but a little more than this body.
+    let log = account.acquire(5 * MIB).unwrap();
+    let also = account.acquire(MIB - MIB / 4).unwrap();
+    let needing = async |after: u64| {
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        let begun = Instant::now();
+        let begin = || Draft::begin(&account, &other, Some(2 * MIB), 4 * MIB);
+        (
+            in_a_while(&other, 2 * MIB, begin).await.map(drop),
+            begun.elapsed(),
+        )
+    };
+    let (stalled, (needed, waited)) = tokio::join!(stalling(4900), needing(1000));
+    assert_eq!((stalled, needed), (Err(Trouble::Stalled), Ok(())));
+    assert!(waited < BODY_STALL, "{waited:?}");
+    // It has not stalled for long enough yet, and is waited for.
+    let (stalled, (needed, waited)) = tokio::join!(stalling(4900), needing(100));
+    assert_eq!((stalled, needed), (Err(Trouble::Stalled), Ok(())));
+    assert!(waited >= Duration::from_millis(140), "{waited:?}");
+    // It goes on in time, and ends.
+    let (stalled, (needed, _)) = tokio::join!(stalling(200), needing(100));
+    assert_eq!((stalled, needed), (Ok(MIB + 10), Ok(())));
+    drop((log, also));
+    // What the pipeline has is not waited for.
+    let _log = account.acquire(7 * MIB).unwrap();
+    let (needed, waited) = needing(0).await;
+    assert!(matches!(needed, Err(Trouble::NoRoom(_))), "{needed:?}");
+    assert!(waited.is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_leaves_for_another_takes_its_stalled_bodies_along() {
+    let connection = connection(4 * MIB);
+    let chunks = VecDeque::from([(Duration::from_secs(3), 10)]);
+    let mut source = Source::new(Slowly(chunks, None), Pace::begin(None), &connection);
+    let leaving = async {
+        let _busy = connection.begin();
+        assert!(connection.standing().is_none());
+        tokio::time::sleep(2 * BODY_STALL).await;
+        assert!(connection.standing().is_some());
+        connection.evict();
+        tokio::time::sleep(BODY_STALL).await;
+    };
+    let (stalled, ()) = tokio::join!(source.next(), leaving);
+    assert_eq!(stalled, Err(Trouble::Stalled));
 }
 
 #[tokio::test(start_paused = true)]

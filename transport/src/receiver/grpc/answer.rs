@@ -10,13 +10,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use spanwire_core::pipeline::IntakeError;
 
-use crate::otlp::grpc::Code;
 use crate::otlp::{printable, refusal};
-use crate::receiver::body::Trouble;
 use crate::receiver::inflate::Coding;
-use crate::receiver::tally::Kind;
+use crate::receiver::request::Refusal;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -85,110 +82,26 @@ pub(super) fn taken() -> Response<Answer> {
     response
 }
 
-/// Why a request is not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// 200, unless the request is none of gRPC's.
-    http: StatusCode,
-    code: Code,
-    message: String,
-    /// Whether it may be taken later.
-    again: bool,
-    kind: Kind,
-}
-
-impl Refusal {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            http: StatusCode::OK,
-            code,
-            message: message.into(),
-            again: false,
-            kind: Kind::Rejected,
+/// A refusal as trailers without a message: gRPC over HTTP/2, "Trailers-Only". A client that may come again is told after what
+/// time. The status is 200, unless the request is none of gRPC's.
+pub(super) fn refused(refusal: &Refusal, retry_after: Duration) -> Response<Answer> {
+    let mut response = Response::new(Answer(Stage::Done));
+    *response.status_mut() = refusal.status.unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    put_common(headers);
+    headers.insert(GRPC_STATUS, HeaderValue::from(refusal.code as u16));
+    let message = percent_encoded(&printable(&refusal.message));
+    if let Ok(message) = HeaderValue::from_str(&message) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    if refusal.again {
+        let details = refusal::status(refusal.code, &refusal.message, Some(retry_after));
+        let details = STANDARD_NO_PAD.encode(details);
+        if let Ok(details) = HeaderValue::from_str(&details) {
+            headers.insert(GRPC_DETAILS, details);
         }
     }
-
-    /// One that is said in HTTP as well, for clients of other kinds.
-    pub(super) fn with_http(self, http: StatusCode) -> Self {
-        Self { http, ..self }
-    }
-
-    pub(super) fn unauthenticated(message: &str) -> Self {
-        Self {
-            kind: Kind::Unauthenticated,
-            ..Self::new(Code::Unauthenticated, message)
-        }
-    }
-
-    /// One that passes.
-    pub(super) fn for_now(message: impl Into<String>) -> Self {
-        Self {
-            again: true,
-            kind: Kind::Refused,
-            ..Self::new(Code::Unavailable, message)
-        }
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// As trailers without a message: gRPC over HTTP/2, "Trailers-Only". A client that may come again is told after what
-    /// time.
-    pub(super) fn answer(&self, retry_after: Duration) -> Response<Answer> {
-        let mut response = Response::new(Answer(Stage::Done));
-        *response.status_mut() = self.http;
-        let headers = response.headers_mut();
-        put_common(headers);
-        headers.insert(GRPC_STATUS, HeaderValue::from(self.code as u16));
-        if let Ok(message) = HeaderValue::from_str(&percent_encoded(&printable(&self.message))) {
-            headers.insert(GRPC_MESSAGE, message);
-        }
-        if self.again {
-            let details = refusal::status(self.code, &self.message, Some(retry_after));
-            let details = STANDARD_NO_PAD.encode(details);
-            if let Ok(details) = HeaderValue::from_str(&details) {
-                headers.insert(GRPC_DETAILS, details);
-            }
-        }
-        response
-    }
-}
-
-impl From<Trouble> for Refusal {
-    fn from(trouble: Trouble) -> Self {
-        let message = trouble.to_string();
-        match trouble {
-            // In the words that clients know, and split by: there is no code for it.
-            Trouble::TooLarge { .. } => Self::new(Code::ResourceExhausted, message),
-            Trouble::NoRoom(_) | Trouble::Crowded => Self::for_now(message),
-            Trouble::Slow => Self {
-                kind: Kind::Cut,
-                ..Self::new(Code::Unavailable, message)
-            },
-            Trouble::Expired => Self {
-                kind: Kind::Cut,
-                ..Self::new(Code::DeadlineExceeded, message)
-            },
-            Trouble::Abandoned => Self {
-                kind: Kind::Abandoned,
-                ..Self::new(Code::Cancelled, message)
-            },
-            Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
-        }
-    }
-}
-
-impl From<IntakeError> for Refusal {
-    fn from(error: IntakeError) -> Self {
-        let message = error.to_string();
-        match error {
-            error if error.is_retryable() => Self::for_now(message),
-            IntakeError::Invalid(_) => Self::new(Code::InvalidArgument, message),
-            IntakeError::NoRoom(_) => Self::new(Code::ResourceExhausted, message),
-            _ => Self::new(Code::Internal, message),
-        }
-    }
+    response
 }
 
 /// As `grpc-message` has it: everything but visible ASCII and space in percent, and percent itself. gRPC over HTTP/2,
@@ -211,7 +124,7 @@ fn percent_encoded(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::otlp::grpc::retry_info;
+    use crate::otlp::grpc::{Code, retry_info};
 
     #[test]
     fn a_message_is_percent_encoded_as_grpc_has_it() {
@@ -222,12 +135,12 @@ mod tests {
     #[test]
     fn a_refusal_that_passes_says_when() {
         let wait = Duration::from_millis(1500);
-        let headers = Refusal::for_now("full").answer(wait);
+        let headers = refused(&Refusal::for_now("full"), wait);
         let details = headers.headers()[GRPC_DETAILS].as_bytes();
         let details = STANDARD_NO_PAD.decode(details).unwrap();
         assert_eq!(retry_info(&details), Some(wait));
         assert_eq!(headers.headers()[GRPC_STATUS], "14");
-        let headers = Refusal::new(Code::InvalidArgument, "bad").answer(wait);
+        let headers = refused(&Refusal::new(Code::InvalidArgument, "bad"), wait);
         assert!(!headers.headers().contains_key(GRPC_DETAILS));
         assert_eq!(headers.headers()[GRPC_STATUS], "3");
     }

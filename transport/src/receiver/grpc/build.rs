@@ -6,17 +6,24 @@ use std::sync::Arc;
 
 use spanwire_core::pipeline::Intake;
 
-use super::call::Desk;
-use super::{GrpcReceiver, Speaker};
-use crate::receiver::bearer::{BearerTokens, Gate};
-use crate::receiver::line::Stay;
-use crate::receiver::listener::{ListenError, Listener, Listening};
+use super::handler::Handler;
+use super::{GrpcReceiver, Http2};
+use crate::receiver::acceptor::Listening;
+use crate::receiver::bearer::BearerTokens;
+use crate::receiver::connection::Stay;
+use crate::receiver::listener::{ListenError, Listener};
+use crate::receiver::request::{Counter, Treatment, some};
+use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 
 /// The bytes a client says before anything else. RFC 9113, 3.4.
 const PREFACE: u64 = 24;
+
+/// The least bytes of a connection's window: what HTTP/2 begins with (RFC 9113, 6.9.2), and a little. The most.
+const LEAST_WINDOW: u32 = 64 << 10;
+const MOST_WINDOW: u32 = 16 << 20;
 
 /// Builds a [`GrpcReceiver`]. Names are those of the Collector's `otlp` receiver and of gRPC's server parameters, where they
 /// have them.
@@ -37,17 +44,17 @@ const PREFACE: u64 = 24;
 #[must_use = "a builder does nothing until `serve`"]
 pub struct GrpcReceiverBuilder {
     listening: Listening,
-    speech: Speech,
-    bearer: Option<BearerTokens>,
+    http2: Http2Settings,
+    treatment: Treatment,
     max_message: usize,
-    retry_after: Duration,
-    answer_after_export: Option<Duration>,
 }
 
 /// How HTTP/2 is spoken.
 #[derive(Clone, Debug)]
-pub(super) struct Speech {
+pub(super) struct Http2Settings {
     pub(super) max_streams: u32,
+    /// Bytes.
+    pub(super) window: u32,
     pub(super) keepalive_time: Option<Duration>,
     pub(super) keepalive_timeout: Duration,
 }
@@ -58,7 +65,6 @@ impl GrpcReceiverBuilder {
             listening: Listening {
                 endpoint: "127.0.0.1:4317".into(),
                 max_connections: 1024,
-                window: None,
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: PREFACE,
@@ -72,15 +78,14 @@ impl GrpcReceiverBuilder {
                 #[cfg(feature = "tls")]
                 tls: None,
             },
-            speech: Speech {
+            http2: Http2Settings {
                 max_streams: 100,
+                window: 256 << 10,
                 keepalive_time: Some(Duration::from_secs(2 * 3600)),
                 keepalive_timeout: Duration::from_secs(20),
             },
-            bearer: None,
+            treatment: Treatment::default(),
             max_message: 4 << 20,
-            retry_after: Duration::from_secs(1),
-            answer_after_export: None,
         }
     }
 
@@ -104,31 +109,35 @@ impl GrpcReceiverBuilder {
 
     /// The most requests under way on one connection; clients wait with others. At least 1. Default: 100.
     pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
-        self.speech.max_streams = streams.max(1);
+        self.http2.max_streams = streams.max(1);
         self
     }
 
-    /// The most connections. At least 1. Default: 1024, and never more than half of the neighbours' share pays for.
+    /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
+    /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
     ///
-    /// When there is no place for another, the one that was idle longest is asked to leave.
+    /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing, one
+    /// whose requests have stalled, or else the one that was idle longest.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.listening.max_connections = connections.max(1);
         self
     }
 
-    /// The bytes that a connection may send before any of them is read: its flow-control window. From 64 KiB to 1 MiB.
-    /// Default: a 512th of the neighbours' share.
+    /// The bytes that a client may send on a connection before it hears that they were taken: the flow-control window. From
+    /// 64 KiB to 16 MiB. Default: 256 KiB. A stream has 256 KiB of them at most.
     ///
-    /// It is charged when a connection is accepted, with [`CONNECTION`](crate::receiver::CONNECTION) bytes for what else it
-    /// takes. More of it is of use where the round trip is long.
+    /// It costs no memory here: no more than [`READ_AHEAD_BYTES`](crate::receiver::READ_AHEAD_BYTES) are read that no request
+    /// has taken. With a smaller one clients wait more often; with a larger one more
+    /// is on its way in vain when a request is refused.
     pub fn connection_window(mut self, bytes: usize) -> Self {
-        self.listening.window = Some(bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.http2.window = bytes.clamp(LEAST_WINDOW, MOST_WINDOW);
         self
     }
 
-    /// How long TLS and the opening of HTTP/2 may take together. Default: 10 s.
+    /// How long TLS and the opening of HTTP/2 may take together; zero: as long as they like. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.listening.stay.handshake = timeout;
+        self.listening.stay.handshake = some(timeout).unwrap_or(Duration::MAX);
         self
     }
 
@@ -154,20 +163,23 @@ impl GrpcReceiverBuilder {
     }
 
     /// After what time of silence a client is asked whether it is still there; zero: never. Default: 2 h, as in gRPC.
+    ///
+    /// How often a client asks the same is not enforced: gRPC's servers send those away that ping more often than every five
+    /// minutes; here a ping is answered, holds nothing, and a connection that does nothing else counts as idle.
     pub fn keepalive_time(mut self, time: Duration) -> Self {
-        self.speech.keepalive_time = some(time);
+        self.http2.keepalive_time = some(time);
         self
     }
 
-    /// How long a client has to answer that before its connection is closed. Default: 20 s, as in gRPC.
+    /// How long a client has to answer that before its connection is closed. At least 1 ms. Default: 20 s, as in gRPC.
     pub fn keepalive_timeout(mut self, timeout: Duration) -> Self {
-        self.speech.keepalive_timeout = timeout;
+        self.http2.keepalive_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// What clients that are refused for now are told to wait. Default: 1 s.
+    /// What clients that are refused for now are told to wait; zero: they may come at once. Default: 1 s.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = wait;
+        self.treatment.retry_after = wait;
         self
     }
 
@@ -178,13 +190,37 @@ impl GrpcReceiverBuilder {
     /// `DEADLINE_EXCEEDED` when neither is known `within` that time, after which they may still be exported. It waits for as
     /// long as a batch waits to be filled, at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.answer_after_export = some(within);
+        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Export);
+        self
+    }
+
+    /// Answers a request when processors have passed on its spans, so that a client hears `INTERNAL` where one of them fails on what
+    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
+    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
+    /// [`answer_after_export`](Self::answer_after_export).
+    pub fn answer_after_processors(mut self, within: Duration) -> Self {
+        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Processors);
         self
     }
 
     /// Takes spans only from clients that show one of these tokens; others are `UNAUTHENTICATED`. Default: from everybody.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
-        self.bearer = Some(tokens);
+        self.treatment.bearer = Some(tokens);
+        self
+    }
+
+    /// Keeps the values of these headers with the spans of a request, in whatever case they are named, for processors that ask
+    /// for them as `metadata.` and a name in small letters: see [`ClientInfo`](spanwire_core::batch::ClientInfo). `host` is the
+    /// `:authority` of HTTP/2. Default: none, and nothing else is kept.
+    pub fn keep_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.treatment.kept.keep_headers(names);
+        self
+    }
+
+    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
+    /// is not kept.
+    pub fn keep_client_address(mut self) -> Self {
+        self.treatment.kept.keep_address();
         self
     }
 
@@ -207,25 +243,18 @@ impl GrpcReceiverBuilder {
     ///
     /// [`InvalidGrpcReceiver`] names the setting at fault.
     pub fn serve(self, intake: Intake) -> Result<GrpcReceiver, InvalidGrpcReceiver> {
-        let desk = Desk {
-            intake: intake.clone(),
-            gate: self.bearer.map(Gate::new),
+        let handler = Handler {
+            counter: Counter::new(intake.clone(), self.treatment),
             max_message: self.max_message,
-            retry_after: self.retry_after,
-            answer_after_export: self.answer_after_export,
         };
-        let speaker = Speaker {
-            desk: Arc::new(desk),
-            speech: self.speech,
+        let http2 = Http2 {
+            handler: Arc::new(handler),
+            settings: self.http2,
         };
-        Listener::start(self.listening, intake, Arc::default(), speaker)
+        Listener::start(self.listening, intake, Arc::default(), http2)
             .map(GrpcReceiver)
             .map_err(InvalidGrpcReceiver::Listen)
     }
-}
-
-fn some(duration: Duration) -> Option<Duration> {
-    Some(duration).filter(|duration| !duration.is_zero())
 }
 
 /// Why a gRPC receiver can't be had. Names the setting at fault.

@@ -16,31 +16,42 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::line::{Line, STREAM_WINDOW};
-use super::listener::{Listener, Protocol, Serving, Stopped};
+use super::acceptor::{Protocol, Serving};
+use super::connection::Connection;
+use super::listener::{Listener, Stopped};
 use super::stats::ReceiverStats;
-use crate::dial::Connection;
-use crate::runtime::Executor;
+use crate::dial::Connection as Stream;
 
 // What a client is told.
 mod answer;
 
 // One request, from its head to its answer.
-mod call;
+mod handler;
+
+// The requests of one connection, side by side.
+mod streams;
 
 // The settings.
 mod build;
 
 use answer::Answer;
-use build::Speech;
+use build::Http2Settings;
 pub use build::{GrpcReceiverBuilder, InvalidGrpcReceiver};
-use call::Desk;
+use handler::Handler;
+use streams::{Multiplexed, Streams};
+
+/// The most bytes of a stream's flow-control window: one stream is not to take all of its connection's.
+const MOST_STREAM_WINDOW: u32 = 256 << 10;
 
 /// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
 
 /// The most bytes of answers that wait to be sent on a connection.
 const MOST_ANSWERS: usize = 64 << 10;
+
+/// The most frames in the life of a connection that come for a request which was refused and is forgotten. A client that is
+/// refused in the middle of large messages sends a dozen each time; one that sends nothing else is to begin anew.
+const MOST_LATE_FRAMES: usize = 1 << 16;
 
 /// Takes in spans over OTLP/gRPC, on HTTP/2.
 ///
@@ -83,10 +94,22 @@ impl GrpcReceiver {
         GrpcReceiverBuilder::new()
     }
 
+    #[cfg(feature = "config")]
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.0
+    }
+
     /// The address that is listened on, with the port that was free; `None` for a Unix domain socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.0.local_addr()
+    }
+
+    /// Why it takes nothing in, although its endpoint is bound: the runtime that it was given does no I/O, or has no room for
+    /// its socket. `None` while all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.0.failure()
     }
 
     /// What happened so far.
@@ -118,31 +141,38 @@ impl fmt::Debug for GrpcReceiver {
 }
 
 /// Speaks HTTP/2 on connections.
-struct Speaker {
-    desk: Arc<Desk>,
-    speech: Speech,
+struct Http2 {
+    handler: Arc<Handler>,
+    settings: Http2Settings,
 }
 
-impl Protocol for Speaker {
-    fn serve(&self, stream: Connection, line: Line, executor: Executor) -> Serving {
-        let mut http2 = http2::Builder::new(Streams(executor));
+impl Protocol for Http2 {
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving {
+        let streams = Streams::new();
+        let mut http2 = http2::Builder::new(streams.clone());
         http2
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW as u32)
-            .initial_connection_window_size(u32::try_from(line.window()).ok())
-            .max_concurrent_streams(self.speech.max_streams)
+            .initial_stream_window_size(self.settings.window.min(MOST_STREAM_WINDOW))
+            .initial_connection_window_size(self.settings.window)
+            .max_concurrent_streams(self.settings.max_streams)
             .max_header_list_size(MOST_HEADERS)
             .max_send_buf_size(MOST_ANSWERS)
-            .keep_alive_interval(self.speech.keepalive_time)
-            .keep_alive_timeout(self.speech.keepalive_timeout)
+            .max_local_error_reset_streams(MOST_LATE_FRAMES)
+            .keep_alive_interval(self.settings.keepalive_time)
+            .keep_alive_timeout(self.settings.keepalive_timeout)
             .auto_date_header(false);
         let service = Service {
-            desk: self.desk.clone(),
-            line: line.clone(),
+            handler: self.handler.clone(),
+            connection: connection.clone(),
         };
-        let connection = http2.serve_connection(TokioIo::new(stream), service);
+        let stream = connection.listen_ahead(stream);
+        let serving = http2.serve_connection(TokioIo::new(stream), service);
+        let multiplexed = Multiplexed::new(serving, streams, connection.clone());
         Box::pin(async move {
-            line.drive(connection, |connection| connection.graceful_shutdown())
+            connection
+                .drive(multiplexed, |multiplexed| {
+                    multiplexed.get_mut().protocol().graceful_shutdown();
+                })
                 .await;
         })
     }
@@ -150,8 +180,8 @@ impl Protocol for Speaker {
 
 /// Answers the requests of one connection.
 struct Service {
-    desk: Arc<Desk>,
-    line: Line,
+    handler: Arc<Handler>,
+    connection: Connection,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
@@ -160,20 +190,10 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = self.desk.clone().answer(request, self.line.clone());
+        let answer = self
+            .handler
+            .clone()
+            .answer(request, self.connection.clone());
         Box::pin(async move { Ok(answer.await) })
-    }
-}
-
-/// Runs the futures of requests.
-#[derive(Clone)]
-struct Streams(Executor);
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(Box::pin(future));
     }
 }

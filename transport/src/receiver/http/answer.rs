@@ -1,20 +1,17 @@
 //! What a client is told.
 
 use core::time::Duration;
-use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
-use spanwire_core::pipeline::IntakeError;
 
 use crate::otlp::grpc::Code;
 use crate::otlp::json;
 use crate::otlp::printable;
 use crate::otlp::refusal;
-use crate::receiver::body::Trouble;
-use crate::receiver::tally::Kind;
+use crate::receiver::request::Refusal;
 
 /// How a request is written, and so its answer. OTLP specification, "OTLP/HTTP Response".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,131 +50,69 @@ pub(super) fn taken(form: Form) -> Answer {
     answer(StatusCode::OK, form.media_type(), body)
 }
 
-/// Why a request is not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    status: StatusCode,
-    code: Code,
-    message: Cow<'static, str>,
-    /// Whether the same may be taken later.
-    again: bool,
-    kind: Kind,
-    /// Told as plain text, since it is no request of OTLP.
-    in_words: bool,
+/// There is nothing at this path; in the words of Go's server.
+pub(super) fn not_found() -> Refusal {
+    Refusal::new(Code::Unimplemented, "404 page not found").with_status(StatusCode::NOT_FOUND)
 }
 
-impl Refusal {
-    /// A refusal with the status that stands for `code`.
-    pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        let status = refusal::http_status(code);
-        Self {
-            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            code,
-            message: message.into(),
-            again: false,
-            kind: Kind::Rejected,
-            in_words: false,
+/// Spans are posted; in the words of the Collector.
+pub(super) fn method_not_allowed() -> Refusal {
+    let message = "405 method not allowed, supported: [POST]";
+    Refusal::new(Code::Unimplemented, message).with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// The request is in no form of OTLP; in the words of the Collector.
+pub(super) fn unsupported_media_type() -> Refusal {
+    let message =
+        "415 unsupported media type, supported: [application/json, application/x-protobuf]";
+    Refusal::new(Code::Unimplemented, message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// The status of a refusal. OTLP specification, "Failures" and "OTLP/HTTP Request Size": what is too large is 413.
+fn status(refusal: &Refusal) -> StatusCode {
+    match (refusal.status, refusal.code) {
+        (Some(status), _) => status,
+        (None, Code::ResourceExhausted) => StatusCode::PAYLOAD_TOO_LARGE,
+        (None, code) => StatusCode::from_u16(refusal::http_status(code))
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// A refusal in the form of the request: a `google.rpc.Status`; in words where the request has no form, or is none of OTLP.
+/// OTLP specification, "Failures" of OTLP/HTTP. A client that may come again is told after what time.
+pub(super) fn refused(refusal: &Refusal, form: Option<Form>, retry_after: Duration) -> Answer {
+    let wait = refusal.again.then_some(retry_after);
+    let status = status(refusal);
+    let mut answer = match form.filter(|_| refusal.status.is_none()) {
+        Some(form @ Form::Protobuf) => {
+            let body = refusal::status(refusal.code, &refusal.message, wait);
+            answer(status, form.media_type(), body.into())
         }
-    }
-
-    /// One that passes.
-    pub(super) fn for_now(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            again: true,
-            kind: Kind::Refused,
-            ..Self::new(Code::Unavailable, message)
+        Some(form @ Form::Json) => {
+            let mut body = String::new();
+            let message = printable(&refusal.message);
+            let written = json::write_status(&mut body, refusal.code as i32, &message);
+            debug_assert!(written.is_ok(), "a string takes everything");
+            answer(status, form.media_type(), body.into())
         }
+        None => answer(status, "text/plain", printable(&refusal.message).into()),
+    };
+    let headers = answer.headers_mut();
+    if let Some(wait) = wait {
+        // Whole seconds; a part of one is waited for too.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, seconds.into());
     }
-
-    pub(super) fn unauthenticated(message: &'static str) -> Self {
-        Self {
-            kind: Kind::Unauthenticated,
-            ..Self::new(Code::Unauthenticated, message)
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-    }
-
-    fn in_words(status: StatusCode, message: &'static str) -> Self {
-        Self {
-            status,
-            in_words: true,
-            ..Self::new(Code::Unimplemented, message)
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
+        _ => {}
     }
-
-    /// There is nothing at this path; in the words of Go's server.
-    pub(super) fn not_found() -> Self {
-        Self::in_words(StatusCode::NOT_FOUND, "404 page not found")
-    }
-
-    /// Spans are posted; in the words of the Collector.
-    pub(super) fn method_not_allowed() -> Self {
-        Self::in_words(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "405 method not allowed, supported: [POST]",
-        )
-    }
-
-    /// The request is in no form of OTLP; in the words of the Collector.
-    pub(super) fn unsupported_media_type() -> Self {
-        Self::in_words(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "415 unsupported media type, supported: [application/json, application/x-protobuf]",
-        )
-    }
-
-    /// A body that is larger than any is let be. OTLP specification, "OTLP/HTTP Request Size".
-    pub(super) fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            ..Self::new(Code::ResourceExhausted, message)
-        }
-    }
-
-    /// Under what it is counted.
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// Whether the client may send something else on the same connection: one that is known, and as fast as it should be.
-    pub(super) fn may_go_on(&self) -> bool {
-        matches!(self.kind, Kind::Refused | Kind::Rejected)
-    }
-
-    /// The answer, in the form of the request: a `google.rpc.Status`; in words where the request has no form. OTLP
-    /// specification, "Failures" of OTLP/HTTP. A client that may come again is told after what time.
-    pub(super) fn answer(&self, form: Option<Form>, retry_after: Duration) -> Answer {
-        let wait = self.again.then_some(retry_after);
-        let mut answer = match form.filter(|_| !self.in_words) {
-            Some(form @ Form::Protobuf) => {
-                let body = refusal::status(self.code, &self.message, wait);
-                answer(self.status, form.media_type(), body.into())
-            }
-            Some(form @ Form::Json) => {
-                let mut body = String::new();
-                let written =
-                    json::write_status(&mut body, self.code as i32, &printable(&self.message));
-                debug_assert!(written.is_ok(), "a string takes everything");
-                answer(self.status, form.media_type(), body.into())
-            }
-            None => answer(self.status, "text/plain", printable(&self.message).into()),
-        };
-        let headers = answer.headers_mut();
-        if let Some(wait) = wait {
-            // Whole seconds; a part of one is waited for too.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, seconds.into());
-        }
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(ALLOW, HeaderValue::from_static("POST"));
-            }
-            _ => {}
-        }
-        answer
-    }
+    answer
 }
 
 /// Nothing but a status.
@@ -193,46 +128,6 @@ pub(super) fn and_close(mut answer: Answer) -> Answer {
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
     answer
-}
-
-impl From<Trouble> for Refusal {
-    fn from(trouble: Trouble) -> Self {
-        let message = trouble.to_string();
-        match trouble {
-            Trouble::TooLarge { .. } => Self::too_large(message),
-            // A request is alone on its connection: what holds too much is this one.
-            Trouble::Crowded => Self::too_large(
-                "the body, and what it is decompressed or converted to, hold more memory than one connection may",
-            ),
-            Trouble::NoRoom(_) => Self::for_now(message),
-            // Not 408, after which a client would not come again.
-            Trouble::Slow => Self {
-                kind: Kind::Cut,
-                ..Self::new(Code::Unavailable, message)
-            },
-            Trouble::Expired => Self {
-                kind: Kind::Cut,
-                ..Self::new(Code::DeadlineExceeded, message)
-            },
-            Trouble::Abandoned => Self {
-                kind: Kind::Abandoned,
-                ..Self::new(Code::Cancelled, message)
-            },
-            Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
-        }
-    }
-}
-
-impl From<IntakeError> for Refusal {
-    fn from(error: IntakeError) -> Self {
-        let message = error.to_string();
-        match error {
-            error if error.is_retryable() => Self::for_now(message),
-            IntakeError::Invalid(_) => Self::new(Code::InvalidArgument, message),
-            IntakeError::NoRoom(_) => Self::too_large(message),
-            _ => Self::new(Code::Internal, message),
-        }
-    }
 }
 
 fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
@@ -285,13 +180,13 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_form_of_the_request() {
         let busy = Refusal::for_now("no \"room\"\n");
-        let answer = busy.answer(Some(Form::Json), WAIT);
+        let answer = refused(&busy, Some(Form::Json), WAIT);
         assert_eq!(answer.status(), 503);
         assert_eq!(header(&answer, "retry-after"), Some("2"));
         assert_eq!(header(&answer, "content-type"), Some("application/json"));
         assert_eq!(body(answer), r#"{"code":14,"message":"no \"room\" "}"#);
 
-        let answer = busy.answer(Some(Form::Protobuf), WAIT);
+        let answer = refused(&busy, Some(Form::Protobuf), WAIT);
         assert_eq!(header(&answer, "retry-after"), Some("2"));
         assert_eq!(
             header(&answer, "content-type"),
@@ -304,7 +199,7 @@ mod tests {
             "{status:?}"
         );
 
-        let answer = busy.answer(None, WAIT);
+        let answer = refused(&busy, None, WAIT);
         assert_eq!(header(&answer, "content-type"), Some("text/plain"));
         assert_eq!(body(answer), "no \"room\" ");
     }
@@ -316,20 +211,19 @@ mod tests {
             (Refusal::new(Code::Unauthenticated, "x"), 401),
             (Refusal::new(Code::PermissionDenied, "x"), 403),
             (Refusal::new(Code::Unimplemented, "x"), 404),
-            (Refusal::too_large("x"), 413),
-            (Refusal::new(Code::ResourceExhausted, "x"), 429),
+            (Refusal::new(Code::ResourceExhausted, "x"), 413),
             (Refusal::new(Code::Internal, "x"), 500),
             (Refusal::new(Code::DeadlineExceeded, "x"), 503),
             (Refusal::new(Code::Unavailable, "x"), 503),
         ] {
-            let answer = refusal.answer(Some(Form::Json), WAIT);
+            let answer = refused(&refusal, Some(Form::Json), WAIT);
             assert_eq!(answer.status(), status);
             assert_eq!(header(&answer, "retry-after"), None);
             let challenge = (status == 401).then_some("Bearer");
             assert_eq!(header(&answer, "www-authenticate"), challenge);
         }
         let json = Some(Form::Json);
-        let answer = Refusal::method_not_allowed().answer(json, WAIT);
+        let answer = refused(&method_not_allowed(), json, WAIT);
         assert_eq!(header(&answer, "allow"), Some("POST"));
         assert_eq!(header(&answer, "content-type"), Some("text/plain"));
     }

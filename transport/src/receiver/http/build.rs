@@ -8,18 +8,46 @@ use http::uri::PathAndQuery;
 use spanwire_core::pipeline::Intake;
 
 use super::cors::Cors;
-use super::desk::{Desk, Manners};
+use super::handler::{Handler, Settings};
 use super::{Http, HttpReceiver};
 use crate::headers::{CurrentHeaders, Headers};
 use crate::otlp::HTTP_PATH;
-use crate::receiver::bearer::{BearerTokens, Gate};
-use crate::receiver::line::{STREAM_WINDOW, Stay};
-use crate::receiver::listener::{ListenError, Listener, Listening};
+use crate::receiver::acceptor::Listening;
+use crate::receiver::bearer::BearerTokens;
+use crate::receiver::connection::Stay;
+use crate::receiver::listener::{ListenError, Listener};
+use crate::receiver::request::{Counter, Treatment, some};
+use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 
 /// Builds an [`HttpReceiver`]. The defaults are the Collector's, except where said otherwise.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+/// use spanwire_transport::receiver::BearerTokens;
+/// use spanwire_transport::receiver::http::{Cors, HttpReceiver};
+///
+/// let exporter = InMemoryExporter::new();
+/// let pipeline =
+///     Pipeline::builder().neighbours(8 << 20).exporter(move || exporter.clone()).build()?;
+/// let builder = HttpReceiver::builder()
+///     .endpoint("127.0.0.1:0")
+///     .bearer(BearerTokens::new().token("of-the-node")?)
+///     .cors(Cors::new().allow_origin("https://shop.example"))
+///     .retry_after(Duration::from_secs(5));
+/// let wrong = builder.clone().traces_url_path("/v1/traces?").serve(pipeline.intake());
+/// assert_eq!(
+///     wrong.unwrap_err().to_string(),
+///     "traces_url_path '/v1/traces?' has a query, or characters that have to be percent-encoded"
+/// );
+/// let receiver = builder.serve(pipeline.intake())?;
+/// # drop(receiver);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `serve`"]
 pub struct HttpReceiverBuilder {
@@ -29,9 +57,7 @@ pub struct HttpReceiverBuilder {
     read_timeout: Option<Duration>,
     head_timeout: Option<Duration>,
     keep_alive: bool,
-    retry_after: Duration,
-    answer_after_export: Option<Duration>,
-    bearer: Option<BearerTokens>,
+    treatment: Treatment,
     cors: Option<Cors>,
     response_headers: Headers,
 }
@@ -42,8 +68,6 @@ impl HttpReceiverBuilder {
             listening: Listening {
                 endpoint: "127.0.0.1:4318".into(),
                 max_connections: 1024,
-                // HTTP/1.1 has no window; what is read at a time is charged in its place.
-                window: Some(STREAM_WINDOW),
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: 1,
@@ -62,9 +86,7 @@ impl HttpReceiverBuilder {
             read_timeout: None,
             head_timeout: Some(Duration::from_secs(10)),
             keep_alive: true,
-            retry_after: Duration::from_secs(1),
-            answer_after_export: None,
-            bearer: None,
+            treatment: Treatment::default(),
             cors: None,
             response_headers: Headers::new(),
         }
@@ -77,7 +99,7 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// The path that spans are posted to; the slash before it may be left out. Default: `/v1/traces`.
+    /// The path that spans are posted to, without a query; the slash before it may be left out. Default: `/v1/traces`.
     pub fn traces_url_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
@@ -91,15 +113,18 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// The most connections at once; at least 1. When one more comes, the one that was idle longest has to go. Default:
-    /// 1024.
+    /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
+    /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
+    ///
+    /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing, one
+    /// that has stalled, or else the one that was idle longest.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.listening.max_connections = connections.max(1);
         self
     }
 
     /// How long the body of a request may take to come, however fast it is; zero: as long as it comes at
-    /// [`SLOWEST`](crate::receiver::SLOWEST). Default: zero.
+    /// [`SLOWEST_BYTES_PER_SECOND`](crate::receiver::SLOWEST_BYTES_PER_SECOND). Default: zero.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = some(timeout);
         self
@@ -112,9 +137,9 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// How long TLS, and after it the first byte, may take. Default: 10 s.
+    /// How long TLS, and after it the first byte, may take; zero: as long as they like. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.listening.stay.handshake = timeout;
+        self.listening.stay.handshake = some(timeout).unwrap_or(Duration::MAX);
         self
     }
 
@@ -124,9 +149,10 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// What clients that are refused for now are told to wait; in `Retry-After`, in whole seconds. Default: 1 s.
+    /// What clients that are refused for now are told to wait; in `Retry-After`, in whole seconds, a part of one
+    /// counted as one; zero: they may come at once. Default: 1 s.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = wait;
+        self.treatment.retry_after = wait;
         self
     }
 
@@ -137,7 +163,16 @@ impl HttpReceiverBuilder {
     /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
     /// at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
-        self.answer_after_export = some(within);
+        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Export);
+        self
+    }
+
+    /// Answers a request when processors have passed on its spans, so that a client hears 500 where one of them fails on what
+    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
+    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
+    /// [`answer_after_export`](Self::answer_after_export).
+    pub fn answer_after_processors(mut self, within: Duration) -> Self {
+        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Processors);
         self
     }
 
@@ -147,9 +182,24 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// Who may send. Default: everybody who can connect.
+    /// Takes spans only from clients that show one of these tokens; others get 401. Default: from everybody who can connect.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
-        self.bearer = Some(tokens);
+        self.treatment.bearer = Some(tokens);
+        self
+    }
+
+    /// Keeps the values of these headers with the spans of a request, in whatever case they are named, for processors that ask
+    /// for them as `metadata.` and a name in small letters: see [`ClientInfo`](spanwire_core::batch::ClientInfo). Default:
+    /// none, and nothing else is kept.
+    pub fn keep_metadata<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.treatment.kept.keep_headers(names);
+        self
+    }
+
+    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
+    /// is not kept.
+    pub fn keep_client_address(mut self) -> Self {
+        self.treatment.kept.keep_address();
         self
     }
 
@@ -172,7 +222,7 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// What runs the network. Default: [`Runtime::own`].
+    /// What runs the network. Default: [`Runtime::own`], a thread. On a host's runtime the receiver ends with it.
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.listening.runtime = runtime;
         self
@@ -188,21 +238,18 @@ impl HttpReceiverBuilder {
         if let Some(why) = self.cors.as_ref().and_then(Cors::fault) {
             return Err(InvalidHttpReceiver::Cors { why });
         }
-        let desk = Desk::new(
-            intake.clone(),
-            Manners {
+        let handler = Handler::new(
+            Counter::new(intake.clone(), self.treatment),
+            Settings {
                 path,
                 max_request: self.max_request,
                 read_timeout: self.read_timeout,
-                retry_after: self.retry_after,
-                answer_after_export: self.answer_after_export,
-                gate: self.bearer.map(Gate::new),
                 cors: self.cors,
                 headers: CurrentHeaders::new(&self.response_headers),
             },
         );
         let http = Http {
-            desk: Arc::new(desk),
+            handler: Arc::new(handler),
             head_timeout: self.head_timeout,
             keep_alive: self.keep_alive,
         };
@@ -210,11 +257,6 @@ impl HttpReceiverBuilder {
             .map_err(InvalidHttpReceiver::Listen)?;
         Ok(HttpReceiver { listener })
     }
-}
-
-/// Zero is no bound.
-fn some(timeout: Duration) -> Option<Duration> {
-    Some(timeout).filter(|timeout| !timeout.is_zero())
 }
 
 /// A path with its slash.

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn text(headers: &HeaderMap) -> String {
-        let mut lines: Vec<_> = headers
+        let mut connections: Vec<_> = headers
             .iter()
             .filter(|(name, _)| *name != VARY)
             .map(|(name, value)| {
@@ -220,8 +220,8 @@ mod tests {
                 format!("{name}: {}", value.to_str().unwrap())
             })
             .collect();
-        lines.sort();
-        lines.join("; ")
+        connections.sort();
+        connections.join("; ")
     }
 
     #[test]

@@ -14,11 +14,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use super::line::Line;
-use super::listener::{Listener, Protocol, Serving, Stopped};
+use super::acceptor::{Protocol, Serving};
+use super::connection::Connection;
+use super::listener::{Listener, Stopped};
 use super::stats::ReceiverStats;
-use crate::dial::Connection;
-use crate::runtime::Executor;
+use crate::dial::Connection as Stream;
 
 // What a client is told.
 mod answer;
@@ -30,14 +30,14 @@ mod cors;
 mod wire;
 
 // One request, from its head to its answer.
-mod desk;
+mod handler;
 
 // The settings.
 mod build;
 
 pub use build::{HttpReceiverBuilder, InvalidHttpReceiver};
 pub use cors::Cors;
-use desk::Desk;
+use handler::Handler;
 use wire::{Talk, Wire};
 
 /// What is read of a connection at a time. A buffer has up to twice as much, which is the most bytes of a head; with a piece of
@@ -84,10 +84,22 @@ impl HttpReceiver {
         HttpReceiverBuilder::new()
     }
 
+    #[cfg(feature = "config")]
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
     /// Where it listens; `None` on a Unix domain socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Why it takes nothing in, although its endpoint is bound: the runtime that it was given does no I/O, or has no room for
+    /// its socket. `None` while all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.listener.failure()
     }
 
     /// What happened so far.
@@ -119,30 +131,35 @@ impl fmt::Debug for HttpReceiver {
     }
 }
 
-/// HTTP/1.1, spoken at a desk.
+/// HTTP/1.1, spoken at a handler.
 struct Http {
-    desk: Arc<Desk>,
+    handler: Arc<Handler>,
     head_timeout: Option<Duration>,
     keep_alive: bool,
 }
 
 impl Protocol for Http {
-    fn serve(&self, stream: Connection, line: Line, _: Executor) -> Serving {
-        let (desk, with) = (self.desk.clone(), line.clone());
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving {
+        let (handler, with) = (self.handler.clone(), connection.clone());
         let talk = Arc::<Talk>::default();
-        let wire = Wire::new(stream, talk.clone(), self.head_timeout);
+        let wire = Wire::new(
+            connection.listen_to(stream),
+            talk.clone(),
+            self.head_timeout,
+        );
         let service = service_fn(move |request| {
-            let (desk, line, talk) = (desk.clone(), with.clone(), talk.clone());
-            async move { Ok::<_, Infallible>(desk.answer(request, &line, &talk).await) }
+            let (handler, connection, talk) = (handler.clone(), with.clone(), talk.clone());
+            async move { Ok::<_, Infallible>(handler.answer(request, &connection, &talk).await) }
         });
-        let connection = http1::Builder::new()
-            // Slow heads are the wire's to cut, and idle connections the line's.
+        let serving = http1::Builder::new()
+            // Slow heads are the wire's to cut, and idle connections the listener's.
             .header_read_timeout(None)
             .keep_alive(self.keep_alive)
             .max_buf_size(MOST_READ)
             .serve_connection(TokioIo::new(wire), service);
         Box::pin(async move {
-            line.drive(connection, |connection| connection.graceful_shutdown())
+            connection
+                .drive(serving, |serving| serving.graceful_shutdown())
                 .await;
         })
     }

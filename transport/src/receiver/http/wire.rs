@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::dial::Connection;
+use crate::dial::Connection as Stream;
 use crate::otlp::MAX_REQUEST;
 
 /// How long it is read on after an answer that came before the request was whole. A socket that is closed with unread bytes
@@ -54,7 +54,7 @@ impl Drop for Answering {
 
 /// A stream as HTTP sees it.
 pub(super) struct Wire {
-    stream: Connection,
+    stream: Stream,
     talk: Arc<Talk>,
     /// How long a head may take from its first byte; `None`: as long as it likes.
     head_timeout: Option<Duration>,
@@ -66,7 +66,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Connection, talk: Arc<Talk>, head_timeout: Option<Duration>) -> Self {
+    pub(super) fn new(stream: Stream, talk: Arc<Talk>, head_timeout: Option<Duration>) -> Self {
         Self {
             stream,
             talk,

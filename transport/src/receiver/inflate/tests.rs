@@ -50,7 +50,7 @@ mod bodies {
 
     use spanwire_core::limiter::{Door, MemoryLimiter};
 
-    use super::super::super::body::{Draft, Trouble, tests::line};
+    use super::super::super::body::{Draft, Trouble, tests::connection};
     use super::super::Coding;
 
     fn compressed(coding: Coding, bytes: &[u8]) -> Vec<u8> {
@@ -94,11 +94,13 @@ mod bodies {
                 .build()
                 .unwrap();
             let account = limiter.door(Door::Neighbours);
-            let line = line(1 << 20);
-            let mut draft = Draft::begin(&account, &line, Some(body.len()), 1 << 20).unwrap();
+            let connection = connection(1 << 20);
+            let mut draft = Draft::begin(&account, &connection, Some(body.len()), 1 << 20).unwrap();
             draft.put(body).unwrap();
             let body = draft.finish();
-            let decoded = Coding::Zstd.decode(body, &account, &line, 1 << 20).await;
+            let decoded = Coding::Zstd
+                .decode(body, &account, &connection, 1 << 20)
+                .await;
             let decoded = decoded.ok();
             let text = decoded.as_ref().map(|(buffer, _)| buffer.as_slice());
             assert_eq!(text, expected, "{share}");
@@ -113,7 +115,7 @@ mod bodies {
             .build()
             .unwrap();
         let account = limiter.door(Door::Neighbours);
-        let line = line(8 << 20);
+        let connection = connection(8 << 20);
         let text: Vec<u8> = (0..1_000_000_u32)
             .flat_map(|n| (n / 7 % 251).to_le_bytes())
             .collect();
@@ -124,12 +126,12 @@ mod bodies {
                 let mut body = compressed(coding, text);
                 let begin = |body: &[u8]| {
                     let mut draft =
-                        Draft::begin(&account, &line, Some(body.len()), 8 << 20).unwrap();
+                        Draft::begin(&account, &connection, Some(body.len()), 8 << 20).unwrap();
                     draft.put(body).unwrap();
                     draft.finish()
                 };
                 let (buffer, hold) = coding
-                    .decode(begin(&body), &account, &line, 4 << 20)
+                    .decode(begin(&body), &account, &connection, 4 << 20)
                     .await
                     .unwrap();
                 assert!(buffer.as_slice() == text, "{name} {len}");
@@ -141,7 +143,9 @@ mod bodies {
                     continue;
                 }
                 // One byte fewer than there are is too few.
-                let short = coding.decode(begin(&body), &account, &line, len - 1).await;
+                let short = coding
+                    .decode(begin(&body), &account, &connection, len - 1)
+                    .await;
                 assert!(
                     matches!(short, Err(Trouble::TooLarge { most, decompressed: true, .. }) if most == len - 1),
                     "{name} {len}"
@@ -149,7 +153,7 @@ mod bodies {
                 // Two in a row are one, but for zlib, which has no such thing; cut short, or with something behind, it
                 // is none.
                 let twice = [&body[..], &body[..]].concat();
-                let twice = coding.decode(begin(&twice), &account, &line, 8 << 20);
+                let twice = coding.decode(begin(&twice), &account, &connection, 8 << 20);
                 match twice.await {
                     Ok((buffer, _)) => assert_eq!(buffer.as_slice().len(), 2 * len),
                     Err(trouble) => {
@@ -159,11 +163,18 @@ mod bodies {
                     }
                 }
                 let cut = coding
-                    .decode(begin(&body[..body.len() - 1]), &account, &line, 4 << 20)
+                    .decode(
+                        begin(&body[..body.len() - 1]),
+                        &account,
+                        &connection,
+                        4 << 20,
+                    )
                     .await;
                 assert!(matches!(cut, Err(Trouble::Garbled { .. })), "{name} {len}");
                 body.extend_from_slice(b"garbage");
-                let more = coding.decode(begin(&body), &account, &line, 4 << 20).await;
+                let more = coding
+                    .decode(begin(&body), &account, &connection, 4 << 20)
+                    .await;
                 assert!(matches!(more, Err(Trouble::Garbled { .. })), "{name} {len}");
                 assert_eq!(account.in_use(), 0);
             }

@@ -5,7 +5,16 @@ use spanwire_core::pipeline::Pipeline;
 use spanwire_core::testing::InMemoryExporter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use core::pin::pin;
+
+use spanwire_core::limiter::OVERHEAD;
+use tokio::sync::Notify;
+
 use super::*;
+use crate::dial::Connection as Stream;
+use crate::receiver::acceptor::Serving;
+use crate::receiver::connection::{CONNECTION_BYTES, READ_AHEAD_BYTES, Stay};
+use crate::runtime::Runtime;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -13,11 +22,12 @@ const LONG: Duration = Duration::from_secs(60);
 struct Echo;
 
 impl Protocol for Echo {
-    fn serve(&self, mut stream: Connection, line: Line, _: Executor) -> Serving {
+    fn serve(&self, stream: Stream, connection: Connection) -> Serving {
+        let mut stream = connection.listen_to(stream);
         Box::pin(async move {
             let left = Arc::new(Notify::new());
             let told = left.clone();
-            let with = line.clone();
+            let with = connection.clone();
             let talk = Box::pin(async move {
                 let mut busy = None;
                 loop {
@@ -47,7 +57,7 @@ impl Protocol for Echo {
                     }
                 }
             });
-            line.drive(talk, |_| told.notify_one()).await;
+            connection.drive(talk, |_| told.notify_one()).await;
         })
     }
 }
@@ -65,7 +75,6 @@ fn listening() -> Listening {
     Listening {
         endpoint: "127.0.0.1:0".into(),
         max_connections: 1024,
-        window: None,
         stay: Stay {
             handshake: LONG,
             opening: 1,
@@ -133,7 +142,7 @@ fn a_connection_is_charged_while_it_is_open() {
     let mut two = connect(&listener);
     echo(&mut one, b'a');
     echo(&mut two, b'b');
-    let each = STREAM_WINDOW + CONNECTION + OVERHEAD;
+    let each = READ_AHEAD_BYTES + CONNECTION_BYTES + OVERHEAD;
     assert_eq!(in_use(&pipeline), 2 * each);
     let stats = listener.stats();
     assert_eq!((stats.accepted, stats.open, stats.bytes), (2, 2, 2));
@@ -171,30 +180,30 @@ fn the_connection_that_was_idle_longest_makes_room_and_a_busy_one_does_not() {
 }
 
 #[test]
-fn connections_hold_half_of_the_share_at_most() {
+fn connections_hold_a_third_of_the_share_at_most() {
     let pipeline = pipeline();
     let listener = start(&pipeline, listening());
-    // 2 MiB in halves, at 128 KiB and a little: seven, of which none moves.
-    let mut streams: Vec<_> = (0..7)
+    // A third of 2 MiB, at 128 KiB and a little: five, of which none moves.
+    let mut streams: Vec<_> = (0..5)
         .map(|_| {
             let mut stream = connect(&listener);
             echo(&mut stream, b'w');
             stream
         })
         .collect();
-    let mut eighth = connect(&listener);
-    eighth.write_all(b"a").unwrap();
-    eighth
+    let mut sixth = connect(&listener);
+    sixth.write_all(b"a").unwrap();
+    sixth
         .set_read_timeout(Some(Duration::from_millis(200)))
         .unwrap();
-    assert!(eighth.read(&mut [0]).is_err(), "it waits");
-    assert_eq!(listener.stats().open, 7);
-    assert!(in_use(&pipeline) <= 1 << 20);
+    assert!(sixth.read(&mut [0]).is_err(), "it waits");
+    assert_eq!(listener.stats().open, 5);
+    assert!(in_use(&pipeline) <= (2 << 20) / 3);
     // One goes, and the next is served.
     drop(streams.pop());
-    eighth.set_read_timeout(Some(LONG)).unwrap();
+    sixth.set_read_timeout(Some(LONG)).unwrap();
     let mut back = [0];
-    eighth.read_exact(&mut back).unwrap();
+    sixth.read_exact(&mut back).unwrap();
     assert_eq!(&back, b"a");
 }
 
@@ -333,4 +342,29 @@ fn what_cant_be_listened_on_is_named() {
         started.err().unwrap().to_string(),
         "neighbours' share of the memory limit has 0 bytes, and a receiver needs 1572864"
     );
+}
+
+#[test]
+fn a_runtime_without_io_is_told_of() {
+    let pipeline = pipeline();
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let runtime = Runtime::of_host(host.handle().clone());
+    let listening = Listening {
+        runtime,
+        ..listening()
+    };
+    let listener = start(&pipeline, listening);
+    let begun = Instant::now();
+    while listener.failure().is_none() {
+        assert!(begun.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(listener.failure(), Some("its runtime does no I/O"));
+    assert_eq!(listener.stats().accept_failures, 1);
+    assert!(TcpStream::connect(listener.local_addr().unwrap()).is_err());
+    assert!(listener.stop(LONG).is_complete());
 }

@@ -5,19 +5,13 @@ use core::time::Duration;
 #[cfg(feature = "health-check")]
 use std::time::Instant;
 
+#[cfg(feature = "health-check")]
+use super::{CLOSING, LOOK};
 use super::{Host, StartError};
 use crate::config::Walk;
 use crate::config::collector::HealthCheck;
 #[cfg(feature = "health-check")]
 use crate::extension::health_check;
-
-/// How long the socket of a configuration before may take to close.
-#[cfg(feature = "health-check")]
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether it has.
-#[cfg(feature = "health-check")]
-const LOOK: Duration = Duration::from_millis(10);
 
 /// A `health_check` extension, validated.
 #[derive(Clone)]

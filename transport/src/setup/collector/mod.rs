@@ -21,11 +21,13 @@
 //! end.
 
 use core::fmt;
+#[cfg(feature = "listen")]
+use core::time::Duration;
 use std::sync::Arc;
 
-use spanwire_core::pipeline::{Branch, InvalidPipeline, Pipeline, PipelineBuilder};
+use spanwire_core::pipeline::{InvalidPipeline, PipelineBuilder};
 
-use crate::config::collector::{ComponentId, Config, Extension, Loaded};
+use crate::config::collector::{ComponentId, Config, Loaded};
 use crate::config::{Fault, InvalidConfig, Walk};
 use crate::diagnostics::{Diagnostics, Level};
 #[cfg(feature = "runtime")]
@@ -46,18 +48,28 @@ mod receiver;
 // Answers for probes.
 mod health;
 
+// Numbers for who scrapes them.
+mod scrape;
+
+// What is to run, made of all these.
+mod plan;
+
 // What runs.
 mod node;
 
-use self::exporter::Outlet;
-use self::health::Probe;
-use self::memory::Budget;
 pub use self::node::{Account, Listening, Node, Received, Reload, ReloadError};
-use self::processor::Step;
-use self::receiver::Entrance;
+use self::plan::Plan;
 
 /// The component of what is said to people.
 const COMPONENT: &str = "collector";
+
+/// How long sockets may take to close that nobody has sent anything to.
+#[cfg(feature = "listen")]
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether it has.
+#[cfg(feature = "listen")]
+const LOOK: Duration = Duration::from_millis(10);
 
 type Adjust = Arc<dyn Fn(PipelineBuilder) -> PipelineBuilder + Send + Sync>;
 
@@ -109,32 +121,13 @@ struct Host {
     runtime: Runtime,
 }
 
-/// What is to run.
-struct Plan {
-    budget: Budget,
-    /// In the order in which pipelines lead to them.
-    outlets: Vec<Outlet>,
-    branches: Vec<Strand>,
-    entrances: Vec<Entrance>,
-    probes: Vec<Probe>,
-}
-
-/// One pipeline.
-struct Strand {
-    id: String,
-    own: bool,
-    receivers: Vec<String>,
-    steps: Vec<Step>,
-    exporters: Vec<String>,
-}
-
 impl Collector {
     /// Makes sure that everything in a configuration can be had. Opens no socket and sends nothing; certificates and keys
     /// are read.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] with everything that is wrong or not built, by the keys that lead to it, and its position in the
+    /// [`InvalidConfig`] with everything that is wrong or not supported, by the keys that lead to it, and its position in the
     /// text where there is one.
     pub fn from_config(config: impl Into<Loaded>) -> Result<Self, InvalidConfig> {
         let loaded = config.into();
@@ -152,15 +145,8 @@ impl Collector {
             },
         };
         collector.loaded.config.check()?;
-        let mut walk = Walk::default();
-        let plan = collector.plan(&mut walk);
-        if !walk.faults.is_empty() {
-            return Err(InvalidConfig::new(collector.loaded.placed(walk.faults)));
-        }
-        drop(plan);
-        collector
-            .warnings
-            .extend(collector.loaded.placed(walk.warnings));
+        let (_, warnings) = collector.plan()?;
+        collector.warnings.extend(warnings);
         Ok(collector)
     }
 
@@ -243,14 +229,20 @@ impl Collector {
     ///
     /// [`StartError`] names what could not be had. Nothing is left running then.
     pub fn start(&self) -> Result<Node, StartError> {
-        let mut walk = Walk::default();
-        let plan = self.plan(&mut walk);
-        if !walk.faults.is_empty() {
-            let faults = self.loaded.placed(walk.faults);
-            return Err(StartError::Config(InvalidConfig::new(faults)));
-        }
+        let (plan, _) = self.plan().map_err(StartError::Config)?;
         self.tell_warnings();
         Node::start(self.clone(), plan)
+    }
+
+    /// What is to run, and what is odd about it, by position.
+    fn plan(&self) -> Result<(Plan, Vec<Fault>), InvalidConfig> {
+        let mut walk = Walk::default();
+        let own = self.own.as_deref();
+        let plan = Plan::of(&self.loaded.config, own, &self.host, &mut walk);
+        match walk.faults.is_empty() {
+            true => Ok((plan, self.loaded.placed(walk.warnings))),
+            false => Err(InvalidConfig::new(self.loaded.placed(walk.faults))),
+        }
     }
 
     fn tell_warnings(&self) {
@@ -273,101 +265,6 @@ impl Collector {
             self.diagnostics.say(level, COMPONENT, message);
         }
     }
-
-    fn plan(&self, walk: &mut Walk) -> Plan {
-        let config = &self.loaded.config;
-        let pipelines = &config.service.pipelines;
-        let own = match &self.own {
-            Some(own) => Some(own.clone()),
-            None => pipelines.keys().next().map(ToString::to_string),
-        };
-        let budget = Budget::of(config, &self.host, walk);
-        let mut outlets: Vec<Outlet> = Vec::new();
-        walk.within("exporters", |walk| {
-            // Those that pipelines lead to come first, in their order.
-            let used = pipelines.values().flat_map(|pipeline| &pipeline.exporters);
-            let used: Vec<_> = used.collect();
-            let unused = config.exporters.keys().filter(|id| !used.contains(id));
-            let mut seen: Vec<&ComponentId> = Vec::new();
-            for id in used.iter().copied().chain(unused) {
-                let Some(section) = config.exporters.get(id).filter(|_| !seen.contains(&id)) else {
-                    continue;
-                };
-                seen.push(id);
-                let name = id.to_string();
-                let outlet =
-                    walk.within(&name, |walk| Outlet::new(&name, section, &self.host, walk));
-                outlets.extend(outlet.filter(|_| used.contains(&id)));
-            }
-        });
-        let mut steps = Vec::new();
-        walk.within("processors", |walk| {
-            for (id, section) in &config.processors {
-                let step = walk.within(&id.to_string(), |walk| Step::new(section, walk));
-                steps.push((id, step));
-            }
-        });
-        let mut entrances = Vec::new();
-        walk.within("receivers", |walk| {
-            for (id, section) in &config.receivers {
-                let fed = || {
-                    let pipelines = pipelines.values();
-                    pipelines.filter(|pipeline| pipeline.receivers.contains(id))
-                };
-                // Who gathers spans answers for them: only without is there something to wait for.
-                let gathers = |id: &ComponentId| {
-                    steps
-                        .iter()
-                        .any(|(known, step)| *known == id && step.gathers)
-                };
-                let waits = |id: &ComponentId| {
-                    let id = id.to_string();
-                    let outlet = outlets.iter().find(|outlet| outlet.id == id);
-                    outlet.and_then(|outlet| outlet.waits)
-                };
-                let direct = fed().filter(|pipeline| !pipeline.processors.iter().any(gathers));
-                let led_to = direct.flat_map(|pipeline| &pipeline.exporters);
-                let waits = led_to.filter_map(waits).max();
-                let name = id.to_string();
-                let opened = walk.within(&name, |walk| {
-                    Entrance::all(&name, section, waits, &self.host, walk)
-                });
-                let used = fed().next().is_some();
-                entrances.extend(opened.into_iter().filter(|_| used));
-            }
-        });
-        let mut probes = Vec::new();
-        walk.within("extensions", |walk| {
-            for (id, extension) in &config.extensions {
-                let Extension::HealthCheck(section) = extension;
-                let name = id.to_string();
-                let probe = walk.within(&name, |walk| Probe::new(&name, section, &self.host, walk));
-                probes.extend(probe.filter(|_| config.service.extensions.contains(id)));
-            }
-        });
-        let names = |ids: &[ComponentId]| ids.iter().map(ToString::to_string).collect();
-        let branches = pipelines.iter().map(|(id, pipeline)| {
-            let passed = pipeline.processors.iter();
-            let step = |id| steps.iter().find(|(known, _)| *known == id);
-            Strand {
-                id: id.to_string(),
-                own: own.as_ref() == Some(&id.to_string()),
-                receivers: names(&pipeline.receivers),
-                steps: passed
-                    .filter_map(step)
-                    .map(|(_, step)| step.clone())
-                    .collect(),
-                exporters: names(&pipeline.exporters),
-            }
-        });
-        Plan {
-            budget,
-            branches: branches.collect(),
-            outlets,
-            entrances,
-            probes,
-        }
-    }
 }
 
 /// The feature that a section needs is off.
@@ -378,6 +275,7 @@ impl Collector {
         feature = "grpc",
         feature = "health-check",
         feature = "http",
+        feature = "metrics-endpoint",
         feature = "receive-grpc",
         feature = "receive-http",
         feature = "tls"
@@ -397,46 +295,6 @@ impl fmt::Debug for Collector {
             .field("own_spans", &self.own)
             .field("host", &self.host)
             .finish_non_exhaustive()
-    }
-}
-
-impl Plan {
-    /// The pipelines, as one: they share doors and exporters.
-    fn pipeline(&self, adjust: Option<&Adjust>) -> Result<Pipeline, StartError> {
-        let builder = match adjust {
-            Some(adjust) => adjust(Pipeline::builder()),
-            None => Pipeline::builder(),
-        };
-        let mut builder = self.budget.tell(builder);
-        for outlet in &self.outlets {
-            builder = outlet.add(builder);
-        }
-        for strand in &self.branches {
-            let mut branch = Branch::new(&strand.id);
-            if strand.own {
-                branch = branch.own_spans();
-            }
-            for receiver in &strand.receivers {
-                branch = branch.receiver(receiver);
-            }
-            for step in &strand.steps {
-                branch = step.add(branch);
-            }
-            for exporter in &strand.exporters {
-                branch = branch.exporter(exporter);
-            }
-            builder = builder.branch(branch);
-        }
-        builder.build().map_err(|error| {
-            let path = match error {
-                InvalidPipeline::MemoryLimit { .. }
-                | InvalidPipeline::OutOfMemory { .. }
-                | InvalidPipeline::Budget(_)
-                | InvalidPipeline::Memory(_) => self.budget.path(),
-                _ => "service::pipelines".into(),
-            };
-            StartError::Pipeline { path, error }
-        })
     }
 }
 
@@ -498,6 +356,7 @@ impl core::error::Error for StartError {
     feature = "gzip",
     feature = "health-check",
     feature = "http",
+    feature = "metrics-endpoint",
     feature = "receive-grpc",
     feature = "receive-http",
     feature = "tls"

@@ -6,18 +6,20 @@ use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
-use spanwire_core::pipeline::{Pipeline, Report};
+use spanwire_core::pipeline::{Intake, Pipeline, Report};
 use spanwire_core::resource::InstrumentationScope;
 use spanwire_core::tracer::Tracer;
 
 use super::health::Probes;
-use super::receiver::Open;
+use super::receiver::{Entrance, Open};
+use super::scrape::{Scrapes, Told};
+#[cfg(feature = "listen")]
+use super::{CLOSING, LOOK};
 use super::{Collector, Plan, StartError};
 use crate::config::Fault;
 use crate::diagnostics::Level;
 #[cfg(feature = "file")]
 use crate::exporter::file::FileExporterBuilder;
-use crate::telemetry::Exposition;
 
 // What became of everything, at the end.
 mod account;
@@ -28,14 +30,13 @@ mod reload;
 pub use self::account::{Account, Received};
 pub use self::reload::{Reload, ReloadError};
 
-/// How long sockets may take to close that nobody has sent anything to.
-#[cfg(feature = "listen")]
-const CLOSING: Duration = Duration::from_secs(1);
-
 /// A collector that runs inside this program. Made by [`Collector::start`].
 ///
 /// It runs until [`shutdown`](Self::shutdown). Dropped, it cuts its receivers, and what has been taken in is exported by
 /// the drop of the pipeline's last handle.
+///
+/// In a forked child it is of no use: nothing listens there, though the sockets stay open until the child ends or executes another
+/// program.
 #[must_use = "a node that is dropped ends"]
 pub struct Node {
     // Dropped in this order.
@@ -47,9 +48,9 @@ pub struct Node {
 struct Running {
     listening: Vec<Listening>,
     probes: Probes,
+    scrapes: Scrapes,
     pipeline: Pipeline,
-    /// `otel.component.type` and id of each exporter, in order.
-    exporters: Vec<(&'static str, String)>,
+    told: Told,
 }
 
 /// A socket that neighbours send to.
@@ -105,9 +106,18 @@ impl Running {
     fn start(
         collector: &Collector,
         plan: Plan,
-        before: Option<Probes>,
+        before: Option<(Probes, Scrapes)>,
     ) -> Result<Self, StartError> {
-        let probes = Probes::start(&plan.probes, before)?;
+        let again = before.is_some();
+        let (probes, scrapes) = before.unzip();
+        let probes = Probes::start(&plan.probes, probes)?;
+        let scrapes = Scrapes::start(&plan.scrapes, scrapes)?;
+        for address in scrapes.addresses() {
+            collector.say(
+                Level::Info,
+                format_args!("metrics are served on http://{address}/metrics"),
+            );
+        }
         #[cfg(feature = "file")]
         plan.with_files(FileExporterBuilder::check)?;
         let pipeline = plan.pipeline(collector.adjust.as_ref())?;
@@ -117,7 +127,7 @@ impl Running {
             let Some(intake) = pipeline.receiver(&entrance.id) else {
                 continue;
             };
-            let open = match entrance.serve(intake) {
+            let open = match serve(entrance, &intake, again) {
                 Ok(open) => open,
                 Err(why) => {
                     // What is open already is closed by the time that the caller is told.
@@ -142,25 +152,36 @@ impl Running {
                 open,
             });
         }
-        // Not before all else has started: what is in a file is not lost to a start that fails.
-        #[cfg(feature = "file")]
-        plan.with_files(FileExporterBuilder::begin)?;
-        probes.ready();
+        let mut receivers: Vec<_> = listening.iter().map(Listening::receiver).collect();
+        // One that speaks both protocols listens twice.
+        receivers.dedup();
         let exporters = plan.outlets.iter();
-        Ok(Self {
-            listening,
-            probes,
-            pipeline,
+        let told = Told {
+            receivers: receivers.join(","),
             exporters: exporters
                 .map(|outlet| (outlet.kind, outlet.id.clone()))
                 .collect(),
+        };
+        // Not before all else has started: what is in a file is not lost to a start that fails.
+        #[cfg(feature = "file")]
+        plan.with_files(FileExporterBuilder::begin)?;
+        scrapes.tell(&told, &pipeline);
+        probes.ready();
+        Ok(Self {
+            listening,
+            probes,
+            scrapes,
+            pipeline,
+            told,
         })
     }
 
-    /// Lets go of the sockets, but for those of probes.
-    fn close(&mut self) -> Probes {
+    /// Lets go of the sockets, but for those of probes and of who scrapes.
+    fn close(&mut self) -> (Probes, Scrapes) {
         self.listening.clear();
-        core::mem::take(&mut self.probes)
+        self.scrapes.clear();
+        let probes = core::mem::take(&mut self.probes);
+        (probes, core::mem::take(&mut self.scrapes))
     }
 
     /// Takes in no more, and exports what was taken in.
@@ -191,6 +212,23 @@ impl Running {
         let report = Box::new(self.pipeline.shutdown(left(within)));
         Account { report, received }
     }
+}
+
+/// Listens. The socket of a configuration before may take a moment to close, however short its end was.
+fn serve(entrance: &Entrance, intake: &Intake, again: bool) -> Result<Box<dyn Open>, String> {
+    #[cfg(feature = "listen")]
+    if again {
+        let begun = Instant::now();
+        while begun.elapsed() < CLOSING {
+            if let Ok(open) = entrance.serve(intake.clone()) {
+                return Ok(open);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+    #[cfg(not(feature = "listen"))]
+    let _ = again;
+    entrance.serve(intake.clone())
 }
 
 impl Node {
@@ -232,20 +270,16 @@ impl Node {
         self.collector.warnings()
     }
 
-    /// How things stand, as Prometheus text: see [`Exposition`].
+    /// How things stand, as Prometheus text: see [`Exposition`](crate::telemetry::Exposition).
     #[must_use]
     pub fn metrics(&self) -> String {
-        let stats = self.running.pipeline.stats();
-        let listening = self.listening().iter();
-        let mut receivers: Vec<_> = listening.map(Listening::receiver).collect();
-        // One that speaks both protocols listens twice.
-        receivers.dedup();
-        let receivers = receivers.join(",");
-        let mut exposition = Exposition::new(&stats).receiver(&receivers);
-        for (kind, id) in &self.running.exporters {
-            exposition = exposition.exporter(kind, id);
-        }
-        exposition.to_string()
+        self.running.told.text(&self.running.pipeline)
+    }
+
+    /// Where metrics are served, one address for each reader of `service::telemetry::metrics`.
+    #[must_use]
+    pub fn scraped(&self) -> &[String] {
+        self.running.scrapes.addresses()
     }
 
     /// Exports every span that was admitted or has ended by now, and says how that went.

@@ -19,6 +19,10 @@ pub(super) struct Step {
     add: Option<Add>,
     /// Whether it holds spans back: who sends them is answered before they leave.
     pub(super) gathers: bool,
+    /// Whether it fails on spans that it can't work on: who sends them is to hear so.
+    pub(super) fails: bool,
+    /// What it asks about senders, as receivers call it.
+    pub(super) asks: Vec<String>,
 }
 
 impl Step {
@@ -28,9 +32,16 @@ impl Step {
             // Memory is granted at the door, before anything is read: there is nothing left to do here.
             Processor::MemoryLimiter(_) => Self::nothing(),
             Processor::Batch(section) => batch(section),
-            Processor::Resource(section) => Self::stage(section.processor(), walk),
-            Processor::Attributes(section) => Self::stage(section.processor(), walk),
-            Processor::Filter(section) => Self::stage(section.processor(), walk),
+            Processor::Resource(section) => {
+                Self::stage(section.processor(), walk).asking(section.client_names())
+            }
+            Processor::Attributes(section) => {
+                Self::stage(section.processor(), walk).asking(section.client_names())
+            }
+            Processor::Filter(section) => Self {
+                fails: section.fails(),
+                ..Self::stage(section.processor(), walk)
+            },
             Processor::ProbabilisticSampler(section) => Self::stage(section.processor(), walk),
         }
     }
@@ -39,6 +50,15 @@ impl Step {
         Self {
             add: None,
             gathers: false,
+            fails: false,
+            asks: Vec::new(),
+        }
+    }
+
+    fn asking(self, names: impl Iterator<Item = String>) -> Self {
+        Self {
+            asks: names.collect(),
+            ..self
         }
     }
 
@@ -53,6 +73,8 @@ impl Step {
                     branch.stage(move || processor.clone())
                 })),
                 gathers: false,
+                fails: false,
+                asks: Vec::new(),
             },
             Err(error) => {
                 for fault in error.faults() {
@@ -102,5 +124,7 @@ fn batch(section: &collector::Batch) -> Step {
             }
         })),
         gathers: true,
+        fails: false,
+        asks: Vec::new(),
     }
 }

@@ -39,6 +39,21 @@ pub(super) trait Open: Send + Sync {
     fn stop(&self, within: Duration) -> Stopped;
 }
 
+/// When who sends is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "receive-grpc", feature = "receive-http")),
+    allow(dead_code, reason = "there is no receiver to be told")
+)]
+pub(super) enum Answer {
+    /// When its spans are admitted.
+    AtOnce,
+    /// When processors have passed them on, or after that time.
+    AfterProcessors(Duration),
+    /// When they are exported, within that time.
+    AfterExport(Duration),
+}
+
 type Serve = Arc<dyn Fn(Intake) -> Result<Box<dyn Open>, String> + Send + Sync>;
 
 /// One protocol of a receiver, validated.
@@ -54,12 +69,13 @@ pub(super) struct Entrance {
 }
 
 impl Entrance {
-    /// What a section asks for, protocol by protocol. What can't be had is told to `walk`. Who sends is answered after the
-    /// export within `waits`, or after admission.
+    /// What a section asks for, protocol by protocol. What can't be had is told to `walk`. `answer` says when who
+    /// sends is answered, and `asked` what processors want to know about it.
     pub(super) fn all(
         id: &str,
         receiver: &Receiver,
-        waits: Option<Duration>,
+        answer: Answer,
+        asked: &[String],
         host: &Host,
         walk: &mut Walk,
     ) -> Vec<Self> {
@@ -67,7 +83,7 @@ impl Entrance {
         let mut all = Vec::new();
         walk.within("protocols", |walk| {
             if let Some(section) = &section.protocols.grpc {
-                let serve = walk.within("grpc", |walk| grpc(section, waits, host, walk));
+                let serve = walk.within("grpc", |walk| grpc(section, answer, asked, host, walk));
                 all.extend(serve.map(|serve| Self {
                     id: id.into(),
                     protocol: "grpc",
@@ -76,7 +92,7 @@ impl Entrance {
                 }));
             }
             if let Some(section) = &section.protocols.http {
-                let serve = walk.within("http", |walk| http(section, waits, host, walk));
+                let serve = walk.within("http", |walk| http(section, answer, asked, host, walk));
                 all.extend(serve.map(|serve| Self {
                     id: id.into(),
                     protocol: "http",
@@ -111,7 +127,8 @@ use self::http::serve as http;
 #[cfg(not(feature = "receive-grpc"))]
 fn grpc(
     _: &collector::GrpcServer,
-    _: Option<Duration>,
+    _: Answer,
+    _: &[String],
     _: &Host,
     walk: &mut Walk,
 ) -> Option<Serve> {
@@ -122,7 +139,8 @@ fn grpc(
 #[cfg(not(feature = "receive-http"))]
 fn http(
     _: &collector::HttpServer,
-    _: Option<Duration>,
+    _: Answer,
+    _: &[String],
     _: &Host,
     walk: &mut Walk,
 ) -> Option<Serve> {

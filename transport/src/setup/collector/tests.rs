@@ -51,7 +51,7 @@ const OTLP: &str = "otlp: {endpoint: 'backend:4317'}";
 
 fn plan(text: &str) -> (Collector, Plan) {
     let collector = Collector::from_config(Config::load(text, &Process).unwrap()).unwrap();
-    let plan = collector.plan(&mut Walk::default());
+    let (plan, _) = collector.plan().unwrap();
     (collector, plan)
 }
 
@@ -77,11 +77,11 @@ fn settings_that_do_not_work_are_told() {
     for (key, wanted) in [
         (
             "auth: {authenticator: basic}",
-            "::auth::authenticator: \"basic\" is not built yet: say it in `headers`",
+            "::auth::authenticator: \"basic\" is not supported: say it in `headers`",
         ),
         (
             "authority: b",
-            "::authority: is not built yet: requests are for the host of the endpoint",
+            "::authority: is not supported: requests are for the host of the endpoint",
         ),
         (
             "wait_for_ready: true",
@@ -125,7 +125,7 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "tls: {min_version: '1.3'}",
-            "::tls::min_version: is not built yet for a client: it speaks TLS 1.2 and 1.3",
+            "::tls::min_version: is not supported for a client, which speaks TLS 1.2 and 1.3: leave it out",
         ),
         (
             "tls: {reload_interval: 1m}",
@@ -133,7 +133,7 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "tls: {ca_pem: a, include_system_ca_certs_pool: true}",
-            "::tls::include_system_ca_certs_pool: is not built yet beside other roots: put all roots into one file",
+            "::tls::include_system_ca_certs_pool: is not supported beside other roots: put all roots into one file",
         ),
         (
             "tls: {ca_file: /nowhere}",
@@ -163,11 +163,11 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "grpc: {include_metadata: true}",
-            "grpc::include_metadata: has no effect: no processor here reads the metadata of requests",
+            "grpc::include_metadata: has no effect: no processor behind it asks for metadata with `from_context`",
         ),
         (
             "grpc: {auth: {authenticator: a}}",
-            "grpc::auth::authenticator: \"a\" is not built yet",
+            "grpc::auth::authenticator: \"a\" is not supported: let in only clients that have a certificate, with `tls::client_ca_file`",
         ),
         (
             "grpc: {keepalive: {enforcement_policy: {min_time: 1s}}}",
@@ -277,7 +277,7 @@ fn the_strictest_memory_limiter_that_is_used_is_the_budget() {
         loaded: Config::load(&text(GRPC, "", OTLP), &Process).unwrap(),
         ..collector
     };
-    let budget = none.plan(&mut Walk::default()).budget;
+    let budget = none.plan().unwrap().0.budget;
     let usage = |budget: &Budget| {
         let builder = budget
             .tell(Pipeline::builder().exporter(spanwire_core::testing::InMemoryExporter::new));

@@ -24,7 +24,9 @@ pub struct Action {
     pub value: Option<Literal>,
     /// The attribute whose value it is.
     pub from_attribute: String,
-    /// Refused: segments do not carry what a receiver knows about a sender.
+    /// What is known about the sender whose value it is: `metadata.NAME` or `NAME` for a header, in any case, of requests to a
+    /// receiver with `include_metadata`; `client.address` for its address of IP. Nothing is changed where it is not known.
+    /// `auth.` is refused: no authenticator of a receiver is built.
     pub from_context: String,
     /// A regular expression: of keys for `delete` and `hash`, of a text for `extract`.
     pub pattern: String,
@@ -106,9 +108,16 @@ impl Action {
 
     fn set(&self, actions: Actions, kind: &str) -> Actions {
         let (key, from) = (self.key.as_str(), self.from_attribute.as_str());
-        let value = match &self.value {
-            Some(value) => literal(value),
-            None => {
+        let value = match (&self.value, self.client_name()) {
+            (Some(value), _) => literal(value),
+            (None, Some(Ok(name))) => {
+                return match kind {
+                    "insert" => actions.insert_from_client(key, &name),
+                    "update" => actions.update_from_client(key, &name),
+                    _ => actions.upsert_from_client(key, &name),
+                };
+            }
+            (None, _) => {
                 return match kind {
                     "insert" => actions.insert_from(key, from),
                     "update" => actions.update_from(key, from),
@@ -170,11 +179,27 @@ impl Action {
                 "this action needs exactly one of \"value\", \"from_attribute\" and \"from_context\"",
             );
         }
-        if !self.from_context.is_empty() {
-            walk.within("from_context", |walk| {
-                walk.fault("is not built: spans do not carry what a receiver knows about their sender; use \"value\" or \"from_attribute\"");
-            });
+        if let Some(Err(why)) = self.client_name() {
+            walk.within("from_context", |walk| walk.fault(why));
         }
+    }
+
+    /// What receivers call that which `from_context` asks for.
+    fn client_name(&self) -> Option<Result<String, String>> {
+        let asked = Some(self.from_context.as_str()).filter(|asked| !asked.is_empty())?;
+        if asked == ADDRESS {
+            return Some(Ok(ADDRESS.into()));
+        }
+        if asked.starts_with("auth.") {
+            let why = "is not supported: a receiver has no authenticator that knows more than whom it lets in; accepted: metadata.NAME, client.address";
+            return Some(Err(why.into()));
+        }
+        // A bare name is a header's too.
+        let header = asked.strip_prefix(METADATA).unwrap_or(asked);
+        Some(match is_header_name(header) {
+            true => Ok(format!("{METADATA}{}", header.to_ascii_lowercase())),
+            false => Err(format!("{header:?} is not the name of a header")),
+        })
     }
 
     fn check_key_or_pattern(&self, walk: &mut Walk) {
@@ -214,6 +239,25 @@ impl Action {
             }
         }
     }
+}
+
+/// What receivers call the address of a sender, and what they put before the names of headers.
+pub(crate) const ADDRESS: &str = "client.address";
+pub(crate) const METADATA: &str = "metadata.";
+
+/// A token (RFC 9110, 5.6.2), or what HTTP/2 has in the place of `host`.
+fn is_header_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let token = name.strip_prefix(':').filter(|rest| *rest == "authority");
+    let token = token.unwrap_or(name);
+    !token.is_empty() && token.bytes().all(is_token)
+}
+
+/// What these ask about senders, as receivers call it.
+fn client_names(actions: &[Action]) -> impl Iterator<Item = String> {
+    actions
+        .iter()
+        .filter_map(|action| action.client_name()?.ok())
 }
 
 fn wrong(walk: &mut Walk, what: &str) {
@@ -263,6 +307,11 @@ impl Section for Resource {
 }
 
 impl Resource {
+    /// What it asks about senders, as receivers call it.
+    pub(crate) fn client_names(&self) -> impl Iterator<Item = String> {
+        client_names(&self.attributes)
+    }
+
     /// The processor that this describes.
     ///
     /// # Errors
@@ -301,6 +350,11 @@ impl Section for Attributes {
 }
 
 impl Attributes {
+    /// What it asks about senders, as receivers call it.
+    pub(crate) fn client_names(&self) -> impl Iterator<Item = String> {
+        client_names(&self.actions)
+    }
+
     /// The processor that this describes.
     ///
     /// # Errors

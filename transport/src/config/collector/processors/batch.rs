@@ -8,15 +8,16 @@ use crate::config::keys::{Keys, Section, Walk};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Batch {
-    /// Spans after which a batch is sent; 0: at once.
+    /// Spans after which a batch is sent; 0: at once. Default: 8192.
     pub send_batch_size: u32,
-    /// Most spans in a batch; 0: any number.
+    /// Most spans in a batch; 0, which is the default: any number.
     pub send_batch_max_size: u32,
-    /// After how long a batch is sent; 0: at once.
+    /// After how long a batch is sent; 0: at once. Default: 200 ms.
     pub timeout: Duration,
-    /// Has to be empty: segments do not carry what a receiver knows about a sender.
+    /// Has to be empty, as it is by default. What is known about a sender stays with its spans through a batch, so that processors
+    /// behind it need no keys for it; requests to a server are not kept apart by it.
     pub metadata_keys: Vec<String>,
-    /// Most values at a time.
+    /// Most values of `metadata_keys` at a time, and so without effect. Default: 1000.
     pub metadata_cardinality_limit: u32,
 }
 
@@ -63,7 +64,7 @@ impl Section for Batch {
         if !self.metadata_keys.is_empty() {
             walk.within("metadata_keys", |walk| {
                 walk.fault(
-                    "is not built: spans do not carry what a receiver knows about their sender, and are batched whoever sent them",
+                    "is not supported: requests to a server are not kept apart by who sent the spans; leave it out for `from_context` behind this batch, since what is known about senders stays with their spans",
                 );
             });
         }

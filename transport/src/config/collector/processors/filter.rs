@@ -12,7 +12,9 @@ use crate::config::yaml::{Node, Value};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Filter {
-    /// `ignore` or `silent`: a condition that can't be computed is not true. The Collector's `propagate` is refused.
+    /// What becomes of spans of which a condition can't be computed. `ignore`, which is the default, and `silent`: it is not true of
+    /// them. `propagate`: the spans that came together with them are lost, as `condition_failed`, and who sends them hears so as
+    /// long as no `batch` comes first.
     pub error_mode: String,
     /// Conditions whose paths say what they are about: `span.name == "x"`.
     pub trace_conditions: TraceConditions,
@@ -78,12 +80,24 @@ impl Filter {
         })
     }
 
+    /// Whether it fails on spans of which a condition can't be computed.
+    pub(crate) fn fails(&self) -> bool {
+        let mut modes = self
+            .trace_conditions
+            .0
+            .iter()
+            .map(|group| &*group.error_mode);
+        self.error_mode == PROPAGATE || modes.any(|mode| mode == PROPAGATE)
+    }
+
     fn own_conditions(&self, walk: &mut Walk) -> Vec<Condition> {
         check_mode(&self.error_mode, walk);
         let mut all = Vec::new();
         walk.within("trace_conditions", |walk| {
             for (index, group) in self.trace_conditions.0.iter().enumerate() {
-                walk.within(&index.to_string(), |walk| group.conditions(walk, &mut all));
+                walk.within(&index.to_string(), |walk| {
+                    group.conditions(&self.error_mode, walk, &mut all);
+                });
             }
         });
         walk.within("traces", |walk| {
@@ -91,7 +105,9 @@ impl Filter {
                 ("resource", &self.traces.resource, OttlContext::Resource),
                 ("span", &self.traces.span, OttlContext::Span),
             ] {
-                walk.within(name, |walk| parsed(texts, context, walk, &mut all));
+                walk.within(name, |walk| {
+                    parsed(texts, context, &self.error_mode, walk, &mut all)
+                });
             }
             if !self.traces.spanevent.is_empty() {
                 walk.within("spanevent", no_events);
@@ -103,26 +119,43 @@ impl Filter {
 
 fn check_mode(mode: &str, walk: &mut Walk) {
     walk.within("error_mode", |walk| match mode {
-        "ignore" | "silent" => {}
-        "propagate" => walk.fault("`propagate` is not built: a condition that can't be computed is not true and loses nothing; accepted: ignore, silent"),
-        other => walk.fault(format!("unknown error mode {other:?}; accepted: ignore, silent")),
+        "ignore" | "silent" | PROPAGATE => {}
+        other => walk.fault(format!(
+            "unknown error mode {other:?}; accepted: ignore, silent, propagate"
+        )),
     });
 }
 
+/// The mode in which a condition that can't be computed fails.
+const PROPAGATE: &str = "propagate";
+
 fn no_events(walk: &mut Walk) {
-    walk.fault("is not built: events are not left out one by one");
+    walk.fault("is not supported: events are not left out one by one; leave out their spans by a condition of `span`");
 }
 
-fn parsed(texts: &[String], context: OttlContext, walk: &mut Walk, all: &mut Vec<Condition>) {
+fn parsed(
+    texts: &[String],
+    context: OttlContext,
+    mode: &str,
+    walk: &mut Walk,
+    all: &mut Vec<Condition>,
+) {
     for (index, text) in texts.iter().enumerate() {
         walk.within(&index.to_string(), |walk| {
-            condition(text, context, walk, all)
+            condition(text, context, mode, walk, all)
         });
     }
 }
 
-fn condition(text: &str, context: OttlContext, walk: &mut Walk, all: &mut Vec<Condition>) {
+fn condition(
+    text: &str,
+    context: OttlContext,
+    mode: &str,
+    walk: &mut Walk,
+    all: &mut Vec<Condition>,
+) {
     match OttlCondition::parse(text, context) {
+        Ok(condition) if mode == PROPAGATE => all.push(Condition::Ottl(condition.or_fail())),
         Ok(condition) => all.push(Condition::Ottl(condition)),
         Err(error) => walk.fault(format!("unable to parse OTTL condition {text:?}: {error}")),
     }
@@ -158,16 +191,20 @@ impl TraceGroup {
         }
     }
 
-    fn conditions(&self, walk: &mut Walk, all: &mut Vec<Condition>) {
+    fn conditions(&self, mode: &str, walk: &mut Walk, all: &mut Vec<Condition>) {
         if self.is_text {
             for text in &self.conditions {
-                condition(text, OttlContext::Explicit, walk, all);
+                condition(text, OttlContext::Explicit, mode, walk, all);
             }
             return;
         }
-        if !self.error_mode.is_empty() {
-            check_mode(&self.error_mode, walk);
-        }
+        let mode = match &*self.error_mode {
+            "" => mode,
+            own => {
+                check_mode(own, walk);
+                own
+            }
+        };
         let context = match self.context.as_str() {
             "" => OttlContext::Explicit,
             "resource" => OttlContext::Resource,
@@ -183,7 +220,7 @@ impl TraceGroup {
             }
         };
         walk.within("conditions", |walk| {
-            parsed(&self.conditions, context, walk, all)
+            parsed(&self.conditions, context, mode, walk, all)
         });
     }
 }

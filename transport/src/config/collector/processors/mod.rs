@@ -18,6 +18,7 @@ mod attributes;
 mod filter;
 mod probabilistic_sampler;
 
+pub(crate) use attributes::{ADDRESS, METADATA};
 pub use attributes::{Action, Attributes, Resource};
 pub use batch::Batch;
 pub use cgroup::{Memory, MemorySource};

@@ -221,9 +221,19 @@ fn mistakes_as_a_user_sees_them() {
             "processors::attributes::actions::0: error creating AttrProc due to this action needs exactly one of \"value\", \"from_attribute\" and \"from_context\"",
         ),
         (
-            "attributes: {actions: [{key: a, action: insert, from_context: metadata.x}]}",
+            "attributes: {actions: [{key: a, action: insert, from_context: auth.subject}]}",
             "from_context",
-            "processors::attributes::actions::0::from_context: is not built: spans do not carry what a receiver knows about their sender; use \"value\" or \"from_attribute\"",
+            "processors::attributes::actions::0::from_context: is not supported: a receiver has no authenticator that knows more than whom it lets in; accepted: metadata.NAME, client.address",
+        ),
+        (
+            "attributes: {actions: [{key: a, action: insert, from_context: metadata.}]}",
+            "from_context",
+            "processors::attributes::actions::0::from_context: \"\" is not the name of a header",
+        ),
+        (
+            "attributes: {actions: [{key: a, action: insert, from_context: 'metadata.a b'}]}",
+            "from_context",
+            "processors::attributes::actions::0::from_context: \"a b\" is not the name of a header",
         ),
         (
             "attributes: {actions: [{key: a, action: extract, pattern: '(x)'}]}",
@@ -283,12 +293,12 @@ fn mistakes_as_a_user_sees_them() {
         (
             "filter: {traces: {spanevent: ['name == \"x\"']}}",
             "spanevent",
-            "processors::filter::traces::spanevent: is not built: events are not left out one by one",
+            "processors::filter::traces::spanevent: is not supported: events are not left out one by one; leave out their spans by a condition of `span`",
         ),
         (
-            "filter: {error_mode: propagate}",
+            "filter: {error_mode: fail}",
             "error_mode",
-            "processors::filter::error_mode: `propagate` is not built: a condition that can't be computed is not true and loses nothing; accepted: ignore, silent",
+            "processors::filter::error_mode: unknown error mode \"fail\"; accepted: ignore, silent, propagate",
         ),
         (
             "filter: {traces: {span: ['kind == 1']}, spans: {include: {match_type: strict, services: [a]}}}",
@@ -328,7 +338,7 @@ fn mistakes_as_a_user_sees_them() {
         (
             "batch: {metadata_keys: [tenant]}",
             "metadata_keys",
-            "processors::batch::metadata_keys: is not built: spans do not carry what a receiver knows about their sender, and are batched whoever sent them",
+            "processors::batch::metadata_keys: is not supported: requests to a server are not kept apart by who sent the spans; leave it out for `from_context` behind this batch, since what is known about senders stays with their spans",
         ),
         (
             "batch: {send_batch_size: 10, send_batch_max_size: 9}",

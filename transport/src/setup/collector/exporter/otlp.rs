@@ -52,7 +52,7 @@ pub(super) fn grpc(
     }
     if !section.authority.is_empty() {
         walk.within("authority", |walk| {
-            walk.fault("is not built yet: requests are for the host of the endpoint");
+            walk.fault("is not supported: requests are for the host of the endpoint");
         });
     }
     authenticator(section.auth.as_ref(), walk);
@@ -208,7 +208,7 @@ fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
         walk.within("auth", |walk| {
             walk.within("authenticator", |walk| {
                 walk.fault(format!(
-                    "{:?} is not built yet: say it in `headers`",
+                    "{:?} is not supported: say it in `headers`",
                     section.authenticator
                 ));
             });
@@ -253,7 +253,7 @@ fn tls(section: &collector::ClientTls, walk: &mut Walk) -> ClientTls {
             && !(section.ca_file.is_empty() && section.ca_pem.is_empty())
         {
             walk.within("include_system_ca_certs_pool", |walk| {
-                walk.fault("is not built yet beside other roots: put all roots into one file");
+                walk.fault("is not supported beside other roots: put all roots into one file");
             });
         }
         for (key, version, built) in [
@@ -262,7 +262,9 @@ fn tls(section: &collector::ClientTls, walk: &mut Walk) -> ClientTls {
         ] {
             if !version.is_empty() && version != built {
                 walk.within(key, |walk| {
-                    walk.fault("is not built yet for a client: it speaks TLS 1.2 and 1.3");
+                    walk.fault(
+                        "is not supported for a client, which speaks TLS 1.2 and 1.3: leave it out",
+                    );
                 });
             }
         }

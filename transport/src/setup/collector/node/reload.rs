@@ -3,8 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::{Account, Collector, Node, Probes, Running, StartError};
-use crate::config::{InvalidConfig, Walk};
+use super::{Account, Collector, Node, Running, StartError};
 use crate::diagnostics::{Chain, Level};
 
 /// How a reload went.
@@ -57,21 +56,14 @@ pub(super) fn reload(
     }
     let refused = |why, gone, account| ReloadError { why, gone, account };
     let plan = |collector: &Collector| {
-        let mut walk = Walk::default();
-        let plan = collector.plan(&mut walk);
-        match walk.faults.is_empty() {
-            true => Ok(plan),
-            false => {
-                let faults = collector.loaded.placed(walk.faults);
-                Err(StartError::Config(InvalidConfig::new(faults)))
-            }
-        }
+        let planned = collector.plan().map_err(StartError::Config);
+        planned.map(|(plan, _)| plan)
     };
     let planned = plan(&next).map_err(|why| refused(why, None, None))?;
     let account = node.running.shutdown(within);
-    // Its sockets are free before the next one asks for them; probes are answered all the while.
-    let probes = node.running.close();
-    match Running::start(&next, planned, Some(probes)) {
+    // Its sockets are free before the next one asks for them; probes and scrapers are answered all the while.
+    let sockets = node.running.close();
+    match Running::start(&next, planned, Some(sockets)) {
         Ok(running) => {
             next.tell_warnings();
             next.say(
@@ -86,7 +78,8 @@ pub(super) fn reload(
             let again = plan(&node.collector).and_then(|planned| {
                 #[cfg(feature = "file")]
                 planned.go_on();
-                Running::start(&node.collector, planned, Some(Probes::default()))
+                let fresh = Default::default();
+                Running::start(&node.collector, planned, Some(fresh))
             });
             let gone = match again {
                 Ok(running) => {

@@ -1,21 +1,18 @@
 //! OTLP over gRPC.
 
-use core::time::Duration;
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use super::{Open, Serve, shared};
+use super::shared::{self, Listens};
+use super::{Answer, Serve};
 use crate::config::Walk;
 use crate::config::collector::GrpcServer;
-use crate::diagnostics::Chain;
-use crate::receiver::grpc::GrpcReceiver;
-use crate::receiver::{ReceiverStats, Stopped};
+use crate::receiver::grpc::{GrpcReceiver, GrpcReceiverBuilder};
+use crate::receiver::listener::Listener;
 use crate::setup::collector::Host;
 
 /// What a section asks for.
 pub(super) fn serve(
     section: &GrpcServer,
-    waits: Option<Duration>,
+    answer: Answer,
+    asked: &[String],
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Serve> {
@@ -38,7 +35,7 @@ pub(super) fn serve(
         }
     }
     shared::authenticator(section.auth.as_ref(), walk);
-    shared::metadata(section.include_metadata, walk);
+    let kept = shared::Kept::of(asked, section.include_metadata, walk);
     let endpoint = shared::endpoint(&section.endpoint, &section.transport, walk);
     let mut builder = GrpcReceiver::builder()
         .endpoint(endpoint)
@@ -73,9 +70,15 @@ pub(super) fn serve(
             }
         }
     }
-    if let Some(within) = waits {
-        builder = builder.answer_after_export(within);
+    builder = builder.keep_metadata(kept.headers);
+    if kept.address {
+        builder = builder.keep_client_address();
     }
+    builder = match answer {
+        Answer::AtOnce => builder,
+        Answer::AfterProcessors(within) => builder.answer_after_processors(within),
+        Answer::AfterExport(within) => builder.answer_after_export(within),
+    };
     let tls = shared::tls(section.tls.as_ref(), walk);
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {
@@ -83,29 +86,11 @@ pub(super) fn serve(
     }
     #[cfg(not(feature = "tls"))]
     let _: Option<()> = tls;
-    (walk.faults.len() == before).then(|| -> Serve {
-        Arc::new(move |intake| {
-            let receiver = builder.clone().serve(intake);
-            let receiver = receiver.map_err(|error| Chain(&error).to_string())?;
-            Ok(Box::new(receiver))
-        })
-    })
+    (walk.faults.len() == before).then(|| shared::serving(builder, GrpcReceiverBuilder::serve))
 }
 
-impl Open for GrpcReceiver {
-    fn local_addr(&self) -> Option<SocketAddr> {
-        Self::local_addr(self)
-    }
-
-    fn stats(&self) -> ReceiverStats {
-        Self::stats(self)
-    }
-
-    fn begin_to_stop(&self, within: Duration) {
-        drop(Self::stop_async(self, within));
-    }
-
-    fn stop(&self, within: Duration) -> Stopped {
-        Self::stop(self, within)
+impl Listens for GrpcReceiver {
+    fn listener(&self) -> &Listener {
+        Self::listener(self)
     }
 }

@@ -1,28 +1,27 @@
 //! OTLP over HTTP.
 
 use core::time::Duration;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use super::{Open, Serve, shared};
+use super::shared::{self, Listens};
+use super::{Answer, Serve};
 use crate::config::Walk;
 use crate::config::collector::HttpServer;
-use crate::diagnostics::Chain;
 use crate::headers::Headers;
-use crate::receiver::http::{Cors, HttpReceiver};
-use crate::receiver::{ReceiverStats, Stopped};
+use crate::receiver::http::{Cors, HttpReceiver, HttpReceiverBuilder};
+use crate::receiver::listener::Listener;
 use crate::setup::collector::Host;
 
 /// What a section asks for.
 pub(super) fn serve(
     section: &HttpServer,
-    waits: Option<Duration>,
+    answer: Answer,
+    asked: &[String],
     host: &Host,
     walk: &mut Walk,
 ) -> Option<Serve> {
     let before = walk.faults.len();
     shared::authenticator(section.auth.as_ref(), walk);
-    shared::metadata(section.include_metadata, walk);
+    let kept = shared::Kept::of(asked, section.include_metadata, walk);
     let usual = HttpServer::default();
     if section.compression_algorithms != usual.compression_algorithms {
         walk.within("compression_algorithms", |walk| {
@@ -80,9 +79,15 @@ pub(super) fn serve(
         }
         builder = builder.cors(cors);
     }
-    if let Some(within) = waits {
-        builder = builder.answer_after_export(within);
+    builder = builder.keep_metadata(kept.headers);
+    if kept.address {
+        builder = builder.keep_client_address();
     }
+    builder = match answer {
+        Answer::AtOnce => builder,
+        Answer::AfterProcessors(within) => builder.answer_after_processors(within),
+        Answer::AfterExport(within) => builder.answer_after_export(within),
+    };
     let tls = shared::tls(section.tls.as_ref(), walk);
     #[cfg(feature = "tls")]
     if let Some(tls) = tls {
@@ -90,29 +95,11 @@ pub(super) fn serve(
     }
     #[cfg(not(feature = "tls"))]
     let _: Option<()> = tls;
-    (walk.faults.len() == before).then(|| -> Serve {
-        Arc::new(move |intake| {
-            let receiver = builder.clone().serve(intake);
-            let receiver = receiver.map_err(|error| Chain(&error).to_string())?;
-            Ok(Box::new(receiver))
-        })
-    })
+    (walk.faults.len() == before).then(|| shared::serving(builder, HttpReceiverBuilder::serve))
 }
 
-impl Open for HttpReceiver {
-    fn local_addr(&self) -> Option<SocketAddr> {
-        Self::local_addr(self)
-    }
-
-    fn stats(&self) -> ReceiverStats {
-        Self::stats(self)
-    }
-
-    fn begin_to_stop(&self, within: Duration) {
-        drop(Self::stop_async(self, within));
-    }
-
-    fn stop(&self, within: Duration) -> Stopped {
-        Self::stop(self, within)
+impl Listens for HttpReceiver {
+    fn listener(&self) -> &Listener {
+        Self::listener(self)
     }
 }

@@ -1,8 +1,19 @@
 //! What receivers of every protocol are told.
 
+use core::error::Error;
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use spanwire_core::pipeline::Intake;
+
+use super::{Open, Serve};
 use crate::config::Walk;
-use crate::config::collector::{self, Authenticator};
+use crate::config::collector::{self, ADDRESS, Authenticator, METADATA};
+use crate::diagnostics::Chain;
 use crate::endpoint::Endpoint;
+use crate::receiver::listener::Listener;
+use crate::receiver::{ReceiverStats, Stopped};
 #[cfg(feature = "tls")]
 use crate::tls::{ServerTls, TlsVersion};
 
@@ -36,18 +47,37 @@ pub(super) fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
     if let Some(section) = section {
         walk.within("auth", |walk| {
             walk.within("authenticator", |walk| {
-                walk.fault(format!("{:?} is not built yet", section.authenticator));
+                walk.fault(format!(
+                    "{:?} is not supported: let in only clients that have a certificate, with `tls::client_ca_file`",
+                    section.authenticator
+                ));
             });
         });
     }
 }
 
-/// Metadata of requests is for processors that read it.
-pub(super) fn metadata(include: bool, walk: &mut Walk) {
-    if include {
-        walk.within("include_metadata", |walk| {
-            walk.warn("has no effect: no processor here reads the metadata of requests");
-        });
+/// What is kept of a request for the processors that ask for it, and nothing else.
+pub(super) struct Kept<'a> {
+    pub(super) headers: Vec<&'a str>,
+    pub(super) address: bool,
+}
+
+impl<'a> Kept<'a> {
+    /// Of what is asked for, that which a receiver may keep: headers only with `include_metadata`.
+    pub(super) fn of(asked: &'a [String], include_metadata: bool, walk: &mut Walk) -> Self {
+        let headers = asked.iter().filter_map(|name| name.strip_prefix(METADATA));
+        let headers: Vec<_> = headers.filter(|_| include_metadata).collect();
+        if include_metadata && headers.is_empty() {
+            walk.within("include_metadata", |walk| {
+                walk.warn(
+                    "has no effect: no processor behind it asks for metadata with `from_context`",
+                );
+            });
+        }
+        Self {
+            headers,
+            address: asked.iter().any(|name| name == ADDRESS),
+        }
     }
 }
 
@@ -70,7 +100,7 @@ pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Op
         }
         if !section.max_version.is_empty() && section.max_version != "1.3" {
             walk.within("max_version", |walk| {
-                walk.fault("is not built yet: TLS 1.3 is always spoken");
+                walk.fault("is not supported: TLS 1.3 is always spoken; leave it out");
             });
         }
         let tls = match (&*section.cert_file, &*section.key_file) {
@@ -102,4 +132,40 @@ pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Op
     section?;
     walk.within("tls", |walk| super::super::not_built_in("tls", walk));
     None
+}
+
+/// A receiver of any protocol.
+pub(super) trait Listens: Send + Sync {
+    fn listener(&self) -> &Listener;
+}
+
+impl<R: Listens> Open for R {
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener().local_addr()
+    }
+
+    fn stats(&self) -> ReceiverStats {
+        self.listener().stats()
+    }
+
+    fn begin_to_stop(&self, within: Duration) {
+        drop(self.listener().stop_async(within));
+    }
+
+    fn stop(&self, within: Duration) -> Stopped {
+        self.listener().stop(within)
+    }
+}
+
+/// What a builder serves whenever it is asked.
+pub(super) fn serving<B, R, E>(builder: B, serve: fn(B, Intake) -> Result<R, E>) -> Serve
+where
+    B: Clone + Send + Sync + 'static,
+    R: Listens + 'static,
+    E: Error + 'static,
+{
+    Arc::new(move |intake| match serve(builder.clone(), intake) {
+        Ok(receiver) => Ok(Box::new(receiver)),
+        Err(error) => Err(Chain(&error).to_string()),
+    })
 }

@@ -7,71 +7,83 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::{Account, Buffer};
-use spanwire_core::pipeline::{Delivered, Delivery, Intake, IntakeError};
-use tokio::time::timeout;
+use spanwire_core::pipeline::IntakeError;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
-use super::answer::{self, Answer, Form, Refusal};
+use super::answer::{self, Answer, Form};
 use super::cors::{Cors, is_preflight};
 use super::wire::Talk;
 use crate::headers::CurrentHeaders;
 use crate::otlp::grpc::Code;
 use crate::otlp::json::read::read_request;
-use crate::receiver::bearer::{Gate, Pass};
-use crate::receiver::body::{Draft, Pace, Source, Trouble};
+use crate::receiver::body::{Draft, Pace, Source, Trouble, in_a_while};
+use crate::receiver::client;
+use crate::receiver::connection::{Connection, Hold};
 use crate::receiver::inflate::Coding;
-use crate::receiver::line::{Hold, Line};
-use crate::receiver::tally::Tally;
+use crate::receiver::request::{Counter, Refusal, settle};
+use crate::receiver::tally::{Kind, Tally};
+use crate::receiver::wait::Taken;
 
 /// The most bytes of a body that was refused that are read, and let go of, so that its connection can go on. What is longer
 /// costs the client a new connection.
 const MOST_PASSED_OVER: usize = 64 << 10;
 
+/// The most bytes of JSON that are converted where they were read: a millisecond or so of work.
+const MOST_CONVERTED_IN_PLACE: usize = 256 << 10;
+
+/// The most texts that are longer and are converted at once.
+const MOST_CONVERSIONS: usize = 2;
+
 /// How requests are treated.
-pub(super) struct Manners {
+pub(super) struct Settings {
     pub(super) path: String,
     pub(super) max_request: usize,
     pub(super) read_timeout: Option<Duration>,
-    pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
-    pub(super) gate: Option<Gate>,
     pub(super) cors: Option<Cors>,
     pub(super) headers: CurrentHeaders,
 }
 
 /// Where requests are answered.
-pub(super) struct Desk {
-    intake: Intake,
-    manners: Manners,
+pub(super) struct Handler {
+    counter: Counter,
+    settings: Settings,
+    /// Long texts that may be converted at once.
+    conversions: Semaphore,
 }
 
-impl Desk {
-    pub(super) fn new(intake: Intake, manners: Manners) -> Self {
-        Self { intake, manners }
+impl Handler {
+    pub(super) fn new(counter: Counter, settings: Settings) -> Self {
+        Self {
+            counter,
+            settings,
+            conversions: Semaphore::new(MOST_CONVERSIONS),
+        }
     }
 
     /// Answers a request.
     pub(super) async fn answer<B>(
         &self,
         request: Request<B>,
-        line: &Line,
+        connection: &Connection,
         talk: &Arc<Talk>,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let (_busy, _answering) = (line.begin(), talk.answer());
+        let (_busy, _answering) = (connection.begin(), talk.answer());
         let (head, mut body) = request.into_parts();
         let (method, headers) = (head.method, head.headers);
-        if let Some(cors) = &self.manners.cors
+        if let Some(cors) = &self.settings.cors
             && is_preflight(&method, &headers)
         {
             let mut answer = answer::bare(StatusCode::NO_CONTENT);
             cors.preflight(&headers, answer.headers_mut());
             return self.signed(answer);
         }
-        let mut tally = Tally::new(line);
+        let mut tally = Tally::new(connection);
         tally.whole = body.is_end_stream();
         // A length that does not fit is too large, whatever it is.
         let length = body
@@ -79,14 +91,24 @@ impl Desk {
             .exact()
             .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         tally.announced = length.unwrap_or(0);
-        let (form, taken) = match self.judge(head.uri.path(), &method, &headers) {
-            Ok((form, coding)) => {
+        let judged = self.judge(head.uri.path(), &method, &headers);
+        let judged = judged.and_then(|(form, coding)| {
+            let client = self.counter.client(&client::Head {
+                headers: &headers,
+                authority: None,
+                peer: connection.peer(),
+            });
+            let client = client.map_err(|refusal| (Some(form), refusal))?;
+            Ok((form, coding, client))
+        });
+        let (form, taken) = match judged {
+            Ok((form, coding, client)) => {
                 let body = Arriving {
                     body: &mut body,
                     length,
                 };
-                let taken = self.export(form, coding, body, line, &mut tally).await;
-                (Some(form), taken)
+                let taken = self.export(form, coding, client, body, connection, &mut tally);
+                (Some(form), taken.await)
             }
             Err((form, refusal)) => (form, Err(refusal)),
         };
@@ -96,36 +118,26 @@ impl Desk {
                 let left = length.map(|length| length.saturating_sub(tally.received));
                 let small = left.is_some_and(|left| left <= MOST_PASSED_OVER);
                 let waits = headers.contains_key(EXPECT);
-                let passes = small && !waits && refusal.may_go_on();
-                !(passes && pass_over(&mut body).await)
+                let passes = small && !waits && may_go_on(refusal);
+                !(passes && pass_over(&mut body, connection).await)
             }
             _ => false,
         };
-        let exported = match taken {
-            Ok(Taken::Admitted(spans)) => {
-                tally.admitted(spans);
-                Ok(())
-            }
-            Ok(Taken::OnItsWay(delivery, within)) => {
-                let awaited = tally.awaited(delivery.spans());
-                let waited = wait(delivery, within).await;
-                waited.inspect(|()| awaited.exported())
-            }
-            Err(refusal) => {
-                tally.not_admitted(refusal.kind());
-                Err(refusal)
-            }
-        };
-        let answer = match exported {
+        // Nothing is coming that would have to be read for the answer's sake.
+        let stalled = matches!(&taken, Err(refusal) if refusal.kind == Kind::Stalled);
+        let answer = match settle(taken, tally).await {
             Ok(()) => answer::taken(form.unwrap_or(Form::Protobuf)),
-            Err(refusal) => refusal.answer(form, self.manners.retry_after),
+            Err(refusal) => answer::refused(&refusal, form, self.counter.retry_after),
         };
         let mut answer = self.signed(answer);
-        if let Some(cors) = &self.manners.cors {
+        if let Some(cors) = &self.settings.cors {
             cors.label(&headers, answer.headers_mut());
         }
         if in_the_way {
-            talk.leave_unread();
+            if !stalled {
+                talk.leave_unread();
+            }
+            connection.part();
             return answer::and_close(answer);
         }
         answer
@@ -133,7 +145,7 @@ impl Desk {
 
     /// With the headers that every answer has.
     fn signed(&self, mut answer: Answer) -> Answer {
-        for (name, value) in self.manners.headers.read().flatten() {
+        for (name, value) in self.settings.headers.read().flatten() {
             // Both were checked by the same rules when they were set.
             if let (Ok(name), Ok(value)) = (
                 HeaderName::from_bytes(name.as_bytes()),
@@ -156,30 +168,17 @@ impl Desk {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .and_then(Form::of);
-        if let Some(gate) = &self.manners.gate {
-            let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-            match gate.check(shown) {
-                Pass::Granted => {}
-                Pass::Denied => {
-                    let why = match shown {
-                        Some(_) => "the bearer token is not known",
-                        None => "there is no bearer token",
-                    };
-                    return Err((form, Refusal::unauthenticated(why)));
-                }
-                Pass::Unknown => {
-                    let why = "bearer tokens can't be looked up now";
-                    return Err((form, Refusal::for_now(why)));
-                }
-            }
-        }
-        if path != self.manners.path {
-            return Err((form, Refusal::not_found()));
+        let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        self.counter
+            .check(shown)
+            .map_err(|refusal| (form, refusal))?;
+        if path != self.settings.path {
+            return Err((form, answer::not_found()));
         }
         if *method != Method::POST {
-            return Err((form, Refusal::method_not_allowed()));
+            return Err((form, answer::method_not_allowed()));
         }
-        let form = form.ok_or_else(|| (None, Refusal::unsupported_media_type()))?;
+        let form = form.ok_or_else(|| (None, answer::unsupported_media_type()))?;
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
         let coding = match (codings.next(), codings.next()) {
             (None, _) => Some(Coding::Identity),
@@ -207,65 +206,62 @@ impl Desk {
         &self,
         form: Form,
         coding: Coding,
+        client: Option<ClientInfo>,
         body: Arriving<'_, B>,
-        line: &Line,
+        connection: &Connection,
         tally: &mut Tally<'_>,
     ) -> Result<Taken, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Some(account) = self.intake.account() else {
+        let Some(account) = self.counter.intake.account() else {
             return Err(IntakeError::Closed.into());
         };
-        let most = self.manners.max_request.min(match form {
-            Form::Protobuf => line.allowance(),
+        let most = self.settings.max_request.min(match form {
+            Form::Protobuf => connection.allowance(),
             // Its protobuf stands beside it.
-            Form::Json => line.allowance() / 2,
+            Form::Json => connection.allowance() / 2,
         });
-        let mut draft = Draft::begin(&account, line, body.length, most)?;
-        let mut source =
-            Source::new(body.body, Pace::begin(self.manners.read_timeout)).within(&account, line);
+        let begin = || Draft::begin(&account, connection, body.length, most);
+        let mut draft = in_a_while(connection, body.length.unwrap_or(0), begin).await?;
+        let pace = Pace::begin(self.settings.read_timeout);
+        let mut source = Source::new(body.body, pace, connection);
         while let Some(piece) = source.next().await? {
             tally.received = source.received();
-            draft.put(&piece)?;
+            draft.put_in_a_while(&piece, connection).await?;
         }
         tally.whole = true;
-        let body = coding.decode(draft.finish(), &account, line, most).await?;
+        let body = coding
+            .decode(draft.finish(), &account, connection, most)
+            .await?;
         let buffer = match form {
             // What the connection holds for it is given back once it is admitted.
             Form::Protobuf => body.0,
-            Form::Json => protobuf(body, &account, most)?,
+            Form::Json => self.converted(body, account, most).await?,
         };
-        Ok(match self.manners.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => Taken::OnItsWay(self.intake.deliver(buffer)?, within),
-        })
+        self.counter.offer(client, buffer, None)
+    }
+
+    /// The protobuf of a text. What takes long is done on a thread where it holds up nobody's connections.
+    async fn converted(
+        &self,
+        text: (Buffer, Hold),
+        account: Account,
+        most: usize,
+    ) -> Result<Buffer, Refusal> {
+        if text.0.as_slice().len() <= MOST_CONVERTED_IN_PLACE {
+            return protobuf(text, &account, most);
+        }
+        let turn = self.conversions.acquire().await;
+        let converted = spawn_blocking(move || protobuf(text, &account, most)).await;
+        drop(turn);
+        converted.unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "conversion has failed")))
     }
 }
 
-/// A request that was admitted.
-enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time.
-    OnItsWay(Delivery, Duration),
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
-    }
+/// Whether the client may send something else on the same connection: one that is known, and as fast as it should be.
+fn may_go_on(refusal: &Refusal) -> bool {
+    matches!(refusal.kind, Kind::Refused | Kind::Rejected)
 }
 
 /// A body, and how long it says that it is.
@@ -275,11 +271,11 @@ struct Arriving<'a, B> {
 }
 
 /// Reads what is left of a body and lets go of it. Returns whether the end was reached, at the pace that bodies have.
-async fn pass_over<B>(body: &mut B) -> bool
+async fn pass_over<B>(body: &mut B, connection: &Connection) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut rest = Source::new(body, Pace::begin(None));
+    let mut rest = Source::new(body, Pace::begin(None), connection);
     loop {
         match rest.next().await {
             Ok(Some(_)) => {}
@@ -300,7 +296,7 @@ fn protobuf(text: (Buffer, Hold), account: &Account, most: usize) -> Result<Buff
     // What is written is never longer than what is read.
     let len = text.as_slice().len();
     if !hold.grow(len) {
-        return Err(Trouble::Crowded.into());
+        return Err(Trouble::crowded(hold.connection()).into());
     }
     let paid = grant(len)?;
     let mut bytes = Vec::with_capacity(paid.bytes());

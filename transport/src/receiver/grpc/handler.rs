@@ -6,57 +6,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body::Body;
+use spanwire_core::batch::ClientInfo;
 use spanwire_core::limiter::Account;
-use spanwire_core::pipeline::{Delivered, Delivery, Intake};
-use tokio::time::timeout as timeout_after;
 
-use super::answer::{Answer, Refusal, taken};
+use super::answer::{Answer, refused, taken};
 use crate::otlp::grpc::Code;
 use crate::otlp::{FRAME_PREFIX, GRPC_PATH};
-use crate::receiver::bearer::{Gate, Pass};
-use crate::receiver::body::{Draft, Pace, Room, Source, Trouble};
+use crate::receiver::body::{Draft, Pace, Room, Source, Trouble, in_a_while};
+use crate::receiver::client;
+use crate::receiver::connection::Connection;
 use crate::receiver::inflate::Coding;
-use crate::receiver::line::Line;
+use crate::receiver::request::{Counter, Refusal, settle};
 use crate::receiver::tally::Tally;
+use crate::receiver::wait::Taken;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// What every request of a receiver is handled with.
-pub(super) struct Desk {
-    pub(super) intake: Intake,
-    pub(super) gate: Option<Gate>,
+pub(super) struct Handler {
+    pub(super) counter: Counter,
     pub(super) max_message: usize,
-    pub(super) retry_after: Duration,
-    /// How long to wait for the export before the answer; `None`: not at all.
-    pub(super) answer_after_export: Option<Duration>,
-}
-
-/// A request that was admitted.
-enum Taken {
-    /// So many spans.
-    Admitted(usize),
-    /// Its client is to hear what becomes of it, within that time; as many may wait as there is room for.
-    OnItsWay(Delivery, Duration, Room),
-}
-
-/// Waits until every exporter is done with a request.
-async fn wait(delivery: Delivery, within: Duration) -> Result<(), Refusal> {
-    match timeout_after(within, delivery).await {
-        Ok(Delivered::Exported) => Ok(()),
-        Ok(Delivered::Rejected) => Err(Refusal::new(
-            Code::Internal,
-            "a server behind this one refused the spans for good",
-        )),
-        Ok(_) => Err(Refusal::for_now("the spans could not be exported")),
-        // They may still be.
-        Err(_) => Err(Refusal::new(
-            Code::DeadlineExceeded,
-            "the spans were not exported in time",
-        )),
-    }
 }
 
 /// What the head of a request says of the rest.
@@ -68,45 +41,40 @@ struct Head {
     length: Option<usize>,
 }
 
-impl Desk {
+impl Handler {
     /// Answers a request, and counts it.
     pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
-        line: Line,
+        connection: Connection,
     ) -> Response<Answer>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let _busy = line.begin();
-        let mut tally = Tally::new(&line);
+        let _busy = connection.begin();
+        let mut tally = Tally::new(&connection);
         let (parts, body) = request.into_parts();
         let head = self.head(&parts);
+        let client = self.counter.client(&client::Head {
+            headers: &parts.headers,
+            authority: parts.uri.authority().map(Authority::as_str),
+            peer: connection.peer(),
+        });
         tally.announced = length(&parts.headers).unwrap_or(0);
         // As large as its sender likes, and of no more use.
         drop(parts);
-        let taken = match head {
-            Ok(head) => self.take(head, body, &line, &mut tally).await,
+        let taken = match head.and_then(|head| Ok((head, client?))) {
+            Ok((head, client)) => self.take(head, client, body, &connection, &mut tally).await,
             Err(refusal) => Err(refusal),
         };
-        let exported = match taken {
-            Ok(Taken::Admitted(spans)) => {
-                tally.admitted(spans);
-                Ok(())
-            }
-            Ok(Taken::OnItsWay(delivery, within, _room)) => {
-                let awaited = tally.awaited(delivery.spans());
-                let waited = wait(delivery, within).await;
-                waited.inspect(|()| awaited.exported())
-            }
-            Err(refusal) => {
-                tally.not_admitted(refusal.kind());
-                Err(refusal)
-            }
+        // As many may wait as there is room for.
+        let (taken, _room) = match taken {
+            Ok((taken, room)) => (Ok(taken), Some(room)),
+            Err(refusal) => (Err(refusal), None),
         };
-        match exported {
+        match settle(taken, tally).await {
             Ok(()) => self::taken(),
-            Err(refusal) => refusal.answer(self.retry_after),
+            Err(refusal) => refused(&refusal, self.counter.retry_after),
         }
     }
 
@@ -115,7 +83,7 @@ impl Desk {
         if parts.method != Method::POST {
             let message = format!("method {} is not POST", parts.method);
             return Err(Refusal::new(Code::Unimplemented, message)
-                .with_http(StatusCode::METHOD_NOT_ALLOWED));
+                .with_status(StatusCode::METHOD_NOT_ALLOWED));
         }
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         if !content_type.is_some_and(|value| is_grpc(value.as_bytes())) {
@@ -125,7 +93,7 @@ impl Desk {
                 None => "there is no content-type".into(),
             };
             return Err(Refusal::new(Code::InvalidArgument, message)
-                .with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let path = parts.uri.path();
         if path != GRPC_PATH {
@@ -134,21 +102,8 @@ impl Desk {
                 format!("method {path} is not served here"),
             ));
         }
-        if let Some(gate) = &self.gate {
-            let shown = parts.headers.get(header::AUTHORIZATION);
-            match gate.check(shown.map(|value| value.as_bytes())) {
-                Pass::Granted => {}
-                Pass::Denied => {
-                    return Err(Refusal::unauthenticated(match shown {
-                        Some(_) => "the bearer token is not known",
-                        None => "there is no bearer token",
-                    }));
-                }
-                Pass::Unknown => {
-                    return Err(Refusal::for_now("bearer tokens can't be looked up now"));
-                }
-            }
-        }
+        let shown = parts.headers.get(header::AUTHORIZATION);
+        self.counter.check(shown.map(|value| value.as_bytes()))?;
         let coding = match parts.headers.get(GRPC_ENCODING) {
             None => Coding::Identity,
             Some(value) => value
@@ -182,19 +137,20 @@ impl Desk {
     async fn take<B>(
         &self,
         head: Head,
+        client: Option<ClientInfo>,
         body: B,
-        line: &Line,
+        connection: &Connection,
         tally: &mut Tally<'_>,
-    ) -> Result<Taken, Refusal>
+    ) -> Result<(Taken, Room), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Some(account) = self.intake.account() else {
+        let Some(account) = self.counter.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
-        let room = Room::for_request(&account, line)?;
-        let mut source = Source::new(body, Pace::begin(head.timeout)).within(&account, line);
-        let read = self.read(&head, &mut source, &account, line).await;
+        let room = Room::in_a_while(&account, connection).await?;
+        let mut source = Source::new(body, Pace::begin(head.timeout), connection);
+        let read = self.read(&head, &mut source, &account, connection).await;
         tally.received = source.received();
         let (compressed, draft) = read?;
         tally.whole = true;
@@ -205,37 +161,32 @@ impl Desk {
             Coding::Identity
         };
         let (buffer, _hold) = coding
-            .decode(body, &account, line, self.max_message)
+            .decode(body, &account, connection, self.max_message)
             .await?;
         let pace = source.into_pace();
         if pace.is_expired() {
             return Err(Trouble::Expired.into());
         }
-        Ok(match self.answer_after_export {
-            None => Taken::Admitted(self.intake.offer_buffer(buffer)?.spans()),
-            Some(within) => {
-                let within = pace.left().map_or(within, |left| left.min(within));
-                Taken::OnItsWay(self.intake.deliver(buffer)?, within, room)
-            }
-        })
+        Ok((self.counter.offer(client, buffer, pace.left())?, room))
     }
 
     /// The message, and whether it is compressed.
     async fn read<B>(
         &self,
         head: &Head,
-        source: &mut Source<B>,
+        source: &mut Source<'_, B>,
         account: &Account,
-        line: &Line,
+        connection: &Connection,
     ) -> Result<(bool, Draft), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let malformed = |message: &str| Refusal::new(Code::InvalidArgument, message);
+        let malformed = |message: &'static str| Refusal::new(Code::InvalidArgument, message);
         if let Some(length) = head.length {
             // What is too large, or has no room, need not even begin.
             let message = length.saturating_sub(FRAME_PREFIX);
-            Draft::check(account, line, message, self.max_message)?;
+            let check = || Draft::check(account, connection, message, self.max_message);
+            in_a_while(connection, message, check).await?;
         }
         let mut prefix = [0; FRAME_PREFIX];
         let mut filled = 0;
@@ -267,14 +218,15 @@ impl Desk {
                     _ => return Err(malformed("message has a flag that is neither 0 nor 1")),
                 };
                 let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                let draft = Draft::begin(account, line, Some(length), self.max_message)?;
+                let begin = || Draft::begin(account, connection, Some(length), self.max_message);
+                let draft = in_a_while(connection, length, begin).await?;
                 message = Some((compressed, draft, length));
             }
             if let Some((_, draft, length)) = &mut message {
                 if data.len() > length.saturating_sub(draft.as_slice().len()) {
                     return Err(malformed("request has more than one message"));
                 }
-                draft.put(data)?;
+                draft.put_in_a_while(data, connection).await?;
             }
         }
         match message {

@@ -11,7 +11,9 @@ use spanwire_core::pipeline::Pipeline;
 use spanwire_core::testing::InMemoryExporter;
 
 use super::*;
-use crate::receiver::body::tests::line;
+use crate::receiver::body::tests::connection;
+use crate::receiver::request::Treatment;
+use crate::receiver::wait::Wait;
 
 /// A body in pieces.
 struct Pieces(VecDeque<Bytes>);
@@ -29,7 +31,12 @@ impl Body for Pieces {
 }
 
 /// What is answered to a body that comes in pieces of these lengths, in turn.
-fn answer(desk: &Arc<Desk>, encoding: &str, body: &[u8], lengths: &[usize]) -> (String, String) {
+fn answer(
+    handler: &Arc<Handler>,
+    encoding: &str,
+    body: &[u8],
+    lengths: &[usize],
+) -> (String, String) {
     let mut pieces = VecDeque::new();
     let mut rest = body;
     for length in lengths.iter().cycle() {
@@ -45,13 +52,13 @@ fn answer(desk: &Arc<Desk>, encoding: &str, body: &[u8], lengths: &[usize]) -> (
         .header("grpc-encoding", encoding)
         .body(Pieces(pieces))
         .unwrap();
-    let line = line(1 << 20);
+    let connection = connection(1 << 20);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
-    let answered = runtime.block_on(desk.clone().answer(request, line.clone()));
-    let stats = line.counts().read();
+    let answered = runtime.block_on(handler.clone().answer(request, connection.clone()));
+    let stats = connection.counts().read();
     assert_eq!(
         stats.admitted + stats.rejected + stats.refused,
         1,
@@ -106,16 +113,13 @@ proptest! {
             .exporter(move || kept.clone())
             .build()
             .unwrap();
-        let desk = Arc::new(Desk {
-            intake: pipeline.intake(),
-            gate: None,
+        let handler = Arc::new(Handler {
+            counter: Counter::new(pipeline.intake(), Treatment::default()),
             max_message: 1000,
-            retry_after: Duration::from_secs(1),
-            answer_after_export: None,
         });
         let encoding = Coding::NAMES.split(',').cycle().nth(coding).unwrap();
-        let whole = answer(&desk, encoding, &body, &[usize::MAX]);
-        let pieces = answer(&desk, encoding, &body, &lengths);
+        let whole = answer(&handler, encoding, &body, &[usize::MAX]);
+        let pieces = answer(&handler, encoding, &body, &lengths);
         prop_assert_eq!(&whole, &pieces);
         if !whole.0.is_empty() {
             prop_assert_eq!(pipeline.intake().account().unwrap().in_use(), 0);
@@ -185,12 +189,13 @@ fn who_waits_for_the_export_is_charged_and_counted() {
         .build()
         .unwrap();
     let long = Duration::from_secs(20);
-    let desk = Arc::new(Desk {
-        intake: pipeline.intake(),
-        gate: None,
+    let treatment = Treatment {
+        wait: Wait::Export(long),
+        ..Treatment::default()
+    };
+    let handler = Arc::new(Handler {
+        counter: Counter::new(pipeline.intake(), treatment),
         max_message: 1000,
-        retry_after: Duration::from_secs(1),
-        answer_after_export: Some(long),
     });
     let ask = |timeout: &str| {
         let body = [0, 0, 0, 0, 6, 0x0a, 4, 0x12, 2, 0x12, 0].as_slice();
@@ -200,30 +205,33 @@ fn who_waits_for_the_export_is_charged_and_counted() {
             .body(Pieces([Bytes::from_static(body)].into()))
             .unwrap()
     };
-    let line = line(1 << 20);
+    let connection = connection(1 << 20);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut waiting = Box::pin(desk.clone().answer(ask("1H"), line.clone()));
-        let answered = timeout_after(Duration::from_millis(50), waiting.as_mut()).await;
+        let mut waiting = Box::pin(handler.clone().answer(ask("1H"), connection.clone()));
+        let answered = tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await;
         assert!(answered.is_err(), "nobody has exported it");
-        let stats = line.counts().read();
+        let stats = connection.counts().read();
         assert_eq!((stats.admitted, stats.undelivered), (1, 0));
         let in_use = || pipeline.intake().account().unwrap().in_use();
         assert!(in_use() >= 6 << 10, "{}", in_use());
         drop(waiting);
-        let stats = line.counts().read();
+        let stats = connection.counts().read();
         assert_eq!((stats.admitted, stats.undelivered), (1, 1));
         assert_eq!(stats.abandoned, 0);
         assert!(in_use() < 6 << 10, "{}", in_use());
 
         let begun = std::time::Instant::now();
-        let answered = desk.clone().answer(ask("200m"), line.clone()).await;
+        let answered = handler
+            .clone()
+            .answer(ask("200m"), connection.clone())
+            .await;
         assert!(begun.elapsed() < long);
         assert_eq!(answered.headers()["grpc-status"], "4");
-        assert_eq!(line.counts().read().undelivered, 2);
+        assert_eq!(connection.counts().read().undelivered, 2);
     });
     let _report = pipeline.shutdown(Duration::ZERO);
 }
