@@ -209,13 +209,16 @@ impl Pair {
         let mut sink = Process::start(&["--sink", &words])?;
         let port = sink.hear()?;
         let client = Process::start(&["--client", name.word(), &words, port.trim()])?;
-        Ok(Self {
+        let mut pair = Self {
             name,
             tally,
             path,
             sink,
             client,
-        })
+        };
+        // It answers once its first spans have come to the server.
+        pair.told("told")?;
+        Ok(pair)
     }
 
     fn mood(&mut self, mood: Mood) -> io::Result<()> {

@@ -222,6 +222,51 @@ fn record_syncs(tracers: &[Tracer], spans: usize) {
     }
 }
 
+/// Leaves its batches to others.
+struct Passing(std::sync::mpsc::Sender<(Batch, Reply)>);
+
+impl Exporter for Passing {
+    fn export(&mut self, batch: Batch, reply: Reply) {
+        let _ = self.0.send((batch, reply));
+    }
+}
+
+/// Guarantees: a batch wakes the worker when it is worth a request, and when it is answered; not when it is opened, begun or
+/// let go of. Where the machine has other things to do, the worker may wake by itself; so the best of many rounds counts.
+#[test]
+fn a_batch_wakes_the_worker_twice() {
+    const BATCHES: u64 = 10;
+    let (sender, batches) = std::sync::mpsc::channel();
+    let pipeline = Pipeline::builder()
+        .exporter(move || Passing(sender.clone()))
+        .build()
+        .unwrap();
+    let tracer = pipeline.tracer("scope");
+    let text = "x".repeat(400);
+    let pass_on = || {
+        let mut left = BATCHES;
+        while left > 0 {
+            tracer.start("span").set_attribute("text", &*text);
+            if let Ok((batch, reply)) = batches.try_recv() {
+                drop(batch);
+                reply.done(Outcome::Exported);
+                left -= 1;
+            }
+        }
+    };
+    pass_on();
+    let fewest = (0..200).map(|_| {
+        let before = pipeline.stats().wakes;
+        pass_on();
+        pipeline.stats().wakes - before
+    });
+    let mut fewest = fewest.take_while(|wakes| *wakes > BATCHES * 5 / 2);
+    let tried = fewest.by_ref().count();
+    assert!(tried < 200, "more than 2.5 wake-ups a batch, always");
+    drop(batches);
+    let _ = pipeline.shutdown(Duration::from_secs(1));
+}
+
 #[test]
 fn two_scopes_by_turns_cost_at_most_a_twentieth_more_bytes() {
     const SPANS: usize = 20_000;
