@@ -476,16 +476,17 @@ mod tests {
         drop(hold);
         assert!(receipt.is_released());
     }
+
     #[test]
     fn the_engine_is_woken_once_for_an_answer_and_the_batch_that_went_before_it() {
-        struct Woken(core::sync::atomic::AtomicUsize);
+        struct Woken(AtomicUsize);
         impl alloc::task::Wake for Woken {
             fn wake(self: Arc<Self>) {
                 self.0.fetch_add(1, Ordering::Relaxed);
             }
         }
         for batch_first in [true, false] {
-            let woken = Arc::new(Woken(0.into()));
+            let woken = Arc::new(Woken(AtomicUsize::new(0)));
             let wakes = || woken.0.load(Ordering::Relaxed);
             let waker = Waker::from(woken.clone());
             let (receipt, reply) = Receipt::new(Ticket::from_number(7), None, waker);
