@@ -118,12 +118,10 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// So much is made smaller, or made text, in less time than another thread takes to begin with it.
-#[cfg(any(feature = "gzip", feature = "http", feature = "zstd"))]
 const LITTLE: usize = 32 << 10;
 
 /// Makes a request of so many bytes where it holds up no other: what takes long is not done between the reads and writes of
 /// connections.
-#[cfg(any(feature = "gzip", feature = "http", feature = "zstd"))]
 pub(super) async fn made<T: Send + 'static>(
     bytes: usize,
     make: impl FnOnce() -> T + Send + 'static,

@@ -88,7 +88,6 @@ impl fmt::Debug for Runtime {
 
 /// Runs what keeps a processor busy for long, on a thread of the runtime that drives no connections. Dropped, it begins it no
 /// more. `None` when the runtime ends first.
-#[cfg(any(feature = "gzip", feature = "http", feature = "zstd"))]
 pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

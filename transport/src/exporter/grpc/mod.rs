@@ -20,7 +20,6 @@ use tokio::time::Instant;
 use super::body::RequestBody;
 use super::call::{self, Call};
 use super::live::Live;
-#[cfg(any(feature = "gzip", feature = "zstd"))]
 use crate::compression::Compression;
 use crate::dial::Dialer;
 use crate::headers::CurrentHeaders;
@@ -257,30 +256,24 @@ impl Client {
         let too_large = || Outcome::TooLarge {
             limit: Some(u32::MAX as usize),
         };
-        #[cfg(any(feature = "gzip", feature = "zstd"))]
-        let batch = {
-            let (compression, provisions) =
-                (self.settings.shared.compression, self.provisions.clone());
-            let len = batch.encoded_len();
-            let (packed, batch) = match compression {
-                Compression::None => (None, batch),
-                _ => {
-                    let pack = move || {
-                        let with = provisions.as_ref();
-                        let packed = call::compressed(compression, || batch.chunks(), len, with);
-                        (packed, batch)
-                    };
-                    call::made(len, pack).await?
-                }
+        let (compression, provisions) = (self.settings.shared.compression, self.provisions.clone());
+        let len = batch.encoded_len();
+        let (packed, batch) = if compression == Compression::None {
+            (None, batch)
+        } else {
+            let pack = move || {
+                let with = provisions.as_ref();
+                let packed = call::compressed(compression, || batch.chunks(), len, with);
+                (packed, batch)
             };
-            if let Some((pieces, encoding)) = packed {
-                let len = pieces.iter().map(bytes::Bytes::len).sum();
-                let prefix = frame_prefix(len, true).ok_or_else(too_large)?;
-                let body = RequestBody::made(pieces, call.begun()).framed(prefix);
-                return Ok((body, Some(encoding)));
-            }
-            batch
+            call::made(len, pack).await?
         };
+        if let Some((pieces, encoding)) = packed {
+            let len = pieces.iter().map(bytes::Bytes::len).sum();
+            let prefix = frame_prefix(len, true).ok_or_else(too_large)?;
+            let body = RequestBody::made(pieces, call.begun()).framed(prefix);
+            return Ok((body, Some(encoding)));
+        }
         let prefix = frame_prefix(batch.encoded_len(), false).ok_or_else(too_large)?;
         let body = RequestBody::of_batch(batch, call.begun()).framed(prefix);
         Ok((body, None))
