@@ -44,12 +44,12 @@ pub mod id;
 // What time it is.
 pub mod clock;
 
+// Which thread this is: a small number, reused.
+mod thread;
+
 // Which process this is: a forked child counts one more.
 #[cfg(feature = "std")]
 mod fork;
-
-// Which thread this is: a small number, reused.
-mod thread;
 
 // Where ids come from.
 pub mod random;

@@ -43,6 +43,8 @@ mod numbers {
     use super::{SEATS, Seat};
     use crate::bitmap::{Bitmap, WORD};
     use crate::sync::AtomicUsize;
+    #[cfg(all(unix, not(miri)))]
+    use crate::sync::Ordering;
 
     static FREE: [AtomicUsize; SEATS / WORD] =
         [const { AtomicUsize::new(usize::MAX) }; SEATS / WORD];
@@ -50,6 +52,8 @@ mod numbers {
     /// What a thread knows of its number: the number, or one of these.
     const UNKNOWN: usize = usize::MAX;
     const NONE: usize = usize::MAX - 1;
+    /// The thread is just taking its number or giving it back.
+    const CHANGING: usize = usize::MAX - 2;
 
     thread_local! {
         // Needs no destructor, so a look at it is one load.
@@ -69,10 +73,11 @@ mod numbers {
     impl Drop for Held {
         fn drop(&mut self) {
             // What ends later on this thread shares: the number may be another thread's by then.
-            let _ = NUMBER.try_with(|number| number.set(NONE));
+            let _ = NUMBER.try_with(|number| number.set(CHANGING));
             if let Some(number) = self.0.take() {
                 Bitmap(&FREE).insert(number);
             }
+            let _ = NUMBER.try_with(|number| number.set(NONE));
         }
     }
 
@@ -89,10 +94,37 @@ mod numbers {
         })
     }
 
+    /// Frees the numbers of all threads but this one: in a forked child, where the others are not.
+    ///
+    /// Async-signal-safe. Nothing is freed where a signal's handler forked a thread that was changing its number: better
+    /// a few numbers stay taken than two threads have one.
+    #[cfg(all(unix, not(miri)))]
+    pub(crate) fn leave_behind() {
+        let number = NUMBER.try_with(Cell::get).unwrap_or(NONE);
+        if number == CHANGING {
+            return;
+        }
+        for (at, word) in FREE.iter().enumerate() {
+            let own = if number / WORD == at {
+                1 << (number % WORD)
+            } else {
+                0
+            };
+            word.store(!own, Ordering::Relaxed);
+        }
+    }
+
+    /// How many numbers nobody has.
+    #[cfg(all(test, unix, not(miri)))]
+    pub(crate) fn free() -> usize {
+        Bitmap(&FREE).count()
+    }
+
     /// Takes a number for this thread, if there is one.
     #[cold]
     #[inline(never)]
     fn sit_down() -> usize {
+        let _ = NUMBER.try_with(|place| place.set(CHANGING));
         let number = HELD.try_with(|held| held.0).ok().flatten();
         let number = number.unwrap_or(NONE);
         let _ = NUMBER.try_with(|place| place.set(number));
@@ -101,6 +133,12 @@ mod numbers {
 }
 
 pub(crate) use numbers::seat;
+
+#[cfg(all(feature = "std", unix, not(miri), not(spanwire_loom)))]
+pub(crate) use numbers::leave_behind;
+
+#[cfg(all(test, feature = "std", unix, not(miri), not(spanwire_loom)))]
+pub(crate) use numbers::free;
 
 /// Runs `run` with this thread's seat.
 #[inline(always)]
