@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// The program ends by its own deadlines; a machine that is busy gets much more.
@@ -253,13 +254,26 @@ fn options_are_checked_and_explained() {
 /// A program that runs, and what it says.
 struct Running {
     child: Child,
-    complaints: BufReader<std::process::ChildStderr>,
+    complaints: Receiver<String>,
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Running {
     fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let complaints = BufReader::new(child.stderr.take().unwrap());
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, complaints) = channel();
+        std::thread::spawn(move || {
+            let mut lines = lines.map_while(Result::ok);
+            lines.all(|line| tell.send(line).is_ok())
+        });
         Self { child, complaints }
     }
 
@@ -267,13 +281,12 @@ impl Running {
     fn says(&mut self, text: &str) -> String {
         let mut heard = String::new();
         loop {
-            let at = heard.len();
-            let read = self.complaints.read_line(&mut heard).unwrap();
-            let line = &heard[at..];
+            let line = self.complaints.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("{text:?} is not said: {heard}"));
             if line.contains(text) {
-                return line.trim_end().into();
+                return line;
             }
-            assert!(read > 0, "{text:?} is not said: {heard}");
+            heard += &format!("{line}\n");
         }
     }
 
@@ -440,12 +453,16 @@ fn metrics_are_scraped_where_the_configuration_says_so_and_through_a_reload() {
     let begun = Instant::now();
     let told = loop {
         let (head, text) = scrape(place);
-        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-        assert!(head.contains("text/plain; version=0.0.4"), "{head}");
         if text.contains("\notelcol_receiver_accepted_spans_total{receiver=\"otlp\"") {
+            assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+            assert!(head.contains("text/plain; version=0.0.4"), "{head}");
             break text;
         }
+        // Its receivers are open a moment before there is anything to tell.
+        let status = head.split(' ').nth(1);
+        assert!(matches!(status, Some("200" | "503")), "{head}");
         assert!(begun.elapsed() < PATIENCE, "{text}");
+        std::thread::sleep(Duration::from_millis(5));
     };
     let accepted = told
         .lines()
