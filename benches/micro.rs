@@ -2,7 +2,12 @@
 
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 
-use core::hint::black_box;
+use core::{
+    hint::black_box,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::{
@@ -15,6 +20,7 @@ use spanwire_benches::{
 };
 use spanwire_core::{
     attribute::KeyValue,
+    clock::{Clock, SystemClock},
     context::{SpanContext, TraceFlags, TraceState},
     id::{SpanId, TraceId},
     propagation::{TraceContext, TraceParent},
@@ -192,10 +198,33 @@ fn propagation(c: &mut Criterion) {
     group.finish();
 }
 
+/// What `unsafe` spares a span outside the ring: the safe clock, and asking the system which process this is.
+fn spared(c: &mut Criterion) {
+    let clock = SystemClock::new();
+    // By then the clock knows how fast the counter runs.
+    std::thread::sleep(Duration::from_millis(100));
+    let watch = clock.start();
+    let generation = AtomicUsize::new(0);
+
+    let mut group = c.benchmark_group("a clock");
+    group.bench_function("spanwire: read a stopwatch", |bench| {
+        bench.iter(|| black_box(clock.read(black_box(&watch))));
+    });
+    group.bench_function("std: Instant::now", |bench| bench.iter(Instant::now));
+    group.finish();
+
+    let mut group = c.benchmark_group("which process this is");
+    group.bench_function("a number that a fork changes", |bench| {
+        bench.iter(|| black_box(&generation).load(Ordering::Relaxed));
+    });
+    group.bench_function("std: process::id", |bench| bench.iter(std::process::id));
+    group.finish();
+}
+
 fn parent(trace_id: TraceId, state: TraceState) -> SpanContext {
     let span_id = SpanId::from_bytes(*b"\x00\xf0\x67\xaa\x0b\xa9\x02\xb7");
     SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, false, state)
 }
 
-criterion_group!(parts, encode, read, sampler, propagation);
+criterion_group!(parts, encode, read, sampler, propagation, spared);
 criterion_main!(parts);

@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use waiting::eventually;
 
 mod server;
+#[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.

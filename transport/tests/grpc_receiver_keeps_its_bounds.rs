@@ -25,6 +25,7 @@ use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTE
 use waiting::eventually;
 
 mod client;
+#[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
 
 static ALONE: Mutex<()> = Mutex::new(());

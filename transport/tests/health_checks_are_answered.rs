@@ -12,6 +12,7 @@ use spanwire_transport::extension::health_check::{
 
 use waiting::Witness;
 
+#[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.

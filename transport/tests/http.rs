@@ -27,6 +27,7 @@ use waiting::failed;
 mod proxies;
 #[path = "http/server.rs"]
 mod server;
+#[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
 
 /// Long enough for anything that is not to take long, on a machine that has other things to do.

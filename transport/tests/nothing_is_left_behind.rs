@@ -10,6 +10,7 @@ use spanwire_transport::exporter::grpc::GrpcExporter;
 use waiting::eventually;
 
 mod server;
+#[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
 
 const LONG: Duration = Duration::from_secs(60);

@@ -234,7 +234,7 @@ impl Account {
 
     /// Whether both are the same share of the same budget.
     #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         self.share == other.share && Arc::ptr_eq(&self.shares, &other.shares)
     }
 

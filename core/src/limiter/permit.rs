@@ -74,7 +74,7 @@ impl Permit {
     ///
     /// `other` itself, when it is of another share.
     pub fn merge(&mut self, mut other: Self) -> Result<(), Self> {
-        if !self.account.is(&other.account) {
+        if !self.account.is_same(&other.account) {
             return Err(other);
         }
         self.bytes += other.bytes;

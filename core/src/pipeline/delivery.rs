@@ -13,8 +13,8 @@ use crate::worker;
 /// A request that was admitted, on its way: a future of what becomes of it. Made by
 /// [`Intake::deliver`](super::Intake::deliver).
 ///
-/// It is ready when no part of the request is left in the pipeline, and its memory has been given back. That may take as long as a batch waits and an
-/// exporter retries: whoever waits sets a limit. Dropped, it changes nothing for the spans.
+/// It is ready when no part of the request is left in the pipeline, and its memory has been given back. That may take
+/// as long as a batch waits and an exporter retries: whoever waits sets a limit. Dropped, it changes nothing for the spans.
 #[must_use = "a delivery does nothing unless it is awaited"]
 pub struct Delivery {
     spans: usize,

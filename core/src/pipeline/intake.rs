@@ -309,7 +309,7 @@ impl Visit<'_> {
     fn take_over(&self, request: Buffer) -> Result<Vec<Segment>, IntakeError> {
         let bytes = request.as_slice();
         let count = with_spans(bytes).count();
-        let is_ours = request.account().is(&self.life.arrivals.account);
+        let is_ours = request.account().is_same(&self.life.arrivals.account);
         if !is_ours || !with_spans(bytes).all(|part| is_in_one_piece(&part)) {
             return self.copy(bytes);
         }

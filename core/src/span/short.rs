@@ -23,7 +23,7 @@ const KEY: u8 = tag(field::key_value::KEY, WireType::Len) as u8;
 const VALUE: u8 = tag(field::key_value::VALUE, WireType::Len) as u8;
 
 /// A value that is written behind its key.
-pub(super) trait Short {
+pub(super) trait ShortValue {
     /// Writes the value with its tag and length to the start of the room, if it and a key of this length are short.
     /// Returns how many bytes that are, and the rest of the room; `None` when there is too little room, or it is not short.
     fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])>;
@@ -32,7 +32,7 @@ pub(super) trait Short {
 /// A text of at most so many bytes.
 pub(super) struct Text<'t>(pub(super) &'t str, pub(super) u16);
 
-impl Short for Text<'_> {
+impl ShortValue for Text<'_> {
     #[inline(always)]
     fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
         const STRING: u8 = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
@@ -48,7 +48,7 @@ impl Short for Text<'_> {
     }
 }
 
-impl Short for i64 {
+impl ShortValue for i64 {
     #[inline(always)]
     fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
         const INTEGER: u8 = tag(field::any_value::INT_VALUE, WireType::Varint) as u8;
@@ -68,7 +68,7 @@ impl Short for i64 {
     }
 }
 
-impl Short for bool {
+impl ShortValue for bool {
     #[inline(always)]
     fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
         const TRUTH: u8 = tag(field::any_value::BOOL_VALUE, WireType::Varint) as u8;
@@ -76,7 +76,7 @@ impl Short for bool {
     }
 }
 
-impl Short for f64 {
+impl ShortValue for f64 {
     #[inline(always)]
     fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
         const DOUBLE: u8 = tag(field::any_value::DOUBLE_VALUE, WireType::Fixed64) as u8;
@@ -99,15 +99,15 @@ fn write_fixed<const N: usize>(
     Some((N, out))
 }
 
-/// Writes a short attribute to the start of the room; returns the rest. `None` when it is not short, or finds no room, or
-/// `note` says so of the fingerprint of its key: what was written then means nothing.
+/// Writes a short attribute to the start of the room; returns the fingerprint of its key, and the rest. `None` when it is
+/// not short, or finds no room, or its key is not new: what was written then means nothing.
 #[inline(always)]
 pub(super) fn write<'o>(
     key: &str,
     out: &'o mut [u8],
-    note: impl FnOnce(u16) -> Option<()>,
+    is_new: impl FnOnce(u16) -> bool,
     value: impl FnOnce(usize, &'o mut [u8]) -> Option<(usize, &'o mut [u8])>,
-) -> Option<&'o mut [u8]> {
+) -> Option<(u16, &'o mut [u8])> {
     let key = key.as_bytes();
     let (head, out) = out.split_first_chunk_mut()?;
     let (room, out) = out.split_at_mut_checked(key.len())?;
@@ -127,10 +127,12 @@ pub(super) fn write<'o>(
         copy(room, key);
         fingerprint(key)?
     };
-    note(fingerprint)?;
+    if !is_new(fingerprint) {
+        return None;
+    }
     let (len, out) = value(key.len(), out)?;
     *head = four(ATTRIBUTE, 2 + key.len() + len, KEY, key.len());
-    Some(out)
+    Some((fingerprint, out))
 }
 
 /// Sixteen bits that differ for most keys. `None` for the empty key.
@@ -245,16 +247,16 @@ mod tests {
         assert!(finds_room(whole, "key", &Text("value", u16::MAX)));
     }
 
-    fn finds_room(len: usize, key: &str, value: &impl Short) -> bool {
+    fn finds_room(len: usize, key: &str, value: &impl ShortValue) -> bool {
         write_to(&mut vec![0; len], key, value).is_some()
     }
 
-    fn write_to(room: &mut [u8], key: &str, value: &impl Short) -> Option<usize> {
-        let rest = write(key, room, |_| Some(()), |key, out| value.write(key, out))?;
+    fn write_to(room: &mut [u8], key: &str, value: &impl ShortValue) -> Option<usize> {
+        let (_, rest) = write(key, room, |_| true, |key, out| value.write(key, out))?;
         Some(rest.len())
     }
 
-    fn written(key: &str, value: &impl Short) -> Vec<u8> {
+    fn written(key: &str, value: &impl ShortValue) -> Vec<u8> {
         let mut room = vec![0; WHOLE];
         let rest = write_to(&mut room, key, value).unwrap();
         room.truncate(WHOLE - rest);

@@ -7,7 +7,7 @@ use super::chosen::Chosen;
 use super::gaps::GONE;
 use super::keys::{Index, Keys};
 use super::room::AnyPut;
-use super::short::{self, Short as _, Text};
+use super::short::{self, ShortValue, Text};
 use crate::attribute::{KeyValue, Value};
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
@@ -72,15 +72,9 @@ impl Notes {
         room: &'r mut [u8],
         value: impl FnOnce(usize, &'r mut [u8]) -> Option<(usize, &'r mut [u8])>,
     ) -> Option<&'r mut [u8]> {
-        let mut noted = 0;
-        let keys = &self.keys;
-        let note = |fingerprint| {
-            noted = fingerprint;
-            keys.is_new(fingerprint, self.short.attributes)
-                .then_some(())
-        };
-        let rest = short::write(key, room, note, value)?;
-        self.keys.push_inline(noted, at);
+        let is_new = |fingerprint| self.keys.is_new(fingerprint, self.short.attributes);
+        let (fingerprint, rest) = short::write(key, room, is_new, value)?;
+        self.keys.push_inline(fingerprint, at);
         Some(rest)
     }
 
@@ -130,7 +124,7 @@ impl Told<'_, Notes> {
     /// Sets an attribute of a new key whose lengths take one byte. `false` when it is not so, or there is no room:
     /// nothing was done then.
     #[inline(always)]
-    pub(super) fn set_one(&mut self, key: &str, value: &impl short::Short) -> bool {
+    pub(super) fn set_one(&mut self, key: &str, value: &impl ShortValue) -> bool {
         let at = self.len() as u16;
         let (notes, room) = self.notes_and_room();
         let whole = room.len();
@@ -146,22 +140,20 @@ impl Told<'_, Notes> {
 
     /// The same where the current page has too little room: the attribute goes on in the next one.
     #[inline(never)]
-    fn set_across(&mut self, key: &str, value: &impl short::Short) -> bool {
+    fn set_across(&mut self, key: &str, value: &impl ShortValue) -> bool {
         let at = self.len();
         let mut whole = [0; short::WHOLE];
-        let mut noted = 0;
         let Notes { keys, short, .. } = self.notes();
-        let note = |fingerprint| {
-            noted = fingerprint;
-            keys.is_new(fingerprint, short.attributes).then_some(())
+        let is_new = |fingerprint| keys.is_new(fingerprint, short.attributes);
+        let written = short::write(key, &mut whole, is_new, |key, out| value.write(key, out));
+        let Some((fingerprint, rest)) = written else {
+            return false;
         };
-        let rest = short::write(key, &mut whole, note, |key, out| value.write(key, out));
-        let Some(rest) = rest else { return false };
         let len = short::WHOLE - rest.len();
         if at + len > usize::from(short.bytes) || !self.reserve(len) {
             return false;
         }
-        self.notes_mut().keys.push_inline(noted, at as u16);
+        self.notes_mut().keys.push_inline(fingerprint, at as u16);
         self.writer().put(whole.get(..len).unwrap_or_default());
         true
     }

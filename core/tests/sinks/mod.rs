@@ -10,40 +10,18 @@ use spanwire_core::batch::Batch;
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
 use spanwire_core::pipeline::{Pipeline, Report};
 
+#[path = "../waiting/mod.rs"]
+mod waiting;
+
+#[allow(unused_imports, reason = "no test uses all of them")]
+pub(crate) use self::waiting::{Witness, eventually, heard};
+
 /// Long enough for anything that is not to take long, on a machine that has other things to do.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// What a deadline may be missed by where a thread that can run is left waiting. The promise is 50 ms; what is measured is
 /// printed.
 pub(crate) const MARGIN: Duration = Duration::from_secs(3);
-
-/// A thread that sleeps a little, over and over, and sums up how much longer that took than it was to: what a machine that
-/// has other things to do, or none of its own time, costs whoever is measured beside it.
-pub(crate) struct Witness(Arc<AtomicBool>, std::thread::JoinHandle<Duration>);
-
-impl Witness {
-    pub(crate) fn start() -> Self {
-        const NAP: Duration = Duration::from_millis(1);
-        let stop = Arc::<AtomicBool>::default();
-        let told = stop.clone();
-        let sums = std::thread::spawn(move || {
-            let mut late = Duration::ZERO;
-            while !told.load(Ordering::Relaxed) {
-                let start = Instant::now();
-                std::thread::sleep(NAP);
-                late += start.elapsed().saturating_sub(NAP);
-            }
-            late
-        });
-        Self(stop, sums)
-    }
-
-    /// How late it was, all in all.
-    pub(crate) fn late(self) -> Duration {
-        self.0.store(true, Ordering::Relaxed);
-        self.1.join().unwrap()
-    }
-}
 
 /// Runs a call that is to return by its timeout.
 pub(crate) fn in_time<R>(what: &str, timeout: Duration, call: impl FnOnce() -> R) -> R {
@@ -61,32 +39,6 @@ pub(crate) fn in_time<R>(what: &str, timeout: Duration, call: impl FnOnce() -> R
         "{what}: {took:?}, {late:?}"
     );
     done
-}
-
-/// Asks until the pipeline's thread has answered. Where that thread is held up beyond the deadline, a call comes back in
-/// time without a word from it, and says so.
-pub(crate) fn heard(what: &str, ask: impl Fn() -> Report) -> Report {
-    let start = Instant::now();
-    loop {
-        let report = ask();
-        if !report.lanes().is_empty() {
-            return report;
-        }
-        assert!(
-            report.timed_out() && !report.is_complete(),
-            "{what}: {report:?}"
-        );
-        assert!(start.elapsed() < LONG, "no answer: {what}");
-    }
-}
-
-/// Waits until something holds.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LONG, "never: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Every span is accounted for, and a report that says complete is about no lost span. No span is live.

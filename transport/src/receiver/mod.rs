@@ -68,6 +68,10 @@ mod tally;
 #[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
 mod request;
 
+// What receivers of every protocol are set to.
+#[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
+mod settings;
+
 // The OTLP/gRPC receiver.
 #[cfg(feature = "receive-grpc")]
 pub mod grpc;

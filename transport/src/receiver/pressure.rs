@@ -106,7 +106,10 @@ impl Pressure {
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| known.strong_count() > 0);
         let known = all.iter().filter_map(Weak::upgrade);
-        if let Some(known) = known.into_iter().find(|known| known.account.is(account)) {
+        if let Some(known) = known
+            .into_iter()
+            .find(|known| known.account.is_same(account))
+        {
             return known;
         }
         let new = Arc::new(Self {

@@ -42,7 +42,7 @@ pub(super) fn some(bound: Duration) -> Option<Duration> {
 }
 
 /// Where requests are offered.
-pub(super) struct Counter {
+pub(super) struct Admission {
     pub(super) intake: Intake,
     pub(super) retry_after: Duration,
     gate: Option<Gate>,
@@ -50,7 +50,7 @@ pub(super) struct Counter {
     kept: Kept,
 }
 
-impl Counter {
+impl Admission {
     pub(super) fn new(intake: Intake, treatment: Treatment) -> Self {
         Self {
             intake,

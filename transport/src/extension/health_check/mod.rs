@@ -191,12 +191,12 @@ impl HealthCheckBuilder {
             return Err(HealthCheckError::Path { path: self.path });
         }
         let address = socket::address(&self.endpoint).map_err(HealthCheckError::Endpoint)?;
-        let desk = Desk {
+        let answers = Answers {
             path: self.path,
             bodies: self.bodies,
             health: self.health.clone(),
         };
-        let respond = move |request: &http::request::Parts| desk.answer(request.uri.path());
+        let respond = move |request: &http::request::Parts| answers.answer(request.uri.path());
         let responder = Responder::start(&address, &self.runtime, respond);
         let responder = responder.map_err(|error| HealthCheckError::Bind {
             endpoint: self.endpoint.clone(),
@@ -252,13 +252,13 @@ impl core::error::Error for HealthCheckError {
 }
 
 /// What is answered.
-struct Desk {
+struct Answers {
     path: String,
     bodies: [Option<Bytes>; 2],
     health: Health,
 }
 
-impl Desk {
+impl Answers {
     fn answer(&self, path: &str) -> Answer {
         // As Go's mux: a path that ends with a slash is a tree.
         let is_below = self.path.ends_with('/') && path.starts_with(&self.path);
@@ -285,8 +285,8 @@ impl Desk {
 mod tests {
     use super::*;
 
-    fn desk(path: &str) -> Desk {
-        Desk {
+    fn answers(path: &str) -> Answers {
+        Answers {
             path: path.into(),
             bodies: [const { None }; 2],
             health: Health::new(),
@@ -304,19 +304,19 @@ mod tests {
             ("/health/", "/health/x", true),
             ("/health/", "/healthy", false),
         ] {
-            let status = desk(path).answer(asked).status();
+            let status = answers(path).answer(asked).status();
             assert_eq!(status != 404, found, "{path} {asked}");
         }
     }
 
     #[test]
     fn readiness_comes_and_goes() {
-        let desk = desk("/");
-        assert_eq!(desk.answer("/").status(), 503);
-        desk.health.ready();
-        assert!(desk.health.is_ready());
-        assert_eq!(desk.answer("/").status(), 200);
-        desk.health.unavailable();
-        assert_eq!(desk.answer("/").status(), 503);
+        let answers = answers("/");
+        assert_eq!(answers.answer("/").status(), 503);
+        answers.health.ready();
+        assert!(answers.health.is_ready());
+        assert_eq!(answers.answer("/").status(), 200);
+        answers.health.unavailable();
+        assert_eq!(answers.answer("/").status(), 503);
     }
 }

@@ -12,11 +12,10 @@ use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::BearerTokens;
 use crate::receiver::connection::Stay;
 use crate::receiver::listener::{ListenError, Listener};
-use crate::receiver::request::{Counter, Treatment, some};
+use crate::receiver::request::{Admission, Treatment, some};
+use crate::receiver::settings::shared_methods;
 use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
-#[cfg(feature = "tls")]
-use crate::tls::ServerTls;
 
 /// The bytes a client says before anything else. RFC 9113, 3.4.
 const PREFACE: u64 = 24;
@@ -113,16 +112,6 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
-    /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
-    ///
-    /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing, one
-    /// whose requests have stalled, or else the one that was idle longest.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.listening.max_connections = connections.max(1);
-        self
-    }
-
     /// The bytes that a client may send on a connection before it hears that they were taken: the flow-control window. From
     /// 64 KiB to 16 MiB. Default: 256 KiB. A stream has 256 KiB of them at most.
     ///
@@ -134,6 +123,8 @@ impl GrpcReceiverBuilder {
         self.http2.window = bytes.clamp(LEAST_WINDOW, MOST_WINDOW);
         self
     }
+
+    shared_methods!();
 
     /// How long TLS and the opening of HTTP/2 may take together; zero: as long as they like. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -194,15 +185,6 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// Answers a request when processors have passed on its spans, so that a client hears `INTERNAL` where one of them fails on what
-    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
-    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
-    /// [`answer_after_export`](Self::answer_after_export).
-    pub fn answer_after_processors(mut self, within: Duration) -> Self {
-        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Processors);
-        self
-    }
-
     /// Takes spans only from clients that show one of these tokens; others are `UNAUTHENTICATED`. Default: from everybody.
     pub fn bearer(mut self, tokens: BearerTokens) -> Self {
         self.treatment.bearer = Some(tokens);
@@ -217,26 +199,6 @@ impl GrpcReceiverBuilder {
         self
     }
 
-    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
-    /// is not kept.
-    pub fn keep_client_address(mut self) -> Self {
-        self.treatment.kept.keep_address();
-        self
-    }
-
-    /// What is shown, and who is let in, under TLS. Default: no TLS.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.listening.tls = Some(tls);
-        self
-    }
-
-    /// What runs the network. Default: [`Runtime::own`]. On a host's runtime the receiver ends with it.
-    pub fn runtime(mut self, runtime: Runtime) -> Self {
-        self.listening.runtime = runtime;
-        self
-    }
-
     /// Validates the settings, binds the endpoint, and takes requests from then on.
     ///
     /// # Errors
@@ -244,7 +206,7 @@ impl GrpcReceiverBuilder {
     /// [`InvalidGrpcReceiver`] names the setting at fault.
     pub fn serve(self, intake: Intake) -> Result<GrpcReceiver, InvalidGrpcReceiver> {
         let handler = Handler {
-            counter: Counter::new(intake.clone(), self.treatment),
+            admission: Admission::new(intake.clone(), self.treatment),
             max_message: self.max_message,
         };
         let http2 = Http2 {

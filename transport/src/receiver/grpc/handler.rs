@@ -19,7 +19,7 @@ use crate::receiver::body::{Draft, Pace, Room, Source, Trouble, in_a_while};
 use crate::receiver::client;
 use crate::receiver::connection::Connection;
 use crate::receiver::inflate::Coding;
-use crate::receiver::request::{Counter, Refusal, settle};
+use crate::receiver::request::{Admission, Refusal, settle};
 use crate::receiver::tally::Tally;
 use crate::receiver::wait::Taken;
 
@@ -28,7 +28,7 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// What every request of a receiver is handled with.
 pub(super) struct Handler {
-    pub(super) counter: Counter,
+    pub(super) admission: Admission,
     pub(super) max_message: usize,
 }
 
@@ -55,7 +55,7 @@ impl Handler {
         let mut tally = Tally::new(&connection);
         let (parts, body) = request.into_parts();
         let head = self.head(&parts);
-        let client = self.counter.client(&client::Head {
+        let client = self.admission.client(&client::Head {
             headers: &parts.headers,
             authority: parts.uri.authority().map(Authority::as_str),
             peer: connection.peer(),
@@ -74,7 +74,7 @@ impl Handler {
         };
         match settle(taken, tally).await {
             Ok(()) => self::taken(),
-            Err(refusal) => refused(&refusal, self.counter.retry_after),
+            Err(refusal) => refused(&refusal, self.admission.retry_after),
         }
     }
 
@@ -103,7 +103,7 @@ impl Handler {
             ));
         }
         let shown = parts.headers.get(header::AUTHORIZATION);
-        self.counter.check(shown.map(|value| value.as_bytes()))?;
+        self.admission.check(shown.map(|value| value.as_bytes()))?;
         let coding = match parts.headers.get(GRPC_ENCODING) {
             None => Coding::Identity,
             Some(value) => value
@@ -145,7 +145,7 @@ impl Handler {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Some(account) = self.counter.intake.account() else {
+        let Some(account) = self.admission.intake.account() else {
             return Err(Refusal::for_now("the pipeline is shut down"));
         };
         let room = Room::in_a_while(&account, connection).await?;
@@ -167,7 +167,7 @@ impl Handler {
         if pace.is_expired() {
             return Err(Trouble::Expired.into());
         }
-        Ok((self.counter.offer(client, buffer, pace.left())?, room))
+        Ok((self.admission.offer(client, buffer, pace.left())?, room))
     }
 
     /// The message, and whether it is compressed.

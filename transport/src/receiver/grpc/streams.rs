@@ -81,6 +81,21 @@ struct Place {
     waker: Waker,
 }
 
+impl Place {
+    fn new(number: usize, shared: &Arc<Shared>) -> Self {
+        let bell = Arc::new(Bell {
+            place: number,
+            rung: AtomicBool::new(false),
+            shared: shared.clone(),
+        });
+        Self {
+            request: None,
+            waker: bell.clone().into(),
+            bell,
+        }
+    }
+}
+
 /// A connection and its requests.
 pub(super) struct Multiplexed<P> {
     protocol: Pin<Box<P>>,
@@ -112,31 +127,16 @@ impl<P: Future> Multiplexed<P> {
     /// Gives places to requests that have begun.
     fn seat(&mut self) {
         for request in lock(&self.shared.begun).drain(..) {
-            let place = self.free.pop().unwrap_or(self.places.len());
-            let bell = match self.places.get_mut(place) {
-                Some(place) => {
-                    place.request = Some(request);
-                    &place.bell
+            let number = self.free.pop().unwrap_or_else(|| {
+                let number = self.places.len();
+                self.places.push(Place::new(number, &self.shared));
+                number
+            });
+            if let Some(place) = self.places.get_mut(number) {
+                place.request = Some(request);
+                if !place.bell.rung.swap(true, Ordering::AcqRel) {
+                    self.turn.push(number);
                 }
-                None => {
-                    let bell = Arc::new(Bell {
-                        place,
-                        rung: AtomicBool::new(false),
-                        shared: self.shared.clone(),
-                    });
-                    self.places.push(Place {
-                        request: Some(request),
-                        waker: bell.clone().into(),
-                        bell,
-                    });
-                    match self.places.last() {
-                        Some(place) => &place.bell,
-                        None => continue,
-                    }
-                }
-            };
-            if !bell.rung.swap(true, Ordering::AcqRel) {
-                self.turn.push(place);
             }
         }
     }
@@ -145,7 +145,7 @@ impl<P: Future> Multiplexed<P> {
     fn handle(&mut self) {
         self.seat();
         self.turn.append(&mut lock(&self.shared.ready));
-        for number in core::mem::take(&mut self.turn) {
+        for number in self.turn.drain(..) {
             let Some(place) = self.places.get_mut(number) else {
                 continue;
             };

@@ -16,11 +16,10 @@ use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::BearerTokens;
 use crate::receiver::connection::Stay;
 use crate::receiver::listener::{ListenError, Listener};
-use crate::receiver::request::{Counter, Treatment, some};
+use crate::receiver::request::{Admission, Treatment, some};
+use crate::receiver::settings::shared_methods;
 use crate::receiver::wait::Wait;
 use crate::runtime::Runtime;
-#[cfg(feature = "tls")]
-use crate::tls::ServerTls;
 
 /// Builds an [`HttpReceiver`]. The defaults are the Collector's, except where said otherwise.
 ///
@@ -113,16 +112,6 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
-    /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
-    ///
-    /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing, one
-    /// that has stalled, or else the one that was idle longest.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.listening.max_connections = connections.max(1);
-        self
-    }
-
     /// How long the body of a request may take to come, however fast it is; zero: as long as it comes at
     /// [`SLOWEST_BYTES_PER_SECOND`](crate::receiver::SLOWEST_BYTES_PER_SECOND). Default: zero.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
@@ -136,6 +125,8 @@ impl HttpReceiverBuilder {
         self.head_timeout = some(timeout);
         self
     }
+
+    shared_methods!();
 
     /// How long TLS, and after it the first byte, may take; zero: as long as they like. Default: 10 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -167,15 +158,6 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// Answers a request when processors have passed on its spans, so that a client hears 500 where one of them fails on what
-    /// it sends: see [`OttlCondition::or_fail`](spanwire_core::processor::OttlCondition::or_fail). One that hears nothing `within` that
-    /// time is told that its spans are admitted, as they are. Zero: answers as soon as they are. Replaces
-    /// [`answer_after_export`](Self::answer_after_export).
-    pub fn answer_after_processors(mut self, within: Duration) -> Self {
-        self.treatment.wait = some(within).map_or(Wait::Admission, Wait::Processors);
-        self
-    }
-
     /// Whether a connection is kept for the next request. Default: yes.
     pub fn keep_alives(mut self, keep: bool) -> Self {
         self.keep_alive = keep;
@@ -196,13 +178,6 @@ impl HttpReceiverBuilder {
         self
     }
 
-    /// Keeps the sender's address of IP with the spans of a request, for processors that ask for `client.address`. Default: it
-    /// is not kept.
-    pub fn keep_client_address(mut self) -> Self {
-        self.treatment.kept.keep_address();
-        self
-    }
-
     /// Which web pages may send. Default: none.
     pub fn cors(mut self, cors: Cors) -> Self {
         self.cors = Some(cors);
@@ -212,19 +187,6 @@ impl HttpReceiverBuilder {
     /// What is sent along with every answer. One whose file can't be read is left out. Default: nothing.
     pub fn response_headers(mut self, headers: Headers) -> Self {
         self.response_headers = headers;
-        self
-    }
-
-    /// Speaks TLS, and nothing else. Default: plain.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.listening.tls = Some(tls);
-        self
-    }
-
-    /// What runs the network. Default: [`Runtime::own`], a thread. On a host's runtime the receiver ends with it.
-    pub fn runtime(mut self, runtime: Runtime) -> Self {
-        self.listening.runtime = runtime;
         self
     }
 
@@ -239,7 +201,7 @@ impl HttpReceiverBuilder {
             return Err(InvalidHttpReceiver::Cors { why });
         }
         let handler = Handler::new(
-            Counter::new(intake.clone(), self.treatment),
+            Admission::new(intake.clone(), self.treatment),
             Settings {
                 path,
                 max_request: self.max_request,

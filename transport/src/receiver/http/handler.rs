@@ -23,7 +23,7 @@ use crate::receiver::body::{Draft, Pace, Source, Trouble, in_a_while};
 use crate::receiver::client;
 use crate::receiver::connection::{Connection, Hold};
 use crate::receiver::inflate::Coding;
-use crate::receiver::request::{Counter, Refusal, settle};
+use crate::receiver::request::{Admission, Refusal, settle};
 use crate::receiver::tally::{Kind, Tally};
 use crate::receiver::wait::Taken;
 
@@ -48,16 +48,16 @@ pub(super) struct Settings {
 
 /// Where requests are answered.
 pub(super) struct Handler {
-    counter: Counter,
+    admission: Admission,
     settings: Settings,
     /// Long texts that may be converted at once.
     conversions: Semaphore,
 }
 
 impl Handler {
-    pub(super) fn new(counter: Counter, settings: Settings) -> Self {
+    pub(super) fn new(admission: Admission, settings: Settings) -> Self {
         Self {
-            counter,
+            admission,
             settings,
             conversions: Semaphore::new(MOST_CONVERSIONS),
         }
@@ -93,7 +93,7 @@ impl Handler {
         tally.announced = length.unwrap_or(0);
         let judged = self.judge(head.uri.path(), &method, &headers);
         let judged = judged.and_then(|(form, coding)| {
-            let client = self.counter.client(&client::Head {
+            let client = self.admission.client(&client::Head {
                 headers: &headers,
                 authority: None,
                 peer: connection.peer(),
@@ -127,7 +127,7 @@ impl Handler {
         let stalled = matches!(&taken, Err(refusal) if refusal.kind == Kind::Stalled);
         let answer = match settle(taken, tally).await {
             Ok(()) => answer::taken(form.unwrap_or(Form::Protobuf)),
-            Err(refusal) => answer::refused(&refusal, form, self.counter.retry_after),
+            Err(refusal) => answer::refused(&refusal, form, self.admission.retry_after),
         };
         let mut answer = self.signed(answer);
         if let Some(cors) = &self.settings.cors {
@@ -169,7 +169,7 @@ impl Handler {
             .and_then(|value| value.to_str().ok())
             .and_then(Form::of);
         let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        self.counter
+        self.admission
             .check(shown)
             .map_err(|refusal| (form, refusal))?;
         if path != self.settings.path {
@@ -214,7 +214,7 @@ impl Handler {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Some(account) = self.counter.intake.account() else {
+        let Some(account) = self.admission.intake.account() else {
             return Err(IntakeError::Closed.into());
         };
         let most = self.settings.max_request.min(match form {
@@ -239,7 +239,7 @@ impl Handler {
             Form::Protobuf => body.0,
             Form::Json => self.converted(body, account, most).await?,
         };
-        self.counter.offer(client, buffer, None)
+        self.admission.offer(client, buffer, None)
     }
 
     /// The protobuf of a text. What takes long is done on a thread where it holds up nobody's connections.

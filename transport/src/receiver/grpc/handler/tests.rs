@@ -114,7 +114,7 @@ proptest! {
             .build()
             .unwrap();
         let handler = Arc::new(Handler {
-            counter: Counter::new(pipeline.intake(), Treatment::default()),
+            admission: Admission::new(pipeline.intake(), Treatment::default()),
             max_message: 1000,
         });
         let encoding = Coding::NAMES.split(',').cycle().nth(coding).unwrap();
@@ -194,7 +194,7 @@ fn who_waits_for_the_export_is_charged_and_counted() {
         ..Treatment::default()
     };
     let handler = Arc::new(Handler {
-        counter: Counter::new(pipeline.intake(), treatment),
+        admission: Admission::new(pipeline.intake(), treatment),
         max_message: 1000,
     });
     let ask = |timeout: &str| {

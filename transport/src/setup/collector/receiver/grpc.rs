@@ -70,22 +70,7 @@ pub(super) fn serve(
             }
         }
     }
-    builder = builder.keep_metadata(kept.headers);
-    if kept.address {
-        builder = builder.keep_client_address();
-    }
-    builder = match answer {
-        Answer::AtOnce => builder,
-        Answer::AfterProcessors(within) => builder.answer_after_processors(within),
-        Answer::AfterExport(within) => builder.answer_after_export(within),
-    };
-    let tls = shared::tls(section.tls.as_ref(), walk);
-    #[cfg(feature = "tls")]
-    if let Some(tls) = tls {
-        builder = builder.tls(tls);
-    }
-    #[cfg(not(feature = "tls"))]
-    let _: Option<()> = tls;
+    builder = shared::treated!(builder, section, kept, answer, walk);
     (walk.faults.len() == before).then(|| shared::serving(builder, GrpcReceiverBuilder::serve))
 }
 

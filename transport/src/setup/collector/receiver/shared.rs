@@ -134,6 +134,32 @@ pub(super) fn tls(section: Option<&collector::ServerTls>, walk: &mut Walk) -> Op
     None
 }
 
+/// What receivers of every protocol are told, said to the builder of one.
+macro_rules! treated {
+    ($builder:expr, $section:expr, $kept:expr, $answer:expr, $walk:expr) => {{
+        use $crate::setup::collector::receiver::Answer;
+        let mut builder = $builder.keep_metadata($kept.headers);
+        if $kept.address {
+            builder = builder.keep_client_address();
+        }
+        builder = match $answer {
+            Answer::AtOnce => builder,
+            Answer::AfterProcessors(within) => builder.answer_after_processors(within),
+            Answer::AfterExport(within) => builder.answer_after_export(within),
+        };
+        let tls = shared::tls($section.tls.as_ref(), $walk);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = tls {
+            builder = builder.tls(tls);
+        }
+        #[cfg(not(feature = "tls"))]
+        let _: Option<()> = tls;
+        builder
+    }};
+}
+
+pub(super) use treated;
+
 /// A receiver of any protocol.
 pub(super) trait Listens: Send + Sync {
     fn listener(&self) -> &Listener;
