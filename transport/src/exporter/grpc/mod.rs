@@ -98,10 +98,10 @@ impl Exporter for GrpcExporter {
         let call = Call::new(reply);
         let client = live.client.clone();
         live.run(async move {
-            // The number of the line that the request is sent over.
-            let line = AtomicUsize::new(0);
-            let attempt = async |call: &Call| client.attempt(batch, call, &line, deadline).await;
-            let late = |call: &Call| client.out_of_time(call, &line);
+            // The number of the channel that the request is sent over.
+            let channel = AtomicUsize::new(0);
+            let attempt = async |call: &Call| client.attempt(batch, call, &channel, deadline).await;
+            let late = |call: &Call| client.out_of_time(call, &channel);
             call.settle(attempt, deadline, late).await;
         });
     }
@@ -147,16 +147,16 @@ struct Client {
     uri: Option<Uri>,
     dialer: Dialer,
     executor: Executor,
-    line: Mutex<Option<Line>>,
+    channel: Mutex<Option<Channel>>,
     /// One export connects, and those that come meanwhile wait for it.
     dialling: tokio::sync::Mutex<()>,
     /// How many connections there were.
-    lines: AtomicUsize,
+    channels: AtomicUsize,
 }
 
 /// A connection that all exports share, and where it was made.
 #[derive(Clone)]
-struct Line {
+struct Channel {
     sender: http2::SendRequest<RequestBody>,
     number: usize,
     moves: usize,
@@ -184,16 +184,16 @@ impl Client {
             uri: uri.build().ok(),
             dialer,
             executor,
-            line: Mutex::new(None),
+            channel: Mutex::new(None),
             dialling: tokio::sync::Mutex::new(()),
-            lines: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
             settings,
         }
     }
 
-    fn out_of_time(&self, call: &Call, line: &AtomicUsize) -> Outcome {
+    fn out_of_time(&self, call: &Call, channel: &AtomicUsize) -> Outcome {
         // Behind a connection that has died without a word nobody ever answers: the next export makes another.
-        self.hang_up(line.load(Ordering::Relaxed));
+        self.hang_up(channel.load(Ordering::Relaxed));
         call.again("no answer in time")
     }
 
@@ -216,15 +216,15 @@ impl Client {
         };
         loop {
             let moves = self.executor.moves();
-            let (mut line, kept) = match self.kept(moves) {
-                Some(line) => (line, true),
+            let (mut channel, kept) = match self.kept(moves) {
+                Some(channel) => (channel, true),
                 None => match self.connect(moves).await {
-                    Ok(line) => (line, false),
+                    Ok(channel) => (channel, false),
                     Err(outcome) => return outcome,
                 },
             };
-            number.store(line.number, Ordering::Relaxed);
-            match line.sender.try_send_request(request).await {
+            number.store(channel.number, Ordering::Relaxed);
+            match channel.sender.try_send_request(request).await {
                 Ok(response) => {
                     return answer::read(response).await.unwrap_or_else(|reason| {
                         // The connection broke while the answer was awaited.
@@ -238,7 +238,7 @@ impl Client {
                 // A connection that has ended meanwhile took nothing: another one will.
                 Err(mut error) => match error.take_message() {
                     Some(back) if kept => {
-                        self.hang_up(line.number);
+                        self.hang_up(channel.number);
                         request = back;
                     }
                     _ => return call.again(call::chain(error.error())),
@@ -315,26 +315,26 @@ impl Client {
         Ok(request)
     }
 
-    fn line(&self) -> std::sync::MutexGuard<'_, Option<Line>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn channel(&self) -> std::sync::MutexGuard<'_, Option<Channel>> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the next export take another line, unless there is another already.
+    /// Has the next export take another channel, unless there is another already.
     fn hang_up(&self, number: usize) {
-        self.line().take_if(|line| line.number == number);
+        self.channel().take_if(|channel| channel.number == number);
     }
 
     /// The connection that is there, if it was made in this place and is still good.
-    fn kept(&self, moves: usize) -> Option<Line> {
-        let line = self.line();
-        let is_good = |line: &&Line| line.moves == moves && !line.sender.is_closed();
-        line.as_ref().filter(is_good).cloned()
+    fn kept(&self, moves: usize) -> Option<Channel> {
+        let channel = self.channel();
+        let is_good = |channel: &&Channel| channel.moves == moves && !channel.sender.is_closed();
+        channel.as_ref().filter(is_good).cloned()
     }
 
-    async fn connect(&self, moves: usize) -> Result<Line, Outcome> {
+    async fn connect(&self, moves: usize) -> Result<Channel, Outcome> {
         let _turn = self.dialling.lock().await;
-        if let Some(line) = self.kept(moves) {
-            return Ok(line);
+        if let Some(channel) = self.kept(moves) {
+            return Ok(channel);
         }
         let settings = &self.settings;
         // What nobody waits for any more is not dialled for ever.
@@ -363,13 +363,13 @@ impl Client {
             // Whoever waits for an answer is told of it.
             let _ = connection.await;
         }));
-        let line = Line {
+        let channel = Channel {
             sender,
-            number: self.lines.fetch_add(1, Ordering::Relaxed) + 1,
+            number: self.channels.fetch_add(1, Ordering::Relaxed) + 1,
             moves,
         };
-        *self.line() = Some(line.clone());
-        Ok(line)
+        *self.channel() = Some(channel.clone());
+        Ok(channel)
     }
 }
 

@@ -22,14 +22,14 @@ pub(super) struct Plan {
     pub(super) budget: Budget,
     /// In the order in which pipelines lead to them.
     pub(super) outlets: Vec<Outlet>,
-    branches: Vec<Strand>,
+    pipelines: Vec<PipelinePlan>,
     pub(super) entrances: Vec<Entrance>,
     pub(super) probes: Vec<Probe>,
     pub(super) scrapes: Vec<Scrape>,
 }
 
 /// One pipeline.
-struct Strand {
+struct PipelinePlan {
     id: String,
     own: bool,
     receivers: Vec<String>,
@@ -54,7 +54,7 @@ impl Plan {
         let scrapes = walk.within("service", |walk| scrapes(config, host, walk));
         Self {
             budget,
-            branches: strands(config, own, &steps),
+            pipelines: pipelines(config, own, &steps),
             outlets,
             entrances,
             probes,
@@ -72,18 +72,18 @@ impl Plan {
         for outlet in &self.outlets {
             builder = outlet.add(builder);
         }
-        for strand in &self.branches {
-            let mut branch = Branch::new(&strand.id);
-            if strand.own {
+        for plan in &self.pipelines {
+            let mut branch = Branch::new(&plan.id);
+            if plan.own {
                 branch = branch.own_spans();
             }
-            for receiver in &strand.receivers {
+            for receiver in &plan.receivers {
                 branch = branch.receiver(receiver);
             }
-            for step in &strand.steps {
+            for step in &plan.steps {
                 branch = step.add(branch);
             }
-            for exporter in &strand.exporters {
+            for exporter in &plan.exporters {
                 branch = branch.exporter(exporter);
             }
             builder = builder.branch(branch);
@@ -240,17 +240,17 @@ fn scrapes(config: &Config, host: &Host, walk: &mut Walk) -> Vec<Scrape> {
     scrapes
 }
 
-fn strands(config: &Config, own: Option<&str>, steps: &Steps<'_>) -> Vec<Strand> {
+fn pipelines(config: &Config, own: Option<&str>, steps: &Steps<'_>) -> Vec<PipelinePlan> {
     let pipelines = &config.service.pipelines;
     let own = own.map(str::to_owned);
     let own = own.or_else(|| pipelines.keys().next().map(ToString::to_string));
     let names = |ids: &[ComponentId]| ids.iter().map(ToString::to_string).collect();
-    let strands = pipelines.iter().map(|(id, pipeline)| Strand {
+    let plans = pipelines.iter().map(|(id, pipeline)| PipelinePlan {
         id: id.to_string(),
         own: own.as_ref() == Some(&id.to_string()),
         receivers: names(&pipeline.receivers),
         steps: passed(pipeline, steps).cloned().collect(),
         exporters: names(&pipeline.exporters),
     });
-    strands.collect()
+    plans.collect()
 }
