@@ -254,9 +254,15 @@ mod planted {
         clean("low.rs", "#![cfg(test)]\nuse crate::top::A;");
         let outside = [
             ("low.rs", "#[cfg(test)]\nmod tests;"),
-            ("low/tests.rs", "use crate::top::A;"),
+            ("low/tests.rs", "mod deep;\nuse crate::top::A;"),
+            ("low/tests/deep.rs", "use crate::top::A;"),
         ];
         assert!(faults(&outside).is_empty(), "{:?}", faults(&outside));
+        let beside = [
+            ("low.rs", "mod tests_of_others;\n#[cfg(test)]\nmod tests;"),
+            ("low/tests_of_others.rs", "use crate::top::A;"),
+        ];
+        assert!(!faults(&beside).is_empty());
     }
 
     #[test]

@@ -78,10 +78,16 @@ impl House {
     pub(crate) fn faults(&self, rules: &Rules) -> Vec<String> {
         let rooms = self.rooms();
         let mut faults = Vec::new();
-        let mut test_files = Vec::new();
+        let mut test_stems = Vec::new();
         for (name, text) in &self.files {
-            test_files.extend(Code::new(&tokens(&blank(text))).test_files(name));
+            test_stems.extend(Code::new(&tokens(&blank(text))).test_stems(name));
         }
+        let only_tests_see = |name: &str| {
+            test_stems
+                .iter()
+                .filter_map(|stem: &String| name.strip_prefix(stem.as_str()))
+                .any(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
         for (name, text) in &self.files {
             let blank = blank(text);
             let all = tokens(&blank);
@@ -111,7 +117,7 @@ impl House {
                     );
                 }
             }
-            if test_files.contains(name) || code.is_test {
+            if only_tests_see(name) || code.is_test {
                 continue;
             }
             let lines = text.lines().count() - code.test_lines;
@@ -230,15 +236,17 @@ impl<'a> Code<'a> {
         code
     }
 
-    /// The files of modules that only tests see.
-    fn test_files(&self, name: &str) -> Vec<String> {
+    /// Where the modules that only tests see have their files: `stem.rs`, and all below `stem/`.
+    fn test_stems(&self, name: &str) -> Vec<String> {
         let folder = match name.rsplit_once('/') {
             Some((folder, "mod.rs")) => format!("{folder}/"),
             _ if name == "lib.rs" => String::new(),
             _ => format!("{}/", name.trim_end_matches(".rs")),
         };
-        let both = |m: &&str| [format!("{folder}{m}.rs"), format!("{folder}{m}/mod.rs")];
-        self.test_modules.iter().flat_map(both).collect()
+        self.test_modules
+            .iter()
+            .map(|module| format!("{folder}{module}"))
+            .collect()
     }
 
     /// The lines where a run of tokens stands.
