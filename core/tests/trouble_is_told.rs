@@ -1,5 +1,4 @@
 //! Who asks to be told of trouble is told of it: soon, seldom, and of all of it at the end.
-#![cfg(feature = "std")]
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
