@@ -1,4 +1,4 @@
-//! What takes a batch away.
+//! Exporters: what takes a batch away, and says what became of it.
 //!
 //! An [`Exporter`] starts the export of a [`Batch`] and returns; what became of it is told through a [`Reply`], once,
 //! from any thread:

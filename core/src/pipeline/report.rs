@@ -13,7 +13,7 @@ use crate::recorder::Account;
 /// How a flush or a shutdown ended: the account of every span, at the doors and on every lane.
 ///
 /// The accounts hold every span since the pipeline began; [`is_complete`](Self::is_complete) is about what was lost since
-/// the report before. A report that was given to nobody, for it came too late, tells nobody.
+/// the report before. Where a call gets no answer by its deadline, the next report tells of what was lost meanwhile.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a report says whether spans were lost"]
 pub struct Report {

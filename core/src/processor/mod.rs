@@ -1,4 +1,4 @@
-//! What may change or drop a batch on its way out.
+//! Processors: what may change or drop a batch on its way out.
 //!
 //! A [`Processor`] takes segments and gives segments, on bytes: what it does not touch it does not re-encode, and a
 //! change of the resource replaces the head and leaves every span where it is. "Processor" has the OpenTelemetry
