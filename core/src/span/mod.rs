@@ -60,8 +60,9 @@ use self::told::Notes;
 /// ```
 #[must_use = "a span that is dropped ends at once"]
 pub struct Span<'a> {
-    context: SpanContext,
+    // Before the context, so that it is dropped right after the look at it that `drop` takes.
     live: Option<Live<'a>>,
+    context: SpanContext,
 }
 
 /// A span that borrows nothing: for tasks that outlive the function that starts them.
