@@ -12,7 +12,7 @@ use std::sync::Arc;
 use spanwire_core::pipeline::Intake;
 use tokio::time::sleep;
 
-use super::connection::{CONNECTION_BYTES, Connection, READ_AHEAD_BYTES, Stay};
+use super::connection::{Connection, Stay};
 use super::members::{Member, Members};
 use super::socket::{Bound, Open};
 use super::stats::count;
@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listening {
     pub(crate) endpoint: String,
     pub(crate) max_connections: usize,
+    /// Bytes charged for a connection, TLS aside.
+    pub(crate) connection_bytes: usize,
     pub(crate) stay: Stay,
     pub(crate) runtime: Runtime,
     /// What may be agreed upon under TLS.
@@ -60,14 +62,12 @@ pub(super) struct Charge {
 impl Charge {
     /// For a share of so many bytes.
     fn of(share: usize, listening: &Listening) -> Self {
-        let bytes = READ_AHEAD_BYTES + CONNECTION_BYTES;
+        let bytes = listening.connection_bytes;
         #[cfg(feature = "tls")]
         let bytes = match listening.tls {
             Some(_) => bytes + super::connection::TLS_BYTES,
             None => bytes,
         };
-        #[cfg(not(feature = "tls"))]
-        let _ = listening;
         Self {
             bytes,
             allowance: (share / 8).saturating_sub(bytes),

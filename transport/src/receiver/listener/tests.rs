@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::dial::Connection as Stream;
 use crate::receiver::acceptor::Serving;
-use crate::receiver::connection::{CONNECTION_BYTES, READ_AHEAD_BYTES, Stay};
+use crate::receiver::connection::Stay;
 use crate::runtime::Runtime;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -75,6 +75,7 @@ fn listening() -> Listening {
     Listening {
         endpoint: "127.0.0.1:0".into(),
         max_connections: 1024,
+        connection_bytes: 128 << 10,
         stay: Stay {
             handshake: LONG,
             opening: 1,
@@ -142,7 +143,7 @@ fn a_connection_is_charged_while_it_is_open() {
     let mut two = connect(&listener);
     echo(&mut one, b'a');
     echo(&mut two, b'b');
-    let each = READ_AHEAD_BYTES + CONNECTION_BYTES + OVERHEAD;
+    let each = listening().connection_bytes + OVERHEAD;
     assert_eq!(in_use(&pipeline), 2 * each);
     let stats = listener.stats();
     assert_eq!((stats.accepted, stats.open, stats.bytes), (2, 2, 2));
