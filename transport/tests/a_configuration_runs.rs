@@ -550,6 +550,35 @@ fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new
     assert_eq!((first.spans(), second.spans()), (30, 10));
 }
 
+#[test]
+fn a_receiver_whose_runtime_is_gone_is_named() {
+    let server = Server::start(|_, _| Answer::ok());
+    let given = Given::default()
+        .with("BACKEND", server.address)
+        .with("LISTEN", "127.0.0.1:0");
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let runtime = spanwire_transport::runtime::Runtime::of_host(host.handle().clone());
+    let node = collector(ONE, &given).unwrap().runtime(runtime);
+    let node = node.start().unwrap();
+    // What it listens with is open once somebody is answered.
+    let kubelet = kubelet(address_of(&node, "otlp"));
+    record(&kubelet, 5);
+    assert!(kubelet.flush(LONG).is_complete());
+    assert_eq!(node.failure(), None);
+    host.shutdown_timeout(LONG);
+    assert_eq!(
+        node.failure().as_deref(),
+        Some("receivers::otlp::protocols::grpc: its runtime has ended")
+    );
+    assert_eq!(node.listening()[0].failure(), Some("its runtime has ended"));
+    drop(kubelet);
+    let _ = node.shutdown(Duration::ZERO);
+}
+
 /// What a probe is answered: its first line and its body.
 #[cfg(feature = "health-check")]
 fn probe(address: &str) -> Option<(String, String)> {

@@ -101,6 +101,7 @@ impl<P: Protocol> Acceptor<P> {
             Ok(Err(error)) => return self.members.fail(error.to_string()),
             Err(_) => return self.members.fail("its runtime does no I/O".into()),
         };
+        let _watch = Watch(&self.members);
         let mut work = pin!(self.accept_all(&open));
         let mut stop = pin!(self.members.stop.notified());
         poll_fn(|context| {
@@ -191,6 +192,21 @@ impl<P: Protocol> Acceptor<P> {
             };
             protocol.serve(stream, connection).await;
         })
+    }
+}
+
+/// Dropped before a stop has begun, it says that nobody accepts any more.
+struct Watch<'a>(&'a Members);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.0.live().stopping {
+            return;
+        }
+        self.0.fail(match std::thread::panicking() {
+            true => "it panicked".into(),
+            false => "its runtime has ended".into(),
+        });
     }
 }
 

@@ -369,3 +369,28 @@ fn a_runtime_without_io_is_told_of() {
     assert!(TcpStream::connect(listener.local_addr().unwrap()).is_err());
     assert!(listener.stop(LONG).is_complete());
 }
+
+#[test]
+fn a_runtime_that_ends_is_told_of_and_a_stop_is_none() {
+    let pipeline = pipeline();
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let runtime = Runtime::of_host(host.handle().clone());
+    let listening = || Listening {
+        runtime: runtime.clone(),
+        ..listening()
+    };
+    let stopped = start(&pipeline, listening());
+    let listener = start(&pipeline, listening());
+    for listener in [&stopped, &listener] {
+        echo(&mut connect(listener), b'a');
+    }
+    assert!(stopped.stop(LONG).is_complete());
+    assert_eq!(listener.failure(), None);
+    host.shutdown_timeout(LONG);
+    assert_eq!(listener.failure(), Some("its runtime has ended"));
+    assert_eq!(stopped.failure(), None);
+}
