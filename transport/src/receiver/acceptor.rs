@@ -93,15 +93,14 @@ pub(super) struct Acceptor<P> {
 }
 
 impl<P: Protocol> Acceptor<P> {
-    /// Accepts until a stop begins.
-    pub(super) async fn accept(self, bound: Bound, _member: Member) {
+    /// Accepts until a stop begins. Dropped before that, also unpolled, it says that nobody does.
+    pub(super) async fn accept(self, bound: Bound, _member: Member, _watch: Watch) {
         // A runtime of a host that was built without I/O says so by a panic.
         let open = match catch_unwind(AssertUnwindSafe(|| bound.open())) {
             Ok(Ok(open)) => open,
             Ok(Err(error)) => return self.members.fail(error.to_string()),
             Err(_) => return self.members.fail("its runtime does no I/O".into()),
         };
-        let _watch = Watch(&self.members);
         let mut work = pin!(self.accept_all(&open));
         let mut stop = pin!(self.members.stop.notified());
         poll_fn(|context| {
@@ -196,11 +195,11 @@ impl<P: Protocol> Acceptor<P> {
 }
 
 /// Dropped before a stop has begun, it says that nobody accepts any more.
-struct Watch<'a>(&'a Members);
+pub(super) struct Watch(pub(super) Arc<Members>);
 
-impl Drop for Watch<'_> {
+impl Drop for Watch {
     fn drop(&mut self) {
-        if self.0.live().stopping {
+        if self.0.live().stopping || self.0.failure().is_some() {
             return;
         }
         self.0.fail(match std::thread::panicking() {

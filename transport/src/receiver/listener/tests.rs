@@ -394,3 +394,20 @@ fn a_runtime_that_ends_is_told_of_and_a_stop_is_none() {
     assert_eq!(listener.failure(), Some("its runtime has ended"));
     assert_eq!(stopped.failure(), None);
 }
+
+#[test]
+fn a_runtime_that_never_turns_is_told_of_when_it_is_gone() {
+    let pipeline = pipeline();
+    let host = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let listening = Listening {
+        runtime: Runtime::of_host(host.handle().clone()),
+        ..listening()
+    };
+    let listener = start(&pipeline, listening);
+    assert_eq!(listener.failure(), None);
+    drop(host);
+    assert_eq!(listener.failure(), Some("its runtime has ended"));
+}
