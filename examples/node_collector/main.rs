@@ -69,10 +69,11 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
             Ok(Signal::Reload) => complete &= reload(&mut node, file, &options)?,
             Ok(Signal::End) | Err(RecvTimeoutError::Disconnected) => break None,
             // A collector that takes nothing in is of no use until somebody starts it again.
-            Err(RecvTimeoutError::Timeout) => match node.failure() {
-                Some(failure) => break Some(failure),
-                None => {}
-            },
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(failure) = node.failure() {
+                    break Some(failure);
+                }
+            }
         }
     };
     let account = node.shutdown(options.drain);
