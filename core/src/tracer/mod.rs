@@ -1,4 +1,4 @@
-//! What starts spans.
+//! Tracers: what starts spans.
 
 use core::fmt;
 

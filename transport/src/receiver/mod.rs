@@ -1,4 +1,4 @@
-//! What takes in the spans of neighbours.
+//! Receivers: what takes in the spans of neighbours.
 //!
 //! A receiver listens on a socket of this machine, loopback unless told otherwise, and offers what it is sent to a
 //! pipeline's [`Intake`](spanwire_core::pipeline::Intake). Everything that it holds for others is granted by the neighbours'

@@ -5,8 +5,15 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
+use socket2::SockRef;
+
 use crate::dial::Connection as Stream;
 use crate::endpoint::{Address, Endpoint, InvalidEndpoint};
+
+/// How many connections wait to be accepted; the system's own bound, as `net.core.somaxconn` under Linux, is below it or holds too.
+/// One that finds no room among them thinks itself open, and waits for seconds until the system tries again: a node whose
+/// agent restarts has all its clients back at once.
+const BACKLOG: i32 = 1024;
 
 /// Where to listen, from the text of a setting: `host:port`, where port 0 stands for any that is free, `unix:/path` or
 /// `unix-abstract:name`.
@@ -40,20 +47,17 @@ pub(crate) enum Bound {
 
 impl Bound {
     pub(crate) fn bind(address: &Address) -> io::Result<Self> {
-        match address {
+        let bound = match address {
             Address::Tcp { host, port } => {
                 let mut found: Vec<_> = (host.as_str(), *port).to_socket_addrs()?.collect();
                 // Of a name's addresses the one that most clients try: `localhost` is 127.0.0.1.
                 found.sort_by_key(SocketAddr::is_ipv6);
-                let listener = std::net::TcpListener::bind(&found[..])?;
-                listener.set_nonblocking(true)?;
-                Ok(Self::Tcp(listener))
+                Self::Tcp(std::net::TcpListener::bind(&found[..])?)
             }
             #[cfg(unix)]
             Address::Unix(path) => {
                 let (listener, file) = bind_file(path)?;
-                listener.set_nonblocking(true)?;
-                Ok(Self::Unix(listener, Some(file)))
+                Self::Unix(listener, Some(file))
             }
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Address::UnixAbstract(name) => {
@@ -63,14 +67,22 @@ impl Bound {
                 use std::os::linux::net::SocketAddrExt;
                 let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
                 let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
-                listener.set_nonblocking(true)?;
-                Ok(Self::Unix(listener, None))
+                Self::Unix(listener, None)
             }
             #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            Address::UnixAbstract(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::UnixAbstract(_) => return Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+            Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let socket = match &bound {
+            Self::Tcp(listener) => SockRef::from(listener),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => SockRef::from(listener),
+        };
+        // The standard library has it listen with a shorter queue; to listen again changes no more than that.
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(bound)
     }
 
     /// The address of IP that it is bound to; `None` for a Unix domain socket.
@@ -186,6 +198,8 @@ fn bind_file(path: &Path) -> io::Result<(std::os::unix::net::UnixListener, Socke
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     #[test]
@@ -223,6 +237,22 @@ mod tests {
         }
         assert!(address("http://127.0.0.1:4317").is_err());
         assert!(address("https://127.0.0.1:0").is_err());
+    }
+
+    #[test]
+    fn many_clients_come_at_once_and_none_is_kept_waiting() {
+        let bounded_by = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+        let most = bounded_by.map_or(128, |most| most.trim().parse::<usize>().unwrap());
+        let bound = Bound::bind(&address("127.0.0.1:0").unwrap()).unwrap();
+        let address = bound.local_addr().unwrap();
+        // Nobody accepts them.
+        let clients: Vec<_> = (0..most.min(400))
+            .map(|number| {
+                std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900))
+                    .unwrap_or_else(|error| panic!("{number}: {error}"))
+            })
+            .collect();
+        drop(clients);
     }
 
     #[cfg(unix)]

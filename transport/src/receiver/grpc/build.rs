@@ -220,7 +220,7 @@ impl GrpcReceiverBuilder {
     }
 }
 
-/// Why a gRPC receiver can't be had. Names the setting at fault.
+/// Why a receiver can't start. Names the setting at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidGrpcReceiver {

@@ -235,11 +235,11 @@ fn checked_path(path: String) -> Result<String, InvalidHttpReceiver> {
     }
 }
 
-/// Why a receiver can't be had. Names the setting at fault.
+/// Why a receiver can't start. Names the setting at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHttpReceiver {
-    /// There can be no listening.
+    /// The endpoint can't be listened on.
     Listen(ListenError),
     /// The path has a query, or characters that no request may have.
     Path {
