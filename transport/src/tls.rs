@@ -1,4 +1,4 @@
-//! Who a server is, and who we are.
+//! TLS for clients and servers: who the other side is, and who we are.
 //!
 //! rustls over ring. Files are looked at before each new connection and read again when they have changed, so that a
 //! renewed certificate needs no restart; connections that stand go on.

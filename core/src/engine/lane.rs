@@ -218,13 +218,10 @@ impl Lane {
             && self.patience_ends(log).is_some_and(|end| terms.now < end)
     }
 
-    /// The bytes that are worth a request: more of them while another is under way.
+    /// The bytes that are worth a request. What a request costs beside its bytes, two threads that wake up with cold caches, is
+    /// as much as a few hundred spans cost.
     fn enough(&self) -> usize {
-        let most = self.max_bytes().min(self.share.total());
-        match self.flying.is_empty() {
-            true => most / 4,
-            false => most / 2,
-        }
+        self.max_bytes().min(self.share.total()) / 2
     }
 
     /// How much may come before this lane does anything with it. `first` is when the first span of it has ended, at the

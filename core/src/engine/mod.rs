@@ -1,4 +1,4 @@
-//! The only brain: what is exported when, what is tried again, and what gives way.
+//! The state machine of export: what is exported when, what is tried again, and what gives way. No thread, no clock, no I/O.
 //!
 //! The engine has no thread, reads no clock and does no I/O. Time is an argument; work comes out as a [`Step`]; what
 //! became of it goes back in through a [`Reply`]. A worker thread, a superloop and a simulation drive the same code.

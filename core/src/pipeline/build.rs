@@ -263,8 +263,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// Adds an exporter: every span goes to every one, what only goes to a [branch](Self::branch) apart. `make` is called by [`build`](Self::build), and again in a
-    /// forked child that uses the pipeline.
+    /// Adds an exporter. Each one that is added here gets every span of this pipeline; those of a [branch](Self::branch) are its
+    /// own. `make` is called by [`build`](Self::build), and again in a forked child that uses the pipeline.
     pub fn exporter<E: Exporter + 'static>(
         mut self,
         make: impl Fn() -> E + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The thread that turns the crank: it takes sealed blocks, asks the engine, and hands batches to exporters.
+//! The thread that drives a pipeline: it takes sealed blocks, asks the engine, and hands batches to exporters.
 //!
 //! One thread a pipeline, named `spanwire`, and one more for each exporter that may wait. All are silenced, so that a
 //! pipeline never traces itself. An idle pipeline sleeps until a block is opened; with a block open it wakes when
