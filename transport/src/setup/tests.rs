@@ -164,9 +164,17 @@ fn what_the_program_says_later_wins_and_what_it_said_before_gives_way() {
 fn an_exporter_that_cannot_be_built_is_told_and_its_spans_are_lost_with_the_reason() {
     for (variable, value, why) in [
         #[cfg(not(feature = "http"))]
-        (PROTOCOL, "http/json", "\"http/json\" is not supported"),
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "http/json",
+            "\"http/json\" is not supported",
+        ),
         #[cfg(not(feature = "grpc"))]
-        (PROTOCOL, "grpc", "\"grpc\" is not supported"),
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "grpc",
+            "\"grpc\" is not supported",
+        ),
         #[cfg(any(feature = "grpc", feature = "http"))]
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
