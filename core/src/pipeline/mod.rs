@@ -27,6 +27,9 @@ mod report;
 // Waiting for a flush or a shutdown.
 mod wait;
 
+// Who is told when spans are lost.
+mod onlooker;
+
 // A pipeline in one process; a forked child begins another.
 mod life;
 
