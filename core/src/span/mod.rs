@@ -331,11 +331,6 @@ impl<'a> Span<'a> {
         }
     }
 
-    #[inline(never)]
-    fn finish_now(&mut self) {
-        self.finish(None);
-    }
-
     /// Has the span counted, or the consumer woken, after it has ended: the consumer is the caller's code, and may
     /// panic.
     #[cold]
@@ -359,11 +354,10 @@ impl<'a> Span<'a> {
 }
 
 impl Drop for Span<'_> {
+    // Inlined, so that what is dropped needs no call of its own to end.
     #[inline(always)]
     fn drop(&mut self) {
-        if self.live.is_some() {
-            self.finish_now();
-        }
+        self.finish(None);
     }
 }
 
