@@ -6,6 +6,8 @@ use spanwire_core::stats::DropReason;
 use spanwire_core::testing::InMemoryExporter;
 
 use super::*;
+#[cfg(feature = "grpc")]
+use crate::config::environment::VARIABLES;
 
 /// What is said about these variables.
 fn told(pairs: &[(&str, &str)]) -> Vec<String> {
@@ -385,4 +387,29 @@ fn a_setup_says_what_is_wrong_with_its_own_endpoint() {
     let setup = Setup::new(Environment::default());
     assert!(setup.clone().endpoint("no scheme://x").is_err());
     assert!(setup.endpoint("http://127.0.0.1:9").is_ok());
+}
+
+/// Guarantees: the table of the variables says what a setup does where nobody says how and where to.
+#[cfg(feature = "grpc")]
+#[test]
+fn the_table_says_what_stands_in_for_a_protocol_and_an_endpoint() {
+    let default = |name| {
+        let mut variables = VARIABLES.iter();
+        variables
+            .find(|variable| variable.name == name)
+            .unwrap()
+            .default
+    };
+    assert_eq!(UNSAID, Protocol::Grpc);
+    assert!(default("OTEL_EXPORTER_OTLP_PROTOCOL").starts_with(UNSAID.as_str()));
+    let setup = Setup::new(Environment::default());
+    let mut problems = Vec::new();
+    let exporter = grpc::exporter(&setup, &mut problems).unwrap();
+    let shown = format!("{exporter:?}");
+    let (endpoint, _) = default("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .split_once(',')
+        .unwrap();
+    let port = endpoint.rsplit(':').next().unwrap();
+    assert!(port == "4317" && shown.contains(port), "{shown}");
+    assert_eq!(problems, []);
 }
