@@ -148,7 +148,7 @@ service:
         (
             "  debug:\n",
             "  debgu:\n",
-            "9:3: exporters::debgu: unknown type: \"debgu\" for id: \"debgu\" (valid values: [otlp_grpc, otlp, otlp_http, otlphttp, debug, file])\n12:5: service::pipelines::traces: references exporter \"debug\" which is not configured; configured: ",
+            "9:3: exporters::debgu: unknown type: \"debgu\" for id: \"debgu\" (valid values: [otlp_grpc, otlp, otlp_http, otlphttp, debug, file])\n12:5: service::pipelines::traces: references exporter \"debug\" which is not configured",
         ),
         (
             "  otlp:\n    protocols:",

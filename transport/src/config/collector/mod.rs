@@ -1,5 +1,9 @@
 //! The OpenTelemetry Collector's configuration.
 
+// What no name may have.
+#[rustfmt::skip]
+mod symbols;
+
 // Ids: `type` or `type/name`.
 mod id;
 
@@ -21,10 +25,14 @@ mod exporter;
 // What a collector says of itself.
 mod telemetry;
 
+// Types of components that the Collector has.
+#[rustfmt::skip]
+mod known;
+
 // Components by id, and the pipelines between them.
 mod document;
 
-pub use component::{HealthCheck, OtlpReceiver, Protocols, ResponseBody};
+pub use component::{CheckCollectorPipeline, HealthCheck, OtlpReceiver, Protocols, ResponseBody};
 pub use document::{Config, Exporter, Extension, Loaded, Pipeline, Processor, Receiver, Service};
 pub use exporter::{
     DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter, Retry, SendingQueue,
@@ -42,3 +50,6 @@ pub use processors::{
 };
 pub use secret::{Headers, Literal, Secret};
 pub use telemetry::{Logs, Metrics, MetricsReader, Telemetry};
+
+#[cfg(test)]
+mod tests;
