@@ -1,6 +1,7 @@
 //! A document as a whole.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::expand::{Surroundings, expand};
 use super::super::fault::{Fault, InvalidConfig};
@@ -165,13 +166,15 @@ pub struct Loaded {
     pub warnings: Vec<Fault>,
     /// Where things stand in the text.
     places: Option<yaml::Places>,
+    /// Names of the texts.
+    files: Vec<Arc<str>>,
 }
 
 impl Loaded {
     /// These faults at their positions in the text, in the order of it.
     pub(crate) fn placed(&self, faults: Vec<Fault>) -> Vec<Fault> {
         match &self.places {
-            Some(places) => placed(faults, places),
+            Some(places) => placed(faults, places, &self.files),
             None => faults,
         }
     }
@@ -184,16 +187,17 @@ impl From<Config> for Loaded {
             config,
             warnings: Vec::new(),
             places: None,
+            files: Vec::new(),
         }
     }
 }
 
-fn placed(faults: Vec<Fault>, places: &yaml::Places) -> Vec<Fault> {
+fn placed(faults: Vec<Fault>, places: &yaml::Places, files: &[Arc<str>]) -> Vec<Fault> {
     let mut faults: Vec<Fault> = faults
         .into_iter()
         .map(|fault| {
             let at = places.find(&fault.path);
-            fault.at(at)
+            fault.at(at).of(files)
         })
         .collect();
     faults.sort_by_key(|fault| fault.position);
@@ -207,7 +211,7 @@ impl Config {
     ///
     /// [`InvalidConfig`] with everything that is wrong.
     pub fn load(text: &str, surroundings: &dyn Surroundings) -> Result<Loaded, InvalidConfig> {
-        Self::read(text, surroundings, false)
+        Self::read(&[("", text)], surroundings, false)
     }
 
     /// Reads a document in which components and pipelines that the Collector knows and Spanwire does not build are
@@ -220,7 +224,53 @@ impl Config {
         text: &str,
         surroundings: &dyn Surroundings,
     ) -> Result<Loaded, InvalidConfig> {
-        Self::read(text, surroundings, true)
+        Self::read(&[("", text)], surroundings, true)
+    }
+
+    /// Reads several documents as one, strictly; each is a name, which stands before what is wrong in it, and its text.
+    ///
+    /// Each is laid over those before it, and then references are expanded: maps become one, key by key; anything else,
+    /// lists too, takes the place of what was there.
+    ///
+    /// ```
+    /// use spanwire_transport::config::Process;
+    /// use spanwire_transport::config::collector::Config;
+    ///
+    /// let base = "
+    /// receivers: {otlp: {protocols: {grpc: }}}
+    /// exporters: {debug: }
+    /// service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}
+    /// ";
+    /// let ours = "exporters: {debug: {verbosity: loud}}";
+    /// let wrong = Config::load_all(&[("base.yaml", base), ("ours.yaml", ours)], &Process).unwrap_err();
+    /// assert_eq!(
+    ///     wrong.to_string(),
+    ///     "ours.yaml:1:21: exporters::debug::verbosity: \
+    ///      verbosity level \"loud\" is not supported; accepted: basic, normal, detailed"
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] with everything that is wrong.
+    pub fn load_all(
+        texts: &[(&str, &str)],
+        surroundings: &dyn Surroundings,
+    ) -> Result<Loaded, InvalidConfig> {
+        Self::read(texts, surroundings, false)
+    }
+
+    /// Reads several documents as one, as [`load_all`](Self::load_all) does, and leaves out what
+    /// [`load_lenient`](Self::load_lenient) leaves out.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] with everything else that is wrong.
+    pub fn load_all_lenient(
+        texts: &[(&str, &str)],
+        surroundings: &dyn Surroundings,
+    ) -> Result<Loaded, InvalidConfig> {
+        Self::read(texts, surroundings, true)
     }
 
     /// Checks a configuration that was made in code.
@@ -238,12 +288,30 @@ impl Config {
         }
     }
 
-    fn read(text: &str, from: &dyn Surroundings, lenient: bool) -> Result<Loaded, InvalidConfig> {
-        let mut root = match yaml::parse(text)? {
-            Some(root) if root.value != Value::Null => root,
-            _ => return Err(Fault::new(&[], "empty configuration file").into()),
+    fn read(
+        texts: &[(&str, &str)],
+        from: &dyn Surroundings,
+        lenient: bool,
+    ) -> Result<Loaded, InvalidConfig> {
+        let files: Vec<Arc<str>> = texts
+            .iter()
+            .filter(|(name, _)| !name.is_empty())
+            .map(|(name, _)| Arc::from(*name))
+            .collect();
+        let named = |error: InvalidConfig| error.map(|fault| fault.of(&files));
+        let mut root = None;
+        for (index, (_, text)) in texts.iter().enumerate() {
+            match (&mut root, yaml::parse_one_of(text, index).map_err(named)?) {
+                (_, None) => {}
+                (_, Some(over)) if over.value == Value::Null => {}
+                (Some(root), Some(over)) => yaml::lay_over(root, over),
+                (None, over) => root = over,
+            }
+        }
+        let Some(mut root) = root else {
+            return Err(Fault::new(&[], "empty configuration file").into());
         };
-        let warnings = expand(&mut root, from)?;
+        let warnings = expand(&mut root, from).map_err(named)?;
         let mut walk = Walk {
             lenient,
             ..Walk::default()
@@ -271,11 +339,12 @@ impl Config {
             let warnings = warnings.into_iter().chain(walk.warnings).collect();
             Ok(Loaded {
                 config,
-                warnings: placed(warnings, &places),
+                warnings: placed(warnings, &places, &files),
                 places: Some(places),
+                files,
             })
         } else {
-            Err(InvalidConfig::new(placed(walk.faults, &places)))
+            Err(InvalidConfig::new(placed(walk.faults, &places, &files)))
         }
     }
 

@@ -722,3 +722,98 @@ fn keys_that_are_not_built_are_known_by_name() {
     );
     assert_eq!(shown(Config::load(&text, &Nothing)), "");
 }
+
+#[test]
+fn documents_are_laid_over_one_another() {
+    let base = document(
+        "exporters: {debug: , otlp: {endpoint: '${env:EMPTY}', headers: {a: b}, tls: {insecure: true}}}",
+    );
+    let over = "
+exporters:
+  otlp: {endpoint: 'a:1', headers: {c: d}, timeout: 1s}
+processors: {batch: }
+service: {pipelines: {traces: {exporters: [otlp], processors: [batch]}}}
+";
+    let load = |texts: &[(&str, &str)]| Config::load_all(texts, &Nothing);
+    let loaded = load(&[("base", &base), ("empty", "# nothing\n"), ("over", over)]).unwrap();
+    // What was replaced is not expanded: nothing is said of the variable.
+    assert_eq!(shown(Ok(loaded.clone())), "");
+    let printed = loaded.config.to_string();
+    for line in [
+        "endpoint: a:1",
+        "a: \"[REDACTED]\"",
+        "c: \"[REDACTED]\"",
+        "insecure: true",
+        "timeout: 1s",
+    ] {
+        assert!(
+            printed.lines().any(|printed| printed.trim() == line),
+            "{line} in\n{printed}"
+        );
+    }
+    let pipeline = loaded.config.service.pipelines.values().next().unwrap();
+    let lists = [
+        &pipeline.receivers,
+        &pipeline.processors,
+        &pipeline.exporters,
+    ];
+    let lists = lists.map(|list| {
+        list.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    });
+    assert_eq!(lists, ["otlp", "batch", "otlp"], "lists are replaced");
+
+    // What is wrong stands in one of them.
+    for (first, second, wanted) in [
+        (
+            base.as_str(),
+            "exporters: {otlp: {timeout: soon}}",
+            "over:1:20: exporters::otlp::timeout: not a duration",
+        ),
+        (
+            &*base.replace("otlp: {protocols", "otlp: {protocol"),
+            over,
+            "base:1:20: receivers::otlp::protocol: unknown key",
+        ),
+        (&base, "exporters: [", "over:1:12: not YAML"),
+        (
+            &base,
+            "receivers: {otlp: }",
+            "base:2:22: exporters::otlp: requires a non-empty \"endpoint\"\nover:1:13: receivers::otlp: must specify at least one protocol",
+        ),
+        (
+            &base,
+            "exporters: {otlp: {endpoint: '${http://a}'}}",
+            "over:1:30: exporters::otlp::endpoint: scheme \"http\" is not supported",
+        ),
+        ("", " ", "empty configuration file"),
+    ] {
+        let found = load(&[("base", first), ("over", second)]);
+        let found = shown(found);
+        assert!(
+            found.starts_with(wanted),
+            "{second}\nfound  {found}\nwanted {wanted}"
+        );
+    }
+    // So do warnings, those too that are found later.
+    let odd = load(&[
+        ("base", &base),
+        (
+            "over",
+            "exporters: {otlp: {endpoint: 'a:1', headers: {c: \"d\\n\"}}}",
+        ),
+    ])
+    .unwrap();
+    assert_eq!(
+        shown(Ok(odd.clone())),
+        "over:1:47: exporters::otlp::headers::c: the value ends in a line break, which is left out\n"
+    );
+    let fault =
+        crate::config::Fault::new(&["exporters".into(), "otlp".into(), "endpoint".into()], "x");
+    assert_eq!(
+        odd.placed(vec![fault])[0].to_string(),
+        "over:1:20: exporters::otlp::endpoint: x"
+    );
+}
