@@ -436,7 +436,8 @@ pub struct HttpServer {
     pub max_request_body_size: u64,
     /// Keeps for processors the headers of requests that they ask for with `from_context`, and no other. Default: no.
     pub include_metadata: bool,
-    /// Without effect: every encoding that is built in is taken. Default: those of the Collector.
+    /// Encodings of bodies that are taken, empty for none; those that are not built in are refused. Default: those of the
+    /// Collector, which stands for all that are built in.
     pub compression_algorithms: Vec<String>,
     /// Headers of every response. Default: none.
     pub response_headers: Headers,
@@ -468,9 +469,18 @@ impl Default for HttpServer {
             cors: None,
             max_request_body_size: 20 << 20,
             include_metadata: false,
-            compression_algorithms: ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"]
-                .map(Into::into)
-                .into(),
+            compression_algorithms: [
+                "",
+                "gzip",
+                "zstd",
+                "zlib",
+                "snappy",
+                "deflate",
+                "lz4",
+                "x-snappy-framed",
+            ]
+            .map(Into::into)
+            .into(),
             response_headers: Headers::default(),
             read_timeout: Duration::ZERO,
             read_header_timeout: Duration::ZERO,
