@@ -25,7 +25,7 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The keys that lead to it, joined by `::`; empty for the document as a whole.
+    /// The keys that lead to it, joined by `::`, and in files of Kubernetes by `.`; empty for the document as a whole.
     pub path: String,
     /// Where it stands, if it stands in a file.
     pub position: Option<Position>,
@@ -47,6 +47,15 @@ impl Fault {
 
     pub(super) fn at(mut self, position: Position) -> Self {
         self.position = Some(position);
+        self
+    }
+
+    /// Of what stands under this key in the eyes of its readers.
+    pub(super) fn under(mut self, key: &str) -> Self {
+        self.path = match self.path.is_empty() {
+            true => key.into(),
+            false => format!("{key}::{}", self.path),
+        };
         self
     }
 
