@@ -164,6 +164,8 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings: unset variables, line breaks left out of headers, and, when lenient, what is not supported.
     pub warnings: Vec<Fault>,
+    /// What is no mistake, and worth a word: variables that are set and empty.
+    pub notes: Vec<Fault>,
     /// Where things stand in the text.
     places: Option<yaml::Places>,
     /// Names of the texts.
@@ -186,6 +188,7 @@ impl From<Config> for Loaded {
         Self {
             config,
             warnings: Vec::new(),
+            notes: Vec::new(),
             places: None,
             files: Vec::new(),
         }
@@ -311,7 +314,7 @@ impl Config {
         let Some(mut root) = root else {
             return Err(Fault::new(&[], "empty configuration file").into());
         };
-        let warnings = expand(&mut root, from).map_err(named)?;
+        let odd = expand(&mut root, from).map_err(named)?;
         let mut walk = Walk {
             lenient,
             ..Walk::default()
@@ -336,10 +339,11 @@ impl Config {
             walk.faults.append(&mut walk.warnings);
         }
         if walk.faults.is_empty() {
-            let warnings = warnings.into_iter().chain(walk.warnings).collect();
+            let warnings = odd.warnings.into_iter().chain(walk.warnings).collect();
             Ok(Loaded {
                 config,
                 warnings: placed(warnings, &places, &files),
+                notes: placed(odd.notes, &places, &files),
                 places: Some(places),
                 files,
             })

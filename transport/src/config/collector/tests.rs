@@ -817,3 +817,20 @@ service: {pipelines: {traces: {exporters: [otlp], processors: [batch]}}}
         "over:1:20: exporters::otlp::endpoint: x"
     );
 }
+
+#[test]
+fn variables_that_are_empty_are_noted_and_those_that_are_unset_are_a_warning() {
+    let text = document(
+        "exporters: {debug: , otlp: {endpoint: 'a:1', headers: {a: '${EMPTY}', b: '${UNSET}'}}}",
+    );
+    let loaded = Config::load(&text, &Nothing).unwrap();
+    let notes: Vec<_> = loaded.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        ["2:56: exporters::otlp::headers::a: environment variable \"EMPTY\" is empty"]
+    );
+    assert_eq!(
+        shown(Ok(loaded)),
+        "2:71: exporters::otlp::headers::b: environment variable \"UNSET\" is unset; its value is empty\n"
+    );
+}
