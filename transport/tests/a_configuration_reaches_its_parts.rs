@@ -75,6 +75,14 @@ fn caller(node: &Node) -> Caller<TcpStream> {
     Caller::over(stream)
 }
 
+/// Sends spans as a neighbour does.
+fn post_grpc(node: &Node, spans: usize) {
+    let address = node.listening()[0].address().parse().unwrap();
+    let message = request(spans).encode_to_vec();
+    let reply = client::run(async { Client::connect(address).await.export(&message).await });
+    assert_eq!(reply.code, 0, "{}", reply.message);
+}
+
 fn until(what: impl Fn() -> bool) {
     let begun = Instant::now();
     while !what() {
@@ -320,11 +328,10 @@ fn batches_are_as_large_and_as_late_as_their_section_says() {
         "batch: {send_batch_size: 10, send_batch_max_size: 10, timeout: 1h}",
         &to(&backend, ""),
     );
-    let tracer = held.tracer("agent");
-    (0..10).for_each(|_| tracer.start("relist").end());
     // Ten are a batch, and what is less waits.
+    post_grpc(&held, 10);
     until(|| backend.spans() == 10);
-    (0..15).for_each(|_| tracer.start("relist").end());
+    post_grpc(&held, 15);
     until(|| backend.spans() >= 20);
     let account = held.shutdown(LONG);
     assert!(account.is_complete(), "{account}");
@@ -339,7 +346,7 @@ fn batches_are_as_large_and_as_late_as_their_section_says() {
         "batch: {send_batch_size: 10000, timeout: 0s}",
         &to(&backend, ""),
     );
-    node.tracer("agent").start("relist").end();
+    post_grpc(&node, 1);
     until(|| backend.spans() == 1);
     assert!(node.shutdown(LONG).is_complete());
 }
@@ -430,8 +437,11 @@ fn an_exporter_tries_again_as_its_section_says() {
             &to(&backend, &format!("retry_on_failure: {retry}")),
         );
         node.tracer("agent").start("relist").end();
+        let begun = Instant::now();
         let account = node.flush(LONG);
         assert_eq!(account.is_complete(), arrives, "{retry}: {account}");
+        // The usual delays take longer than that together.
+        assert!(begun.elapsed() < Duration::from_secs(6), "{retry}");
         let seen = backend.seen().len();
         // How many attempts fit into so short a time is not for a test to say.
         assert!(
