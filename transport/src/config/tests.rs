@@ -270,9 +270,10 @@ fn kubernetes_settings_are_validated_as_kubernetes_does() {
             settings.replacen('\n', "\n  ", 1)
         );
         let server = format!("kind: TracingConfiguration\n{settings}");
-        let mut made = TracingConfiguration::default();
-        made.endpoint = Some(endpoint.into());
-        made.sampling_rate_per_million = Some(rate);
+        let made = TracingConfiguration {
+            endpoint: Some(endpoint.into()),
+            sampling_rate_per_million: Some(rate),
+        };
         // Kubernetes names the settings alike wherever they stand.
         for (found, places) in [
             (
