@@ -32,12 +32,16 @@ mod known;
 // Components by id, and the pipelines between them.
 mod document;
 
+// Texts, laid over one another, to such components, and what is odd about them.
+mod load;
+
 pub use component::{CheckCollectorPipeline, HealthCheck, OtlpReceiver, Protocols, ResponseBody};
-pub use document::{Config, Exporter, Extension, Loaded, Pipeline, Processor, Receiver, Service};
+pub use document::{Config, Exporter, Extension, Pipeline, Processor, Receiver, Service};
 pub use exporter::{
     DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter, Retry, SendingQueue,
 };
 pub use id::ComponentId;
+pub use load::Loaded;
 pub use net::{
     Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
     ServerKeepalive, ServerParameters, ServerTls,
