@@ -49,7 +49,7 @@ pub(crate) mod listener;
 mod body;
 
 // Bodies that come compressed.
-mod inflate;
+pub(crate) mod inflate;
 
 // Who may send.
 mod bearer;
