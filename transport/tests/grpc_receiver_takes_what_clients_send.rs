@@ -34,6 +34,36 @@ fn a_request_of_tonic_arrives_as_it_was_sent() {
     assert!(pipeline.shutdown(LONG).is_complete());
 }
 
+/// Scenario: requests without a span: of no bytes, with a resource, and with a scope in it.
+/// Guarantees: success, and nothing of them goes on.
+#[test]
+fn a_request_without_spans_is_taken_and_goes_nowhere() {
+    let (pipeline, kept) = pipeline(8 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut resource_only = request(0);
+    for resource in &mut resource_only.resource_spans {
+        resource.scope_spans.clear();
+    }
+    run(async {
+        let mut client = Client::connect(address).await;
+        for message in [
+            Vec::new(),
+            resource_only.encode_to_vec(),
+            request(0).encode_to_vec(),
+        ] {
+            let reply = client.export(&message).await;
+            assert_eq!((reply.code, &*reply.message), (0, ""), "{message:?}");
+            assert_eq!(reply.body, [0; 5]);
+        }
+    });
+    assert_eq!(exported(&pipeline, &kept), []);
+    let stats = receiver.stats();
+    assert_eq!((stats.accepted, stats.admitted, stats.spans), (1, 3, 0));
+    let report = pipeline.shutdown(LONG);
+    assert_eq!(report.neighbours().received, 0, "{report}");
+}
+
 /// Scenario: our own exporter in front, and a receiver with room for less than one of its batches.
 /// Guarantees: it is told so in words that it knows, and sends smaller pieces; every span arrives once.
 #[cfg(feature = "grpc")]

@@ -181,8 +181,15 @@ impl From<Trouble> for Refusal {
                 ..Self::for_now(message)
             },
             // In HTTP not 408, after which a client would not come again.
-            Trouble::Slow => kind(Kind::Cut, Code::Unavailable),
-            Trouble::Expired => kind(Kind::Cut, Code::DeadlineExceeded),
+            Trouble::Slow => Self {
+                kind: Kind::Cut,
+                ..Self::for_now(message)
+            },
+            // Nothing of it was taken, and the network may be quicker next time.
+            Trouble::Expired => Self {
+                again: true,
+                ..kind(Kind::Cut, Code::DeadlineExceeded)
+            },
             Trouble::Abandoned => kind(Kind::Abandoned, Code::Cancelled),
             Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
         }
