@@ -507,13 +507,20 @@ fn an_answer_after_the_export_tells_what_became_of_the_spans() {
     }
 
     let text = serde_json::to_vec(&request(3)).unwrap();
+    const REFUSED: &str = "a server behind this one refused the spans for good";
+    let of_server = |code| Outcome::Rejected {
+        code: core::num::NonZeroU8::new(code),
+        reason: "no".into(),
+    };
     for (outcome, status, says) in [
         (Some(Outcome::Exported), 200, ""),
-        (
-            Some(Outcome::rejected("no")),
-            500,
-            "a server behind this one refused the spans for good",
-        ),
+        (Some(Outcome::rejected("no")), 500, REFUSED),
+        (Some(of_server(3)), 400, REFUSED),
+        (Some(of_server(16)), 401, REFUSED),
+        (Some(of_server(7)), 403, REFUSED),
+        (Some(of_server(12)), 404, REFUSED),
+        (Some(of_server(8)), 429, REFUSED),
+        (Some(of_server(5)), 500, REFUSED),
         (None, 503, "the spans were not exported in time"),
     ] {
         let pipeline = Pipeline::builder()

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::num::NonZeroU8;
 use core::task::Waker;
 use core::time::Duration;
 
@@ -491,13 +492,14 @@ impl Lane {
         }
         let mut lost = 0;
         let mut reason = DropReason::Rejected;
+        let mut code = None;
         flight.fate = Fate::Done;
         match outcome {
             Outcome::Exported => {}
             Outcome::Partial { rejected, .. } => {
                 (reason, lost) = (DropReason::PartiallyRejected, rejected.min(spans));
             }
-            Outcome::Rejected { .. } => lost = spans,
+            Outcome::Rejected { code: said, .. } => (code, lost) = (said, spans),
             Outcome::Unanswered => (reason, lost) = (DropReason::Unanswered, spans),
             Outcome::Panicked => (reason, lost) = (DropReason::Panicked, spans),
             Outcome::TooLarge { limit } => {
@@ -553,7 +555,7 @@ impl Lane {
         self.account.exported += spans - lost;
         // The exporter may hold its own for as long as it likes; the engine's is let go before anybody is told.
         let batch = mem::take(&mut flight.attempt.batch);
-        acknowledge(&batch, reason, lost);
+        acknowledge(&batch, reason, lost, code);
     }
 
     /// The exporter has let go of a settled batch.
@@ -673,13 +675,13 @@ fn covers(pieces: &[Batch], whole: &Batch) -> bool {
 }
 
 /// Tells the senders who wait. What a server has taken in part it has taken: the request is not to be sent again.
-fn acknowledge(batch: &Batch, reason: DropReason, lost: u64) {
+fn acknowledge(batch: &Batch, reason: DropReason, lost: u64, code: Option<NonZeroU8>) {
     let is_exported = lost == 0 || reason == DropReason::PartiallyRejected;
     let is_final = matches!(reason, DropReason::Rejected | DropReason::TooLarge);
     for segment in batch.segments() {
         match segment.ack() {
             Some(ack) if is_exported => ack.deliver(segment.spans()),
-            Some(ack) if is_final => ack.reject(segment.spans()),
+            Some(ack) if is_final => ack.reject(segment.spans(), code),
             _ => {}
         }
     }
@@ -689,7 +691,7 @@ fn describe(outcome: &Outcome) -> Cow<'static, str> {
     match outcome {
         Outcome::Partial { message: text, .. }
         | Outcome::Retry { reason: text, .. }
-        | Outcome::Rejected { reason: text } => text.clone(),
+        | Outcome::Rejected { reason: text, .. } => text.clone(),
         other => Cow::Owned(alloc::format!("{other}")),
     }
 }
