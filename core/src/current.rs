@@ -50,7 +50,7 @@ pub fn context() -> SpanContext {
     let Ok(names) = CURRENT.try_with(|current| current.names.get()) else {
         return SpanContext::INVALID;
     };
-    names.with_state(if names.has_state {
+    names.with_state(if names.marks.has_state() {
         state()
     } else {
         TraceState::EMPTY
@@ -60,9 +60,11 @@ pub fn context() -> SpanContext {
 /// The names of the span this thread is in; `None` when the thread is silenced.
 #[inline(always)]
 pub(crate) fn around() -> Option<Names> {
-    let look =
-        CURRENT.try_with(|current| (current.suppressed.get() == 0).then(|| current.names.get()));
-    look.unwrap_or(Some(Names::NONE))
+    if is_suppressed() {
+        return None;
+    }
+    let names = CURRENT.try_with(|current| current.names.get());
+    Some(names.unwrap_or(Names::NONE))
 }
 
 /// Makes this context the current one; returns the one before.
@@ -72,7 +74,7 @@ fn replace(context: SpanContext) -> SpanContext {
         return SpanContext::INVALID;
     };
     let mut state = TraceState::EMPTY;
-    if names.has_state || before.has_state {
+    if names.marks.has_state() || before.marks.has_state() {
         state = replace_state(context.trace_state().clone());
     }
     before.with_state(state)

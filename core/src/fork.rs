@@ -6,6 +6,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
+/// The generation of no process.
+pub(crate) const NONE: usize = usize::MAX;
+
 /// How many forks lie between the process that called [`watch`] first and this one.
 #[inline]
 pub(crate) fn generation() -> usize {

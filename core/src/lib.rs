@@ -12,6 +12,34 @@
 //!    receiver -> validate -> Intake ----------segment-----------------+                  \--> Lane -> Exporter
 //! ```
 //!
+//! A program builds a [`Pipeline`](pipeline::Pipeline) with an [`Exporter`](exporter::Exporter), takes a
+//! [`Tracer`](tracer::Tracer) from it, and starts [`Span`](span::Span)s:
+//!
+//! ```
+//! # #[cfg(all(feature = "std", feature = "testing"))] {
+//! use core::time::Duration;
+//! use spanwire_core::pipeline::Pipeline;
+//! use spanwire_core::testing::InMemoryExporter;
+//!
+//! let kept = InMemoryExporter::new();
+//! let exporter = kept.clone();
+//! let pipeline =
+//!     Pipeline::builder().service_name("agent").exporter(move || exporter.clone()).build()?;
+//! let tracer = pipeline.tracer("agent::sync");
+//! let mut span = tracer.start("sync pod");
+//! span.set_attribute("k8s.pod.name", "web-0");
+//! tracer.span("mount").child_of(span.context()).start().end();
+//! span.end();
+//! assert!(pipeline.shutdown(Duration::from_secs(5)).is_complete());
+//! assert_eq!(kept.span_names(), ["mount", "sync pod"]);
+//! # }
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! Without a feature the crate needs no allocator and has no dependency: spans end in a `static` ring, and a superloop drives the
+//! rest. `alloc` adds batches, processors and the engine; `std` adds the pipeline, its thread, and the system's clocks and ids;
+//! `testing` adds what the tests of programs need.
+//!
 //! The modules stand in walking order: each knows only those above it.
 #![no_std]
 #![deny(unsafe_code)]

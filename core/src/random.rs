@@ -145,8 +145,13 @@ mod per_thread {
     const MULTIPLIER: u128 = 0x12e1_5e35_b500_f16e_2e71_4eb2_b379_16a5;
 
     thread_local! {
-        // The state is odd once it is seeded; the generation tells a child its parent's state.
-        static STATE: Cell<(u128, usize)> = const { Cell::new((0, 0)) };
+        static SEEDED: Seeded = const { Seeded { state: Cell::new(0), generation: Cell::new(usize::MAX) } };
+    }
+
+    struct Seeded {
+        state: Cell<u128>,
+        /// Tells a child its parent's state; before the first seed, no process's.
+        generation: Cell<usize>,
     }
 
     #[inline]
@@ -159,7 +164,7 @@ mod per_thread {
         (state >> 64) as u64
     }
 
-    #[cold]
+    /// An odd number, as every state has to be.
     fn seed() -> u128 {
         // Keyed by the operating system's randomness. The same keys may be at work in a forked child, with another
         // generation, process and time as their input.
@@ -175,25 +180,31 @@ mod per_thread {
         (u128::from(half(0)) << 64 | u128::from(half(1))) | 1
     }
 
+    /// Goes on from the state of this thread, seeded in the process with this generation.
     #[inline(always)]
-    fn advance<R>(run: impl FnOnce(u128) -> (u128, R)) -> R {
-        let now = fork::generation();
-        let (state, generation) = STATE.get();
-        let state = if state != 0 && generation == now {
-            state
-        } else {
-            seed()
-        };
-        let (state, result) = run(state);
-        STATE.set((state, now));
-        result
+    fn advance<R>(now: usize, run: impl FnOnce(u128) -> (u128, R)) -> R {
+        SEEDED.with(|seeded| {
+            if seeded.generation.get() != now {
+                seed_anew(seeded, now);
+            }
+            let (state, result) = run(seeded.state.get());
+            seeded.state.set(state);
+            result
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn seed_anew(seeded: &Seeded, now: usize) {
+        seeded.state.set(seed());
+        seeded.generation.set(now);
     }
 
     impl ThreadIds {
-        /// The ids of a new trace and of its first span.
+        /// The ids of a new trace and of its first span, in the process with this [generation](fork::generation).
         #[inline(always)]
-        pub(crate) fn root(self) -> (TraceId, SpanId) {
-            advance(|state| {
+        pub(crate) fn root_in(self, generation: usize) -> (TraceId, SpanId) {
+            advance(generation, |state| {
                 let first = next(state);
                 let second = next(first);
                 let third = next(second);
@@ -201,12 +212,21 @@ mod per_thread {
                 (third, (trace, span_id(upper(third))))
             })
         }
+
+        /// The id of a new span, in the process with this [generation](fork::generation).
+        #[inline(always)]
+        pub(crate) fn span_id_in(self, generation: usize) -> SpanId {
+            advance(generation, |state| {
+                let state = next(state);
+                (state, span_id(upper(state)))
+            })
+        }
     }
 
     impl IdGenerator for ThreadIds {
         #[inline]
         fn trace_id(&self) -> TraceId {
-            advance(|state| {
+            advance(fork::generation(), |state| {
                 let first = next(state);
                 let second = next(first);
                 (second, trace_id(upper(first), upper(second)))
@@ -215,10 +235,7 @@ mod per_thread {
 
         #[inline]
         fn span_id(&self) -> SpanId {
-            advance(|state| {
-                let state = next(state);
-                (state, span_id(upper(state)))
-            })
+            self.span_id_in(fork::generation())
         }
 
         fn is_random(&self) -> bool {

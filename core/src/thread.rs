@@ -85,8 +85,8 @@ mod numbers {
     #[inline(always)]
     pub(crate) fn seat() -> Option<Seat> {
         let mut number = NUMBER.try_with(Cell::get).unwrap_or(NONE);
-        if number == UNKNOWN {
-            number = sit_down();
+        if number >= SEATS {
+            number = sit_down(number);
         }
         (number < SEATS).then_some(Seat {
             number,
@@ -120,10 +120,13 @@ mod numbers {
         Bitmap(&FREE).count()
     }
 
-    /// Takes a number for this thread, if there is one.
+    /// Takes a number for this thread, if it is not known whether there is one.
     #[cold]
     #[inline(never)]
-    fn sit_down() -> usize {
+    fn sit_down(known: usize) -> usize {
+        if known != UNKNOWN {
+            return known;
+        }
         let _ = NUMBER.try_with(|place| place.set(CHANGING));
         let number = HELD.try_with(|held| held.0).ok().flatten();
         let number = number.unwrap_or(NONE);

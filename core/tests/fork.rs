@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "a test of forking forks")]
 
 use core::time::Duration;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -207,9 +207,7 @@ fn a_child_of_a_busy_parent_begins_anew() {
             let before = tracer.start("alive at the fork");
             // The parent's ring is flooded, and above its mark some roots are thinned out.
             let alive = u64::from(before.is_recording());
-            let next = ThreadIds.trace_id();
             let pid = fork(|| {
-                ensure!(ThreadIds.trace_id() != next);
                 let first = tracer.start("first of the child");
                 ensure!(first.context().trace_id() != before.context().trace_id());
                 drop(before);
@@ -317,6 +315,46 @@ fn children_of_children() {
     nest(1, &pipeline, &tracer).unwrap();
     let report = pipeline.shutdown(LONG);
     assert!(complete(&report, 1), "{report:?}");
+}
+
+/// Scenario: a thread that has made ids forks, and goes on as its child does.
+/// Guarantees: the two make different ones, also by a tracer, and also a child of the child.
+#[test]
+fn a_child_does_not_repeat_its_parents_ids() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The ids that come next: four without a pipeline, then a root and its child.
+    fn draw(tracer: &Tracer) -> Vec<[u8; 8]> {
+        let mut ids: Vec<_> = (0..4).map(|_| ThreadIds.span_id().to_bytes()).collect();
+        let root = tracer.span("root").root().start();
+        let child = tracer.span("child").child_of(root.context()).start();
+        ids.extend([&root, &child].map(|span| span.context().span_id().to_bytes()));
+        ids
+    }
+    let pipeline = pipeline();
+    let tracer = pipeline.tracer("test");
+    draw(&tracer);
+    let (mut told, mut tell) = std::io::pipe().unwrap();
+    let child = fork(|| {
+        let grandchild = fork(|| match tell.write_all(&draw(&tracer).concat()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(line!()),
+        });
+        try_wait(grandchild).map_err(|_| line!())?;
+        tell.write_all(&draw(&tracer).concat()).map_err(|_| line!())
+    });
+    let mut ids = draw(&tracer);
+    wait(child);
+    for _ in 0..2 * ids.len() {
+        let mut id = [0; 8];
+        told.read_exact(&mut id).unwrap();
+        ids.push(id);
+    }
+    let drawn = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), drawn, "an id was made twice");
+    drop(tracer);
+    pipeline.shutdown(LONG);
 }
 
 #[test]

@@ -69,6 +69,24 @@ impl Watch {
     }
 }
 
+/// Scenario: a pipeline with a large limit has recorded one span. Guarantees: of the memory for spans, ended or not, only what
+/// they touched is resident. The limit is so large that the allocator asks the system for each part, whatever it has kept.
+#[test]
+fn memory_that_no_span_has_touched_is_not_resident() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut watch = Watch::new();
+    let silent = Silent::default();
+    let pipeline = Pipeline::builder()
+        .memory_limit(512 * MIB)
+        .exporter(move || silent.clone())
+        .build()
+        .unwrap();
+    pipeline.tracer("test").start("one").end();
+    let grown = watch.growth();
+    assert!(grown <= 2 * MIB, "{grown}");
+    drop(pipeline.shutdown(Duration::ZERO));
+}
+
 /// Scenario: eight threads record millions of spans for a sink that never answers. Guarantees: resident memory grows by
 /// the limit and 2 MiB at most, and every span is accounted for.
 #[test]

@@ -72,6 +72,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         false => None,
     };
     let watch = Watch::default();
+    let propagator = environment.propagator();
     let pipeline = start(&options, environment, sink.as_ref(), &watch)?;
 
     let receiver = match &options.receive {
@@ -80,7 +81,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     };
     if let Some(address) = &options.serve {
         let ask = move |asked| drop(sender.send(Event::Asked(asked)));
-        let bound = service::serve(address, ask);
+        let bound = service::serve(address, propagator, ask);
         let bound = bound.map_err(|error| InvalidOption::new("--serve", error))?;
         print(&format!("serves     http://{bound}/relist"));
     }
@@ -102,8 +103,10 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     print(&format!("{}{account}", watch.tree()));
     if let Some(sink) = sink {
         let (spans, bytes) = (sink.spans(), sink.bytes());
+        let (requests, compressed) = sink.requests();
         print(&format!(
-            "received   {spans} spans in {bytes} bytes, by the server in this program"
+            "received   {spans} spans in {bytes} bytes, by the server in this program; \
+             {compressed} of {requests} requests were compressed"
         ));
     }
     Ok(match report.is_complete() {

@@ -26,7 +26,7 @@ inside this program. It ends with Ctrl-C, SIGTERM, or --for, and then prints one
       --header-file NAME=PATH
                             send a header whose value stands in a file, which is read again when it changes
       --receive HOST:PORT   take in spans of neighbours over OTLP/gRPC, which leave as the agent's own do
-      --serve HOST:PORT     answer GET /relist with a relist at once, in the caller's trace if it sends traceparent
+      --serve HOST:PORT     answer GET /relist with a relist at once, in the caller's trace if its headers name one
       --sampling-rate-per-million N
                             keep N of a million traces, from 0 to 1000000
       --memory-limit BYTES  all memory for spans; Ki, Mi and Gi may follow [default: 8Mi]

@@ -1,4 +1,5 @@
-//! What neighbours may ask of the agent: `GET /relist` over HTTP. A caller that sends `traceparent` has its trace continued.
+//! What neighbours may ask of the agent: `GET /relist` over HTTP. A caller that says in its headers which trace it is in, in
+//! a format of `OTEL_PROPAGATORS`, has that trace continued.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +7,7 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use spanwire_core::context::SpanContext;
-use spanwire_core::propagation::TraceContext;
+use spanwire_core::propagation::{Context, Propagator};
 
 /// The most bytes of a request.
 const MOST_BYTES: u64 = 8 << 10;
@@ -23,19 +24,27 @@ pub(crate) struct Asked {
 }
 
 /// Listens from now on, and hands on what is asked, one request after another.
-pub(crate) fn serve(address: &str, ask: impl Fn(Asked) + Send + 'static) -> io::Result<SocketAddr> {
+pub(crate) fn serve(
+    address: &str,
+    propagator: impl Propagator + 'static,
+    ask: impl Fn(Asked) + Send + 'static,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address)?;
     let bound = listener.local_addr()?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A caller that went away is told nothing.
-            let _ = answer(&stream, &ask);
+            let _ = answer(&stream, &propagator, &ask);
         }
     });
     Ok(bound)
 }
 
-fn answer(mut stream: &TcpStream, ask: &impl Fn(Asked)) -> io::Result<()> {
+fn answer(
+    mut stream: &TcpStream,
+    propagator: &impl Propagator,
+    ask: &impl Fn(Asked),
+) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut lines = BufReader::new(stream.take(MOST_BYTES)).lines();
@@ -51,9 +60,12 @@ fn answer(mut stream: &TcpStream, ask: &impl Fn(Asked)) -> io::Result<()> {
         }
     }
     let (status, body) = if first.starts_with("GET /relist ") {
+        let mut context = Context::EMPTY;
+        propagator.extract(&headers, &mut context);
+        let caller = Some(context.span_context().clone()).filter(SpanContext::is_valid);
         let (sender, answer) = mpsc::channel();
         ask(Asked {
-            caller: TraceContext::read(&headers),
+            caller,
             answer: sender,
         });
         match answer.recv_timeout(PATIENCE) {

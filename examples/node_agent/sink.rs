@@ -34,6 +34,8 @@ pub(crate) struct Sink {
 struct Received {
     spans: AtomicU64,
     bytes: AtomicU64,
+    requests: AtomicU64,
+    compressed: AtomicU64,
 }
 
 impl Sink {
@@ -67,6 +69,16 @@ impl Sink {
     /// Bytes received in the bodies of requests.
     pub(crate) fn bytes(&self) -> u64 {
         self.received.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Requests received, and those of them that were compressed.
+    pub(crate) fn requests(&self) -> (u64, u64) {
+        let received = &*self.received;
+        let [all, compressed] = [&received.requests, &received.compressed];
+        (
+            all.load(Ordering::Relaxed),
+            compressed.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -122,6 +134,10 @@ async fn answer(
             received.spans.fetch_add(spans, Ordering::Relaxed);
             let len = bytes.len() as u64;
             received.bytes.fetch_add(len, Ordering::Relaxed);
+            received.requests.fetch_add(1, Ordering::Relaxed);
+            if bytes.first() == Some(&1) {
+                received.compressed.fetch_add(1, Ordering::Relaxed);
+            }
             (OK, Some(EMPTY_MESSAGE))
         }
         Err(error) => {

@@ -7,8 +7,9 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use spanwire_transport::config::collector::Config;
 use spanwire_transport::config::{InvalidConfig, Process};
@@ -25,6 +26,9 @@ mod signals;
 
 use options::Options;
 use signals::{Signal, Signals};
+
+/// How often it is asked whether the receivers are well.
+const LOOK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -60,14 +64,26 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         .start()
         .map_err(|error| in_file(file, Chain(&error)))?;
     let mut complete = true;
-    for signal in signals {
-        match signal {
-            Signal::End => break,
-            Signal::Reload => complete &= reload(&mut node, file, &options)?,
+    let failure = loop {
+        match signals.recv_timeout(LOOK) {
+            Ok(Signal::Reload) => complete &= reload(&mut node, file, &options)?,
+            Ok(Signal::End) | Err(RecvTimeoutError::Disconnected) => break None,
+            // A collector that takes nothing in is of no use until somebody starts it again.
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(failure) = node.failure() {
+                    break Some(failure);
+                }
+            }
         }
-    }
+    };
     let account = node.shutdown(options.drain);
     print(&account.to_string());
+    if let Some(failure) = failure {
+        return Err(in_file(
+            file,
+            format_args!(" {failure}: nothing is taken in there any more"),
+        ));
+    }
     Ok(match complete && account.is_complete() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(options::LOST),

@@ -28,7 +28,7 @@ change, without a signal.
 Exit codes:
   0  everything was sent; with --check and --print: the configuration is valid
   1  spans were lost, up to the end or up to a reload
-  2  the options or the configuration can't be used, or what they ask for can't start
+  2  the options or the configuration can't be used, what they ask for can't start, or a receiver has failed
   3  it was told twice to end, and did not wait for spans to be sent";
 
 /// Exit codes, as `HELP` has them.

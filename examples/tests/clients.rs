@@ -1,5 +1,5 @@
 //! Clients that nobody here wrote send through the node collector, as its documented configuration has it, to a server that
-//! nobody here wrote: what arrives is what they sent, with the one edit that is configured.
+//! nobody here wrote: what arrives is what they sent, with the edits that are configured.
 //!
 //! Each client sends the same spans twice: to the server, and through the collector. `.ci/clients` installs them, and names
 //! them in variables; a client that is not named is not asked, which is said.
@@ -48,6 +48,13 @@ impl Place {
     }
 }
 
+/// A processor that keeps with the spans what a client says of itself in a header, and the one it is put before.
+const SAID: &str = "  attributes/said:
+    actions:
+      - {key: client.team, from_context: metadata.x-team, action: insert}
+  batch: {}
+";
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The collector as a child of the test, ended by a signal.
@@ -57,10 +64,23 @@ impl Collector {
     fn start(place: &Place, backend: u16) -> Self {
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
-        // The documented file, but for the one address that it does not leave to a variable.
-        let documented = include_str!("../ack-node.yaml");
-        let text = documented.replacen("127.0.0.1:4317", &place.kubelet(), 1);
-        assert_ne!(text, documented);
+        // The documented file, but for the one address that it does not leave to a variable, and what clients say of themselves.
+        let mut text = include_str!("../ack-node.yaml").to_owned();
+        let edits = [
+            ("127.0.0.1:4317", &*place.kubelet()),
+            ("2}:4317\n", "2}:4317\n        include_metadata: true\n"),
+            ("2}:4318\n", "2}:4318\n        include_metadata: true\n"),
+            ("  batch: {}\n", SAID),
+            (
+                "        - batch\n",
+                "        - attributes/said\n        - batch\n",
+            ),
+        ];
+        for (documented, here) in edits {
+            let edited = text.replacen(documented, here, 1);
+            assert_ne!(text, edited, "{documented}");
+            text = edited;
+        }
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ack-node.yaml");
         std::fs::write(&file, text).unwrap();
         let child = Command::new(folder.join("examples/node_collector"))
@@ -130,7 +150,8 @@ fn client(variable: &str, file: Option<&str>) -> Option<Command> {
 /// The spans a client sent, directly and through the collector, each as text, with how many there are of it.
 type Spans = BTreeMap<String, usize>;
 
-fn sent_by(mut client: Command, place: &Place, grpc: &str) -> (Spans, Spans) {
+/// `team` is what the client says of itself to the collector, where it does.
+fn sent_by(mut client: Command, place: &Place, grpc: &str, team: Option<&str>) -> (Spans, Spans) {
     let interpreter = std::env::var("SPANWIRE_INTEROP_PYTHON").expect("there is a server");
     let mut server = Python::start(&interpreter, &[]);
     let direct = [server.grpc[0], server.http[0]].map(|port| format!("127.0.0.1:{port}"));
@@ -162,6 +183,11 @@ fn sent_by(mut client: Command, place: &Place, grpc: &str) -> (Spans, Spans) {
                 let resource = object["resource"].as_object_mut().unwrap();
                 let cluster = resource.remove("k8s.cluster.name");
                 assert_eq!(cluster, Some(json!({"string": "cluster-1"})), "{line}");
+                let attributes = object["attributes"].as_array_mut().unwrap();
+                let said = attributes.extract_if(.., |pair| pair[0] == "client.team");
+                let said: Vec<Json> = said.map(|mut pair| pair[1].take()).collect();
+                let expected = team.map(|team| json!({"string": team}));
+                assert_eq!(said, Vec::from_iter(expected), "{line}");
                 &mut relayed
             }
             _ => &mut direct,
@@ -185,18 +211,25 @@ fn what_clients_send_arrives_as_they_sent_it() {
             "python",
             client("SPANWIRE_INTEROP_PYTHON", Some("client.py")),
             place.grpc(),
+            Some("a team"),
         ),
         (
             "node",
             client("SPANWIRE_CLIENTS_NODE", Some("client.mjs")),
             place.grpc(),
+            None,
         ),
         // As kubelet does, which is written in Go.
-        ("go", client("SPANWIRE_CLIENTS_GO", None), place.kubelet()),
+        (
+            "go",
+            client("SPANWIRE_CLIENTS_GO", None),
+            place.kubelet(),
+            None,
+        ),
     ];
-    for (name, client, grpc) in clients {
+    for (name, client, grpc, team) in clients {
         let Some(client) = client else { continue };
-        let (direct, relayed) = sent_by(client, &place, &grpc);
+        let (direct, relayed) = sent_by(client, &place, &grpc, team);
         for (span, times) in &direct {
             assert_eq!(relayed.get(span), Some(times), "{name}: {span}");
         }

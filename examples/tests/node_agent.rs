@@ -127,10 +127,20 @@ fn every_span_arrives_at_the_server_inside() {
 
 #[test]
 fn compressed_requests_arrive_too() {
-    let gzip = [("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
-    let (out, complaint, code) = ended(agent(&["--for", "500ms"], &gzip));
-    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
-    assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
+    for (compression, is_compressed) in [("gzip", true), ("none", false)] {
+        let variable = [("OTEL_EXPORTER_OTLP_COMPRESSION", compression)];
+        let (out, complaint, code) = ended(agent(&["--for", "500ms"], &variable));
+        assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+        assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
+        let said = out.lines().find_map(|line| {
+            let (_, said) = line.split_once("in this program; ")?;
+            let (compressed, rest) = said.split_once(" of ")?;
+            Some((compressed.to_owned(), rest.split_once(' ')?.0.to_owned()))
+        });
+        let (compressed, requests) = said.unwrap_or_else(|| panic!("{out}"));
+        let expected = if is_compressed { &requests } else { "0" };
+        assert!(compressed == expected && requests != "0", "{out}");
+    }
 }
 
 #[test]
@@ -139,8 +149,15 @@ fn spans_that_nobody_takes_are_counted_as_lost() {
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let nobody = format!("http://{}", held.local_addr().unwrap());
-    let (out, _, code) = ended(agent(&["--for", "500ms", "--endpoint", &nobody], &[]));
+    let (out, complaint, code) = ended(agent(&["--for", "500ms", "--endpoint", &nobody], &[]));
     assert_eq!(code, Some(1), "{out}");
+    // It says so while it runs, and once.
+    let failed = complaint.matches("warn: exporter/0: an export failed: ");
+    assert_eq!(failed.count(), 1, "{complaint}");
+    assert!(
+        complaint.contains("error: exporter/0: a span was lost: "),
+        "{complaint}"
+    );
     let sampled = number(&out, "sampled");
     assert_eq!(number(&out, "exported"), 0, "{out}");
     let unsettled = out.contains("unsettled").then(|| number(&out, "unsettled"));
@@ -396,6 +413,49 @@ fn a_relist_for_a_caller_is_in_its_trace() {
         lines.filter(|line| line.contains(name)).count()
     };
     assert_eq!((line("tick"), line("relist")), (1, 1), "{out}");
+}
+
+/// Guarantees: what the environment disables stays disabled, whatever the command line says of sampling, and counts nowhere.
+#[test]
+fn a_disabled_agent_records_nothing() {
+    let variables = [("OTEL_SDK_DISABLED", "true")];
+    let arguments = ["--for", "500ms", "--sampling-rate-per-million", "1000000"];
+    let (out, complaint, code) = ended(agent(&arguments, &variables));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    assert_eq!(
+        (number(&out, "sampled"), number(&out, "exported")),
+        (0, 0),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_caller_is_understood_in_the_formats_of_the_environment() {
+    let variables = [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_PROPAGATORS", "b3")];
+    let arguments = ["--tick", "1h", "--serve", "127.0.0.1:0"];
+    let mut child = agent(&arguments, &variables);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let serves = said(&mut out, "serves     http://");
+    let serves = serves.strip_suffix("/relist").unwrap();
+    let trace = "463ac35c9f6413ad463ac35c9f6413ad";
+    let answer = ask(
+        serves,
+        "/relist",
+        &format!("b3: {trace}-a2fb4a1d1a96d312-1\r\n"),
+    );
+    assert!(answer.contains(&format!("trace {trace}\n")), "{answer}");
+    let answer = ask(
+        serves,
+        "/relist",
+        &format!("traceparent: 00-{trace}-a2fb4a1d1a96d312-01\r\n"),
+    );
+    assert!(
+        answer.contains("trace ") && !answer.contains(trace),
+        "{answer}"
+    );
+    terminate(&child);
+    let out = text(&mut out);
+    assert!(child.wait().unwrap().success(), "{out}");
 }
 
 #[test]

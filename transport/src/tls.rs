@@ -1,4 +1,4 @@
-//! Who a server is, and who we are.
+//! TLS for clients and servers: who the other side is, and who we are.
 //!
 //! rustls over ring. Files are looked at before each new connection and read again when they have changed, so that a
 //! renewed certificate needs no restart; connections that stand go on.
@@ -110,15 +110,21 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::new("protocol versions", error))?
-            .with_root_certificates(self.root_store()?);
+            .with_root_certificates(
+                self.root_store()
+                    .map_err(|error| error.of(TlsPart::Roots))?,
+            );
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((certificates, key)) => {
-                let chain = certificates.certificates("client certificate")?;
-                let key = key.key("client key")?;
+                let of = |part| move |error: TlsError| error.of(part);
+                let chain = certificates.certificates("client certificate");
+                let chain = chain.map_err(of(TlsPart::Certificate))?;
+                let key = key.key("client key").map_err(of(TlsPart::Key))?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|error| TlsError::new("client certificate and key", error))?
+                    .map_err(|error| TlsError::new("client certificate and key", error))
+                    .map_err(of(TlsPart::Certificate))?
             }
         };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -354,6 +360,17 @@ impl fmt::Debug for ClientTls {
 pub struct TlsError {
     what: String,
     why: String,
+    part: TlsPart,
+}
+
+/// What of a client's settings is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsPart {
+    Roots,
+    Certificate,
+    Key,
+    /// Something else, such as a name.
+    Other,
 }
 
 impl TlsError {
@@ -361,7 +378,20 @@ impl TlsError {
         Self {
             what: what.into(),
             why: why.to_string(),
+            part: TlsPart::Other,
         }
+    }
+
+    fn of(self, part: TlsPart) -> Self {
+        Self { part, ..self }
+    }
+
+    #[cfg_attr(
+        not(any(feature = "grpc", feature = "http")),
+        allow(dead_code, reason = "exporters alone have settings from variables")
+    )]
+    pub(crate) fn part(&self) -> TlsPart {
+        self.part
     }
 }
 

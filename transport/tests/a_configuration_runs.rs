@@ -487,6 +487,58 @@ fn a_condition_that_cannot_be_computed_loses_spans_only_where_it_is_to_and_who_s
 }
 
 #[test]
+fn a_condition_that_cannot_be_computed_is_told_of_once_in_a_while_where_it_is_ignored() {
+    for (filter, level, told) in [
+        ("", "info", true),
+        ("error_mode: ignore, ", "info", true),
+        ("error_mode: ignore, ", "error", false),
+        ("error_mode: silent, ", "info", false),
+    ] {
+        let backend = Server::start(|_, _| Answer::ok());
+        let given = Given::default().with("BACKEND", backend.address);
+        let conditions = r#"trace_conditions: ['1 / span.attributes["n"] == 7', 'HasPrefix(span.attributes["n"], "x")']"#;
+        let text = ONE
+            .replace(
+                "batch: }",
+                &format!("batch: , filter/odd: {{{filter}{conditions}}}}}"),
+            )
+            .replace(", batch]", ", filter/odd, batch]")
+            .replace(
+                "service:",
+                &format!("service:\n  telemetry: {{logs: {{level: {level}}}}}"),
+            );
+        let (tell, heard) = std::sync::mpsc::channel();
+        let diagnostics = Diagnostics::new(move |said| {
+            if said.level == Level::Warn {
+                let _ = tell.send(said.message.to_owned());
+            }
+        });
+        let collector = collector(&text, &given).unwrap().diagnostics(diagnostics);
+        let node = collector.start().unwrap();
+        let kubelet = kubelet(address_of(&node, "otlp"));
+        record(&kubelet, 50);
+        assert!(kubelet.shutdown(LONG).is_complete());
+        assert!(node.shutdown(LONG).is_complete());
+        assert_eq!(backend.spans(), 100, "none is left out");
+        drop(collector);
+        let heard: Vec<String> = heard.iter().collect();
+        if !told {
+            assert_eq!(heard, [""; 0], "{filter}");
+            continue;
+        }
+        // Of a hundred times, each is said once.
+        assert_eq!(heard.len(), 2, "{heard:?}");
+        for (said, text, why) in [
+            (&heard[0], "1 / span", "division by zero"),
+            (&heard[1], "HasPrefix(", "of a type"),
+        ] {
+            assert!(said.starts_with("processors::filter/odd: "), "{said}");
+            assert!(said.contains(text) && said.contains(why), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new_one_fails() {
     let (first, second) = (
         Server::start(|_, _| Answer::ok()),
@@ -548,6 +600,35 @@ fn a_node_goes_on_with_another_configuration_and_keeps_the_old_one_where_the_new
     assert!(kubelet.shutdown(LONG).is_complete());
     assert!(node.shutdown(LONG).is_complete());
     assert_eq!((first.spans(), second.spans()), (30, 10));
+}
+
+#[test]
+fn a_receiver_whose_runtime_is_gone_is_named() {
+    let server = Server::start(|_, _| Answer::ok());
+    let given = Given::default()
+        .with("BACKEND", server.address)
+        .with("LISTEN", "127.0.0.1:0");
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let runtime = spanwire_transport::runtime::Runtime::of_host(host.handle().clone());
+    let node = collector(ONE, &given).unwrap().runtime(runtime);
+    let node = node.start().unwrap();
+    // What it listens with is open once somebody is answered.
+    let kubelet = kubelet(address_of(&node, "otlp"));
+    record(&kubelet, 5);
+    assert!(kubelet.flush(LONG).is_complete());
+    assert_eq!(node.failure(), None);
+    host.shutdown_timeout(LONG);
+    assert_eq!(
+        node.failure().as_deref(),
+        Some("receivers::otlp::protocols::grpc: its runtime has ended")
+    );
+    assert_eq!(node.listening()[0].failure(), Some("its runtime has ended"));
+    drop(kubelet);
+    let _ = node.shutdown(Duration::ZERO);
 }
 
 /// What a probe is answered: its first line and its body.

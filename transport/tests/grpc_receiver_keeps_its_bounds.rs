@@ -3,20 +3,15 @@
 //!
 //! Every byte that this process allocates is counted. Tests run one at a time.
 #![cfg(feature = "receive-grpc")]
-#![allow(
-    unsafe_code,
-    reason = "a global allocator can only be watched by being one"
-)]
 
-use core::alloc::{GlobalAlloc, Layout};
 use core::time::Duration;
-use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use allocated::{COUNT, LIVE, MOST, each, settled};
 use bytes::Bytes;
 use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
 use prost::Message;
@@ -24,48 +19,12 @@ use spanwire_transport::otlp::grpc::{Code, retry_info};
 use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTES};
 use waiting::eventually;
 
+mod allocated;
 mod client;
 #[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
 
 static ALONE: Mutex<()> = Mutex::new(());
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-struct Watched;
-
-fn more(bytes: usize) {
-    COUNT.fetch_add(1, Ordering::Relaxed);
-    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    MOST.fetch_max(live, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to `System` unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        more(layout.size());
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        more(size);
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Watched = Watched;
-
 /// The threads of pipelines, receivers and runtimes in this process, where that can be told.
 fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
@@ -80,23 +39,6 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     // What the test before this one has left to its threads is let go by them.
     eventually("the test before has ended", || threads() == 0);
     alone
-}
-
-/// Waits until nothing is allocated or let go any more, and says how much there is.
-fn settled() -> usize {
-    let mut live = LIVE.load(Ordering::Relaxed);
-    eventually("it stays as it is", || {
-        std::thread::sleep(Duration::from_millis(50));
-        let before = live;
-        live = LIVE.load(Ordering::Relaxed);
-        before == live
-    });
-    live
-}
-
-/// How much more there is than before, for each of so many.
-fn each(before: usize, many: usize) -> usize {
-    LIVE.load(Ordering::Relaxed).saturating_sub(before) / many
 }
 
 /// A byte of an answer has come.
@@ -453,6 +395,63 @@ fn a_connection_takes_no_more_than_it_is_charged() {
     });
     println!("{} bytes a connection", each(before, 64));
     drop((first, more));
+}
+
+/// Scenario: connections that stall inside a frame as long as frames may be, one byte before its end.
+/// Guarantees: they take no more than they are charged, frame and request.
+#[test]
+fn a_connection_that_stalls_inside_the_longest_frame_takes_no_more_than_it_is_charged() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(64 * MIB);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let heard = AtomicUsize::new(0);
+    let open = |many: usize| {
+        let streams: Vec<_> = (0..many)
+            .map(|_| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.set_read_timeout(Some(LONG)).unwrap();
+                stream.write_all(OPENING).unwrap();
+                let longest = longest_frame(&mut stream);
+                let mut bytes = frame(1, 4, 1, &header_block());
+                let mut payload = vec![0; longest];
+                payload[..5].copy_from_slice(&[0, 0, 0x40, 0, 0]);
+                bytes.extend(frame(0, 0, 1, &payload));
+                bytes.pop();
+                stream.write_all(&bytes).unwrap();
+                heard.fetch_add(OPENING.len() + bytes.len(), Ordering::Relaxed);
+                stream
+            })
+            .collect();
+        let all = heard.load(Ordering::Relaxed) as u64;
+        eventually("all of it is read", || receiver.stats().bytes == all);
+        streams
+    };
+    let first = open(8);
+    let (before, charged) = (settled(), account.in_use());
+    let more = open(32);
+    let charged = (account.in_use() - charged) / 32;
+    let takes = each(before, 32);
+    println!("{takes} bytes a connection, {charged} charged");
+    assert!(takes <= charged);
+    drop((first, more));
+}
+
+/// The longest frame that a server says it takes. RFC 9113, 6.5.
+fn longest_frame(stream: &mut impl Read) -> usize {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], 4, "SETTINGS come first");
+    let mut settings = vec![0; usize::from(head[2])];
+    stream.read_exact(&mut settings).unwrap();
+    let mut longest = settings
+        .chunks_exact(6)
+        .filter(|setting| setting[..2] == [0, 5]);
+    longest.next().map_or(16 << 10, |setting| {
+        let bytes: [u8; 4] = setting[2..].try_into().unwrap();
+        u32::from_be_bytes(bytes) as usize
+    })
 }
 
 /// Scenario: the same under TLS, with clients of rustls in this process.

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use allocated::{each, settled};
 use client::{LONG, exported, pipeline, request, run};
 use post::{JSON, PROTOBUF, call, of_type, posted, receiver};
 use prost::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+mod allocated;
 mod client;
 mod post;
 
@@ -248,5 +250,67 @@ fn who_goes_away_while_an_export_is_awaited_is_let_go() {
         }
         let report = pipeline.flush(LONG);
         assert!(report.is_complete(), "{report}");
+    }
+}
+
+/// How a connection is left.
+#[derive(Clone, Copy, Debug)]
+enum Left {
+    Idle,
+    /// In a head that is almost as long as heads may be.
+    InAHead,
+    /// In a body, whose next piece is on its way.
+    InABody,
+}
+
+/// Scenario: connections that have made a request and are left idle, or that stall inside a long head or body.
+/// Guarantees: they take no more than they are charged, requests and, here, clients included.
+#[test]
+fn a_connection_takes_no_more_than_it_is_charged() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(64 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let account = pipeline.intake().account().unwrap();
+    let message = request(100).encode_to_vec();
+    let whole = posted(&of_type(PROTOBUF), &message);
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: a\r\nx-long: {}",
+        "a".repeat(15_000)
+    );
+    let head = head.into_bytes();
+    let body = posted(&of_type(PROTOBUF), &vec![0; 4 << 20]);
+    let body = &body[..200_000];
+    for left in [Left::Idle, Left::InAHead, Left::InABody] {
+        let sent = std::cell::Cell::new(receiver.stats().bytes);
+        let open = |many: usize| {
+            let callers: Vec<_> = (0..many)
+                .map(|_| {
+                    let mut caller = call(&receiver);
+                    caller.write(&whole);
+                    assert_eq!(caller.read().status, 200);
+                    let more: &[u8] = match left {
+                        Left::Idle => &[],
+                        Left::InAHead => &head,
+                        Left::InABody => body,
+                    };
+                    caller.write(more);
+                    sent.set(sent.get() + (whole.len() + more.len()) as u64);
+                    caller
+                })
+                .collect();
+            eventually("all is read", || receiver.stats().bytes == sent.get());
+            assert!(pipeline.flush(LONG).is_complete());
+            callers
+        };
+        let first = open(8);
+        let (before, charged) = (settled(), account.in_use());
+        let more = open(32);
+        settled();
+        let charged = (account.in_use() - charged) / 32;
+        let takes = each(before, 32);
+        println!("{left:?}: {takes} bytes a connection, its client included; {charged} charged");
+        assert!(takes <= charged, "{left:?}: {takes} of {charged}");
+        drop((first, more));
+        eventually("they are gone", || account.in_use() == 0);
     }
 }

@@ -81,8 +81,11 @@ const SLOW: Duration = Duration::from_millis(400);
 /// What a deadline may be missed by.
 const PROMISE: Duration = Duration::from_millis(50);
 
-/// The same where a thread that can run is left waiting, and a witness is not late. Most calls of a place keep the promise.
+/// The same where a thread that can run is left waiting, and a witness is not late.
 const MARGIN: Duration = Duration::from_secs(3);
+
+/// How often a cell may be tried until all of its calls keep the promise. What the code does to be late it does every time.
+const TRIES: usize = 5;
 
 const SPANS: usize = 20;
 
@@ -173,8 +176,34 @@ struct Cell {
     pipeline: Pipeline,
     /// Spans that were reported as exported.
     told: Arc<AtomicU64>,
-    /// How late calls of the same place came back, and a witness did not.
-    lates: Arc<Mutex<Vec<Duration>>>,
+    lates: Lates,
+}
+
+/// How late calls came back, and a witness did not.
+#[derive(Clone, Debug, Default)]
+struct Lates(Arc<Mutex<Vec<Duration>>>);
+
+impl Lates {
+    fn took(&self, what: &str, timeout: Duration, took: Duration, witness: Witness) {
+        let late = took.saturating_sub(timeout);
+        let others = witness.late();
+        if late > Duration::ZERO {
+            println!(
+                "{what} came back {late:?} after its deadline, beside sleeps that were {others:?} late"
+            );
+        }
+        self.0.lock().unwrap().push(late.saturating_sub(others));
+        assert!(
+            late <= MARGIN + others,
+            "{what} took {took:?} of {timeout:?}, {others:?}"
+        );
+    }
+
+    /// Whether every call kept the promise, and there was one.
+    fn are_kept(&self) -> bool {
+        let lates = self.0.lock().unwrap();
+        !lates.is_empty() && lates.iter().all(|late| *late <= PROMISE)
+    }
 }
 
 impl Cell {
@@ -240,20 +269,8 @@ impl Cell {
     }
 
     fn took(&self, call: &str, timeout: Duration, took: Duration, witness: Witness) {
-        let late = took.saturating_sub(timeout);
-        let others = witness.late();
-        if late > Duration::ZERO {
-            println!(
-                "{}: {call} came back {late:?} after its deadline, beside sleeps that were {others:?} late",
-                self.what
-            );
-        }
-        self.lates.lock().unwrap().push(late.saturating_sub(others));
-        assert!(
-            late <= MARGIN + others,
-            "{}: {call} took {took:?} of {timeout:?}, {others:?}",
-            self.what
-        );
+        let what = format!("{}: {call}", self.what);
+        self.lates.took(&what, timeout, took, witness);
     }
 
     /// What a flush said, which was asked for so long ago.
@@ -292,41 +309,57 @@ impl Cell {
     }
 }
 
-/// Builds a pipeline for every sink and every exporter, and has it flushed and shut down by `run`.
+/// Builds a pipeline for every sink and every exporter, and has it flushed and shut down by `run`, until it is in time.
 fn everywhere(place: &str, runtime: impl Fn() -> Runtime, run: impl Fn(Arc<Cell>)) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lates = Arc::<Mutex<Vec<Duration>>>::default();
     for transport in EXPORTERS {
         for sink in Sink::ALL {
-            let running = sink.start(transport);
-            let make = (transport.make)(running.address, runtime());
-            let pipeline = Pipeline::builder()
-                .memory_limit(2 << 20)
-                .shutdown_timeout(sink.timeouts().1)
-                .exporter(make)
-                .build()
-                .unwrap();
-            let told = Arc::<AtomicU64>::default();
-            run(Arc::new(Cell {
-                what: format!("{}, {place}, {sink:?}", transport.name),
-                sink,
-                pipeline,
-                told: told.clone(),
-                lates: lates.clone(),
-            }));
-            if let Some(spans) = running.spans {
-                // A span called exported is one that the server has.
-                let (told, came) = (told.load(Ordering::Relaxed), spans() as u64);
-                assert!(told > 0 && came >= told, "{place}, {sink:?}: {came}");
+            let what = format!("{}, {place}, {sink:?}", transport.name);
+            let mut lates = Lates::default();
+            for _ in 0..TRIES {
+                lates = once(transport, sink, &what, runtime(), &run);
+                if lates.are_kept() {
+                    break;
+                }
             }
+            assert!(
+                lates.are_kept(),
+                "{what}: late each time, at last {lates:?}"
+            );
         }
     }
-    // What happens in a forked child is not seen here.
-    let mut lates = lates.lock().unwrap();
-    lates.sort_unstable();
-    if let Some(median) = lates.get(lates.len() / 2) {
-        assert!(*median <= PROMISE, "{place}: {lates:?}");
+}
+
+/// The same for one of them, once.
+fn once(
+    transport: &Transport,
+    sink: Sink,
+    what: &str,
+    runtime: Runtime,
+    run: impl Fn(Arc<Cell>),
+) -> Lates {
+    let running = sink.start(transport);
+    let make = (transport.make)(running.address, runtime);
+    let pipeline = Pipeline::builder()
+        .memory_limit(2 << 20)
+        .shutdown_timeout(sink.timeouts().1)
+        .exporter(make)
+        .build()
+        .unwrap();
+    let (told, lates) = (Arc::<AtomicU64>::default(), Lates::default());
+    run(Arc::new(Cell {
+        what: what.into(),
+        sink,
+        pipeline,
+        told: told.clone(),
+        lates: lates.clone(),
+    }));
+    if let Some(spans) = running.spans {
+        // A span called exported is one that the server has.
+        let (told, came) = (told.load(Ordering::Relaxed), spans() as u64);
+        assert!(told > 0 && came >= told, "{what}: {came}");
     }
+    lates
 }
 
 fn multi(workers: usize) -> Tokio {
@@ -391,6 +424,10 @@ fn on_several_workers() {
         host.block_on(host.spawn(async move { cell.blocking() }))
             .unwrap();
     });
+    everywhere("3 workers, lent, awaited", lent, |cell| {
+        host.block_on(host.spawn(async move { cell.waiting().await }))
+            .unwrap();
+    });
 }
 
 #[test]
@@ -406,13 +443,10 @@ fn in_drop() {
     everywhere("in Drop, unasked", Runtime::own, |cell| {
         cell.record();
         let (timeout, told) = (cell.sink.timeouts().1, cell.told.clone());
+        let (what, lates) = (cell.what.clone(), cell.lates.clone());
         let (witness, start) = (Witness::start(), Instant::now());
         drop(cell);
-        let (took, late) = (start.elapsed(), witness.late());
-        assert!(
-            took <= timeout + MARGIN + late,
-            "in Drop, unasked: {took:?}, {late:?}"
-        );
+        lates.took(&what, timeout, start.elapsed(), witness);
         // There was time for all of them, where there is a server.
         told.store(SPANS as u64, Ordering::Relaxed);
     });
@@ -454,7 +488,12 @@ fn in_a_forked_child() {
             assert!(report.is_complete(), "{report:?}");
             cell.check(&report);
         }
-        wait(fork(|| cell.blocking()));
+        let in_time = wait(fork(|| {
+            cell.blocking();
+            cell.lates.are_kept()
+        }));
+        let late = if in_time { Duration::ZERO } else { MARGIN };
+        cell.lates.0.lock().unwrap().push(late);
         if in_parent {
             cell.record();
             assert!(cell.pipeline.flush(LONG).is_complete());
@@ -501,8 +540,8 @@ fn with_the_runtime_of_the_host_gone() {
     });
 }
 
-/// Runs `child` in a forked child, which tells by its exit status whether it panicked.
-fn fork(child: impl FnOnce()) -> libc::pid_t {
+/// Runs `child` in a forked child, which tells by its exit status whether it panicked, and what it returned.
+fn fork(child: impl FnOnce() -> bool) -> libc::pid_t {
     // SAFETY: the child runs the code under test, and leaves by `_exit`. That it may use more than what is
     // async-signal-safe is what is tested; the allocator of this platform survives a fork.
     let pid = unsafe { libc::fork() };
@@ -511,7 +550,8 @@ fn fork(child: impl FnOnce()) -> libc::pid_t {
         return pid;
     }
     let status = match catch_unwind(AssertUnwindSafe(child)) {
-        Ok(()) => 0,
+        Ok(true) => 0,
+        Ok(false) => 2,
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -524,19 +564,20 @@ fn fork(child: impl FnOnce()) -> libc::pid_t {
     unsafe { libc::_exit(status) }
 }
 
-/// Waits for a child, which must be content.
-fn wait(pid: libc::pid_t) {
+/// Waits for a child, which must not have panicked, for what it returned.
+fn wait(pid: libc::pid_t) -> bool {
     let start = Instant::now();
     loop {
         let mut status = 0;
         // SAFETY: `status` is there to be written to.
         let done = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
         if done == pid {
-            assert!(
-                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-                "the child ended with status {status:#x}"
-            );
-            return;
+            let ended = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+            match ended {
+                Some(0) => return true,
+                Some(2) => return false,
+                _ => panic!("the child ended with status {status:#x}"),
+            }
         }
         if start.elapsed() > LONG * 2 {
             // SAFETY: the child is this process's own and has not been waited for.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spanwire_transport::receiver::{CONNECTION_BYTES, HTTP_CONNECTION_BYTES, READ_AHEAD_BYTES};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
 use super::{
@@ -32,9 +33,6 @@ const EVERY: Duration = Duration::from_millis(10);
 /// Descriptors that may be left, or be there beside those of connections: what the relay needs for itself.
 const LEFT: f64 = 8.0;
 
-/// Connections that a third of the neighbours' share pays for, at 128 KiB each, when it is divided between two receivers.
-const HELD: f64 = 42.0;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Idle,
@@ -58,6 +56,17 @@ impl Kind {
 enum Door {
     Grpc,
     Http,
+}
+
+impl Door {
+    /// Connections that a third of the neighbours' share pays for when it is divided between two receivers.
+    fn held(self) -> f64 {
+        let each = match self {
+            Self::Grpc => READ_AHEAD_BYTES + CONNECTION_BYTES,
+            Self::Http => HTTP_CONNECTION_BYTES,
+        };
+        ((NEIGHBOURS << 20) / 3 / 2 / each) as f64
+    }
 }
 
 /// A neighbour of either kind.
@@ -153,7 +162,7 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
                 goal(
                     "descriptors more than before, at most",
                     most.descriptors as f64 - most.descriptors_before as f64,
-                    AtMost(HELD + LEFT),
+                    AtMost(door.held() + LEFT),
                 ),
                 goal(
                     "descriptors left behind",

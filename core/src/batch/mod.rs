@@ -1,4 +1,4 @@
-//! Blocks, listed: what a lane hands to its exporter.
+//! Batches of encoded spans: what a lane hands to its exporter.
 //!
 //! A [`Segment`] is a [`Head`] (who speaks) and a body (what is said): OTLP bytes that are never decoded, copied or
 //! put side by side. A [`Batch`] lists segments. Its [`chunks`](Batch::chunks), one after another, are a valid

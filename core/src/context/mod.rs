@@ -121,12 +121,12 @@ impl SpanContext {
     /// All of it but the trace state.
     #[inline(always)]
     pub(crate) const fn names(&self) -> Names {
+        let marks = Marks::of(self.flags).with(Marks::VALID, self.is_valid());
+        let marks = marks.with(Marks::REMOTE, self.is_remote);
         Names {
             trace_id: self.trace_id,
             span_id: self.span_id,
-            flags: self.flags,
-            is_remote: self.is_remote,
-            has_state: !self.trace_state.is_empty(),
+            marks: marks.with(Marks::STATE, !self.trace_state.is_empty()),
         }
     }
 
@@ -181,31 +181,98 @@ impl Default for SpanContext {
 pub(crate) struct Names {
     pub(crate) trace_id: TraceId,
     pub(crate) span_id: SpanId,
-    pub(crate) flags: TraceFlags,
-    pub(crate) is_remote: bool,
+    pub(crate) marks: Marks,
+}
+
+/// What is said of a context beside its ids, as one small number: one look at a table tells what becomes of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    const FLAGS: u8 = TraceFlags::SAMPLED.bits() | TraceFlags::RANDOM.bits();
+    const REMOTE: u8 = 4;
+    const STATE: u8 = 8;
+    const VALID: u8 = 16;
+
+    #[inline(always)]
+    const fn of(flags: TraceFlags) -> Self {
+        Self(flags.bits())
+    }
+
+    #[inline(always)]
+    const fn with(self, mark: u8, set: bool) -> Self {
+        Self(self.0 | if set { mark } else { 0 })
+    }
+
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// The W3C trace flags.
+    #[inline(always)]
+    pub(crate) const fn flags(self) -> TraceFlags {
+        TraceFlags::from_bits(self.0 & Self::FLAGS)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_remote(self) -> bool {
+        self.has(Self::REMOTE)
+    }
+
     /// Whether there is a trace state to be looked up.
-    pub(crate) has_state: bool,
+    #[inline(always)]
+    pub(crate) const fn has_state(self) -> bool {
+        self.has(Self::STATE)
+    }
+
+    /// See [`SpanContext::is_valid`].
+    #[inline(always)]
+    pub(crate) const fn is_valid(self) -> bool {
+        self.has(Self::VALID)
+    }
+}
+
+/// The marks for which something holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MarkSet(u32);
+
+impl MarkSet {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Those marks, of all there are, for which this holds.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn of(holds: impl Fn(Marks) -> bool) -> Self {
+        let those = (0..32).filter(|marks| holds(Marks(*marks)));
+        Self(those.fold(0, |set, marks| set | 1 << marks))
+    }
+
+    #[inline(always)]
+    pub(crate) const fn has(self, marks: Marks) -> bool {
+        self.0 >> (marks.0 & 31) & 1 != 0
+    }
 }
 
 impl Names {
     pub(crate) const NONE: Self = Self {
         trace_id: TraceId::INVALID,
         span_id: SpanId::INVALID,
-        flags: TraceFlags::NONE,
-        is_remote: false,
-        has_state: false,
+        marks: Marks(0),
     };
 
-    /// See [`SpanContext::is_valid`].
+    /// The names of a span of this process that has no trace state yet.
     #[inline(always)]
-    pub(crate) const fn is_valid(&self) -> bool {
-        self.trace_id.is_valid() && self.span_id.is_valid()
+    pub(crate) const fn new(trace_id: TraceId, span_id: SpanId, flags: TraceFlags) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            marks: Marks::of(flags).with(Marks::VALID, true),
+        }
     }
 
     #[inline(always)]
-    pub(crate) const fn with_sampled(mut self, sampled: bool) -> Self {
-        self.flags = self.flags.with_sampled(sampled);
-        self
+    pub(crate) const fn with_sampled(self, sampled: bool) -> Self {
+        let flags = self.marks.flags().with_sampled(sampled);
+        Self::new(self.trace_id, self.span_id, flags)
     }
 
     /// The context with these names and this trace state.
@@ -214,8 +281,8 @@ impl Names {
         SpanContext::new(
             self.trace_id,
             self.span_id,
-            self.flags,
-            self.is_remote,
+            self.marks.flags(),
+            self.marks.is_remote(),
             state,
         )
     }

@@ -1,6 +1,5 @@
 //! One lane: what it has cut, what is in its exporter's hands, what waits to be sent again.
 
-use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -13,6 +12,7 @@ use super::log::{Load, Log};
 use super::report::LaneAccount;
 use super::retry::Jitter;
 use super::settings::{LaneSettings, door_index};
+use super::trouble::Trouble;
 use crate::batch::{Batch, BatchLimits, Segment, SplitError};
 use crate::clock::Moment;
 use crate::exporter::{Outcome, Receipt, Reply, Ticket};
@@ -133,7 +133,7 @@ pub(super) struct Lane {
     jitter: Jitter,
     /// This lane's part of the account; what it shares with the other lanes stays zero here.
     account: LaneAccount,
-    last_failure: Option<Cow<'static, str>>,
+    pub(super) trouble: Trouble,
 }
 
 impl Lane {
@@ -148,7 +148,7 @@ impl Lane {
             flying: Vec::new(),
             jitter: Jitter::new(seed),
             account: LaneAccount::default(),
-            last_failure: None,
+            trouble: Trouble::default(),
         }
     }
 
@@ -157,12 +157,14 @@ impl Lane {
         let retrying = self.waiting.iter().map(Attempt::spans).sum();
         LaneAccount {
             retrying,
+            failures: self.trouble.failures(),
             ..self.account
         }
     }
 
-    pub(super) fn last_failure(&self) -> Option<&Cow<'static, str>> {
-        self.last_failure.as_ref()
+    /// Spans lost on this lane alone.
+    pub(super) fn dropped(&self) -> u64 {
+        self.account.dropped.total()
     }
 
     /// The most encoded bytes of the next batch.
@@ -217,13 +219,10 @@ impl Lane {
             && self.patience_ends(log).is_some_and(|end| terms.now < end)
     }
 
-    /// The bytes that are worth a request: more of them while another is under way.
+    /// The bytes that are worth a request. What a request costs beside its bytes, two threads that wake up with cold caches, is
+    /// as much as a few hundred spans cost.
     fn enough(&self) -> usize {
-        let most = self.max_bytes().min(self.share.total());
-        match self.flying.is_empty() {
-            true => most / 4,
-            false => most / 2,
-        }
+        self.max_bytes().min(self.share.total()) / 2
     }
 
     /// How much may come before this lane does anything with it. `first` is when the first span of it has ended, at the
@@ -487,9 +486,7 @@ impl Lane {
             return;
         };
         let spans = flight.attempt.spans();
-        if outcome != Outcome::Exported {
-            self.last_failure = Some(describe(&outcome));
-        }
+        self.trouble.note(&outcome);
         let mut lost = 0;
         let mut reason = DropReason::Rejected;
         let mut code = None;
@@ -644,7 +641,7 @@ impl Lane {
         for flight in &mut self.flying {
             if flight.fate != Fate::Done {
                 if flight.fate == Fate::Open {
-                    self.last_failure = Some("no answer before the end of the shutdown".into());
+                    self.trouble.cut_off();
                 }
                 flight.receipt.cancel();
                 flight.fate = Fate::Done;
@@ -684,14 +681,5 @@ fn acknowledge(batch: &Batch, reason: DropReason, lost: u64, code: Option<NonZer
             Some(ack) if is_final => ack.reject(segment.spans(), code),
             _ => {}
         }
-    }
-}
-
-fn describe(outcome: &Outcome) -> Cow<'static, str> {
-    match outcome {
-        Outcome::Partial { message: text, .. }
-        | Outcome::Retry { reason: text, .. }
-        | Outcome::Rejected { reason: text, .. } => text.clone(),
-        other => Cow::Owned(alloc::format!("{other}")),
     }
 }

@@ -1,4 +1,4 @@
-//! The only brain: what is exported when, what is tried again, and what gives way.
+//! The state machine of export: what is exported when, what is tried again, and what gives way. No thread, no clock, no I/O.
 //!
 //! The engine has no thread, reads no clock and does no I/O. Time is an argument; work comes out as a [`Step`]; what
 //! became of it goes back in through a [`Reply`]. A worker thread, a superloop and a simulation drive the same code.
@@ -37,6 +37,7 @@ mod pipe;
 mod report;
 mod retry;
 mod settings;
+mod trouble;
 
 pub use chain::Stage;
 pub use offer::{OfferError, Refusal};
@@ -426,6 +427,13 @@ impl Engine {
         matches!(self.phase, Phase::Closed(_))
     }
 
+    /// A number that changes when spans are lost or an attempt fails, and when a lane that failed does well again.
+    pub(crate) fn trouble(&self) -> u64 {
+        self.pipes
+            .iter()
+            .fold(0, |sum, pipe| sum.wrapping_add(pipe.trouble()))
+    }
+
     /// All accounts as they are now: nothing counts as lost, and whatever is left as not settled.
     #[must_use]
     pub fn report(&self) -> Report {
@@ -566,7 +574,8 @@ impl Engine {
                     } else {
                         account.buffered + account.in_flight
                     },
-                    last_failure: lane.last_failure().cloned(),
+                    failing: lane.trouble.fails(),
+                    last_failure: lane.trouble.said().cloned(),
                     account,
                 })
             });

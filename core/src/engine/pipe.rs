@@ -144,6 +144,13 @@ impl Pipe {
         account
     }
 
+    /// A number that changes when spans are lost or an attempt fails, and when a lane that failed does well again.
+    pub(super) fn trouble(&self) -> u64 {
+        let turn = |lane: &Lane| lane.trouble.turns().wrapping_add(lane.dropped());
+        let turns = self.lanes.iter().map(turn);
+        turns.fold(self.dropped.total(), u64::wrapping_add)
+    }
+
     pub(super) fn admitted(&self, door: Door) -> u64 {
         self.admitted[door_index(door)]
     }

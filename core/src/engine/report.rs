@@ -75,6 +75,8 @@ pub struct LaneAccount {
     pub late_replies: u64,
     /// Attempts after the first, in batches.
     pub retries: u64,
+    /// Attempts that ended with less than every span arrived, in batches.
+    pub failures: u64,
 }
 
 impl LaneAccount {
@@ -109,6 +111,8 @@ pub struct LaneReport {
     pub lost: u64,
     /// Spans not settled when the deadline came. Of a flush, these include spans that came after the call.
     pub unsettled: u64,
+    /// Whether the last attempt that was answered failed.
+    pub failing: bool,
     /// What the exporter said when it last failed.
     pub last_failure: Option<Cow<'static, str>>,
 }
@@ -200,6 +204,7 @@ mod tests {
             account: LaneAccount::default(),
             lost: 0,
             unsettled: 0,
+            failing: false,
             last_failure: None,
         };
         let report = |lost, unsettled, timed_out| Report {

@@ -1,4 +1,4 @@
-//! What takes a batch away.
+//! Exporters: what takes a batch away, and says what became of it.
 //!
 //! An [`Exporter`] starts the export of a [`Batch`] and returns; what became of it is told through a [`Reply`], once,
 //! from any thread:
@@ -154,6 +154,34 @@ impl fmt::Debug for Provisions {
 ///
 /// A thread costs its stack (usually 2 MiB of address space, some tens of KiB resident). Without a thread to give, as in
 /// a superloop, the exporter in it is called in place.
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use core::time::Duration;
+/// use spanwire_core::batch::Batch;
+/// use spanwire_core::exporter::{Blocking, Exporter, Outcome, Reply};
+/// use spanwire_core::pipeline::Pipeline;
+///
+/// /// Writes requests to a disk that may be slow.
+/// struct Disk;
+///
+/// impl Exporter for Disk {
+///     fn export(&mut self, batch: Batch, reply: Reply) {
+///         let mut disk = std::io::sink();
+///         let written = batch.chunks().try_for_each(|chunk| std::io::Write::write_all(&mut disk, &chunk));
+///         reply.done(match written {
+///             Ok(()) => Outcome::Exported,
+///             Err(_) => Outcome::retry("the disk is full"),
+///         });
+///     }
+/// }
+///
+/// let pipeline = Pipeline::builder().exporter(|| Blocking(Disk)).build()?;
+/// pipeline.tracer("test").start("span").end();
+/// assert!(pipeline.shutdown(Duration::from_secs(5)).is_complete());
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Blocking<E>(pub E);
 

@@ -42,7 +42,8 @@ impl fmt::Display for Ticket {
 
 /// The right to say, once, what became of a batch.
 ///
-/// Dropped without an answer it says [`Outcome::Unanswered`].
+/// Dropped without an answer it says [`Outcome::Unanswered`]; with `std`, where the thread that drops it is panicking,
+/// [`Outcome::Panicked`].
 ///
 /// ```
 /// use core::task::Waker;

@@ -11,7 +11,10 @@ use std::sync::OnceLock;
 
 use super::Pipeline;
 use super::branch::{Branch, Chart, Draft, ExportPolicy, InvalidBranch, Names, Outlet};
+use super::intake::Arrivals;
 use super::life::{Life, Lives, Organs, Routes};
+use super::onlooker::{MakeObserver, Onlookers};
+use super::report::Stats;
 use crate::batch::Head;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::current;
@@ -24,7 +27,7 @@ use crate::random::{IdGenerator, ThreadIds};
 use crate::recorder::{InvalidMemory, Recorder, SpanLimits};
 use crate::resource::{Resource, SchemaConflict, detect};
 use crate::sampler::{AlwaysOn, InvalidRate, ParentBased, PerMillion, Sampler};
-use crate::worker::{self, Bell, Parts};
+use crate::worker::{self, Bell, Onlooker, Parts};
 
 /// The least memory of a pipeline in bytes.
 const LEAST_MEMORY: usize = 1 << 20;
@@ -57,6 +60,7 @@ pub struct PipelineBuilder {
     sampler: Result<Arc<dyn Sampler>, InvalidRate>,
     resource: Result<Resource, SchemaConflict>,
     draft: Draft,
+    observers: Vec<MakeObserver>,
     settings: Settings,
 }
 
@@ -71,6 +75,7 @@ pub(super) struct Blueprint {
     head: Head,
     pub(super) chart: Chart,
     names: Arc<Names>,
+    observers: Vec<MakeObserver>,
     settings: Settings,
 }
 
@@ -83,6 +88,7 @@ struct Settings {
     overload: Overload,
     retry: Retry,
     limits: SpanLimits,
+    disabled: bool,
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdGenerator>>,
 }
@@ -97,6 +103,7 @@ impl PipelineBuilder {
             sampler: Ok(Arc::new(ParentBased::new(AlwaysOn))),
             resource: Ok(detect::sdk()),
             draft: Draft::default(),
+            observers: Vec::new(),
             settings: Settings {
                 schedule_delay: Duration::from_secs(5),
                 export_timeout: Some(Duration::from_secs(30)),
@@ -106,6 +113,7 @@ impl PipelineBuilder {
                 overload: Overload::default(),
                 retry: Retry::default(),
                 limits: SpanLimits::DEFAULT,
+                disabled: false,
                 clock: None,
                 ids: None,
             },
@@ -154,6 +162,32 @@ impl PipelineBuilder {
     pub fn sampling_rate_per_million(mut self, rate: i32) -> Self {
         self.sampler = PerMillion::new(rate)
             .map(|root| -> Arc<dyn Sampler> { Arc::new(ParentBased::new(root)) });
+        self
+    }
+
+    /// Starts no spans, if `yes`, whatever sampler is said before or after: what this program's tracers make carries the
+    /// context of its parent onward, is not recorded, and counts nowhere. Default: `false`.
+    ///
+    /// It is as if there were no pipeline, for this program's own spans; those of neighbours are taken in all the same.
+    /// OpenTelemetry trace API, "Behavior of the API in the absence of an installed SDK".
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use spanwire_core::pipeline::Pipeline;
+    /// use spanwire_core::propagation::TraceContext;
+    /// use spanwire_core::testing::InMemoryExporter;
+    ///
+    /// let pipeline = Pipeline::builder().disabled(true).exporter(InMemoryExporter::new).build()?;
+    /// let headers = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
+    /// let caller = TraceContext::read(&headers).expect("it is one");
+    /// let tracer = pipeline.tracer("agent");
+    /// let span = tracer.span("serve").child_of(&caller).start();
+    /// assert!(!span.is_recording());
+    /// assert_eq!(span.context(), &caller);
+    /// # Ok::<(), spanwire_core::pipeline::InvalidPipeline>(())
+    /// ```
+    pub fn disabled(mut self, yes: bool) -> Self {
+        self.settings.disabled = yes;
         self
     }
 
@@ -229,8 +263,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// Adds an exporter: every span goes to every one, what only goes to a [branch](Self::branch) apart. `make` is called by [`build`](Self::build), and again in a
-    /// forked child that uses the pipeline.
+    /// Adds an exporter. Each one that is added here gets every span of this pipeline; those of a [branch](Self::branch) are its
+    /// own. `make` is called by [`build`](Self::build), and again in a forked child that uses the pipeline.
     pub fn exporter<E: Exporter + 'static>(
         mut self,
         make: impl Fn() -> E + Send + Sync + 'static,
@@ -280,6 +314,37 @@ impl PipelineBuilder {
         self
     }
 
+    /// Adds who is told when spans have been lost or an export has failed, and when exports arrive again after that.
+    /// `make` is called by [`build`](Self::build), and again in a forked child that uses the pipeline.
+    ///
+    /// What it makes is called on the pipeline's thread when that is awake anyway, at most once a second, and once more at the
+    /// end where there is news. It should return soon: spans wait meanwhile. One that panics is called again.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use spanwire_core::pipeline::{Pipeline, Stats};
+    /// use spanwire_core::testing::InMemoryExporter;
+    ///
+    /// let pipeline = Pipeline::builder()
+    ///     .observer(|| {
+    ///         |stats: &Stats| {
+    ///             for lane in &stats.lanes {
+    ///                 eprintln!("{} exports failed: {:?}", lane.account.failures, lane.last_failure);
+    ///             }
+    ///         }
+    ///     })
+    ///     .exporter(InMemoryExporter::new)
+    ///     .build()?;
+    /// # Ok::<(), spanwire_core::pipeline::InvalidPipeline>(())
+    /// ```
+    pub fn observer<O: FnMut(&Stats) + Send + 'static>(
+        mut self,
+        make: impl Fn() -> O + Send + Sync + 'static,
+    ) -> Self {
+        self.observers.push(Box::new(move || Box::new(make())));
+        self
+    }
+
     /// Takes the memory and starts the worker.
     ///
     /// # Errors
@@ -310,6 +375,7 @@ impl PipelineBuilder {
             head: Head::from_resource(resource.as_bytes(), resource.schema_url()),
             names: Arc::new(Names::of(&chart)),
             chart,
+            observers: self.observers,
             settings: self.settings,
         };
         Ok(Pipeline {
@@ -324,6 +390,7 @@ impl fmt::Debug for PipelineBuilder {
             .field("memory_limit", &self.memory)
             .field("own", &self.own)
             .field("neighbours", &self.neighbours)
+            .field("disabled", &self.settings.disabled)
             .field("schedule_delay", &self.settings.schedule_delay)
             .field("export_timeout", &self.settings.export_timeout)
             .field("exporters", &self.draft.exporters.len())
@@ -361,6 +428,7 @@ impl Blueprint {
             .memory(own.limit().saturating_sub(crate::limiter::OVERHEAD))
             .limits(settings.limits)
             .overwrite_oldest(false)
+            .of_no_process(settings.disabled)
             .wake(bell.clone());
         if let Some(clock) = &settings.clock {
             recorder = recorder.clock(clock.clone());
@@ -389,6 +457,7 @@ impl Blueprint {
             .engine(&recorder, &limiter, &exporters, &bell)
             .map_err(InvalidPipeline::Engine)?;
         let last = Arc::new(OnceLock::new());
+        let arrivals = Arc::new(Arrivals::new(&limiter));
         let parts = Parts {
             recorder: recorder.clone(),
             engine,
@@ -397,12 +466,14 @@ impl Blueprint {
             delay: settings.schedule_delay,
             bell: bell.clone(),
             last: last.clone(),
+            onlooker: self.onlooker(&recorder, &arrivals, &limiter, &bell),
         };
         let worker = worker::start(parts).map_err(|error| InvalidPipeline::Thread(error.kind()))?;
         Ok(Life::new(Organs {
             recorder,
             limiter,
             own: permit,
+            arrivals,
             worker,
             bell,
             last,
@@ -417,6 +488,26 @@ impl Blueprint {
         // A factory that records spans would wait for the life that waits for it.
         let _quiet = current::suppress();
         worker::contained(|| self.live(ancestors).ok()).flatten()
+    }
+
+    /// Who is told of trouble; nobody, where nobody asks.
+    fn onlooker(
+        &self,
+        recorder: &Arc<Recorder>,
+        arrivals: &Arc<Arrivals>,
+        limiter: &MemoryLimiter,
+        bell: &Arc<Bell>,
+    ) -> Option<Box<dyn Onlooker>> {
+        if self.observers.is_empty() {
+            return None;
+        }
+        Some(Box::new(Onlookers {
+            observers: self.observers.iter().map(|make| make()).collect(),
+            recorder: recorder.clone(),
+            arrivals: arrivals.clone(),
+            limiter: limiter.clone(),
+            bell: bell.clone(),
+        }))
     }
 
     fn engine(

@@ -149,7 +149,7 @@ pub(super) struct Life {
     bell: Arc<Bell>,
     /// The origins that tracers hold; others are forgotten when the next is made.
     scopes: Mutex<Vec<(Bytes, Weak<Origin>)>>,
-    pub(super) arrivals: Arrivals,
+    pub(super) arrivals: Arc<Arrivals>,
     routes: Routes,
     names: Arc<Names>,
     /// Held, shared, while a neighbour's request is sent to the worker, and alone while its end is: all that is admitted
@@ -172,6 +172,7 @@ pub(super) struct Organs {
     pub(super) recorder: Arc<Recorder>,
     pub(super) limiter: MemoryLimiter,
     pub(super) own: Permit,
+    pub(super) arrivals: Arc<Arrivals>,
     pub(super) worker: Handle,
     pub(super) bell: Arc<Bell>,
     pub(super) last: Arc<OnceLock<Settled>>,
@@ -184,7 +185,7 @@ impl Life {
     pub(super) fn new(organs: Organs) -> Self {
         Self {
             recorder: organs.recorder,
-            arrivals: Arrivals::new(&organs.limiter),
+            arrivals: organs.arrivals,
             limiter: organs.limiter,
             worker: organs.worker,
             bell: organs.bell,

@@ -1,4 +1,4 @@
-//! The whole, built and closed.
+//! A running pipeline: its builder, its tracers and intake, flush and shutdown.
 //!
 //! A [`Pipeline`] owns a recorder, an engine, exporters and the thread that drives them. It is made by a
 //! [`PipelineBuilder`], hands out [`Tracer`]s and an [`Intake`], and says what became of every span when it is
@@ -26,6 +26,9 @@ mod report;
 
 // Waiting for a flush or a shutdown.
 mod wait;
+
+// Who is told when spans are lost.
+mod onlooker;
 
 // A pipeline in one process; a forked child begins another.
 mod life;

@@ -13,7 +13,25 @@ use crate::recorder::Account;
 /// How a flush or a shutdown ended: the account of every span, at the doors and on every lane.
 ///
 /// The accounts hold every span since the pipeline began; [`is_complete`](Self::is_complete) is about what was lost since
-/// the report before. A report that was given to nobody, for it came too late, tells nobody.
+/// the report before. Where a call gets no answer by its deadline, the next report tells of what was lost meanwhile.
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::exporter::Outcome;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+///
+/// let kept = InMemoryExporter::new();
+/// kept.answer_next(Outcome::rejected("no such tenant"));
+/// let pipeline = Pipeline::builder().exporter(move || kept.clone()).build()?;
+/// pipeline.tracer("test").start("span").end();
+///
+/// let report = pipeline.shutdown(Duration::from_secs(5));
+/// assert!(!report.is_complete());
+/// assert_eq!((report.lost(), report.own().admitted), (1, 1));
+/// assert!(report.to_string().contains("1 lost"));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "a report says whether spans were lost"]
 pub struct Report {
@@ -126,7 +144,22 @@ impl fmt::Display for Report {
     }
 }
 
-/// How a pipeline stands.
+/// How a pipeline stands. Made by [`Pipeline::stats`](super::Pipeline::stats).
+///
+/// ```
+/// use core::time::Duration;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::testing::InMemoryExporter;
+///
+/// let pipeline = Pipeline::builder().exporter(InMemoryExporter::new).build()?;
+/// let tracer = pipeline.tracer("test");
+/// let span = tracer.start("span");
+/// assert_eq!(pipeline.stats().own.live(), 1);
+/// span.end();
+/// assert_eq!(pipeline.stats().own.admitted, 1);
+/// # pipeline.shutdown(Duration::from_secs(5));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {

@@ -1,4 +1,4 @@
-//! What may change or drop a batch on its way out.
+//! Processors: what may change or drop a batch on its way out.
 //!
 //! A [`Processor`] takes segments and gives segments, on bytes: what it does not touch it does not re-encode, and a
 //! change of the resource replaces the head and leaves every span where it is. "Processor" has the OpenTelemetry
@@ -66,6 +66,48 @@ use crate::stats::{DropReason, Dropped};
 /// Every span of the segment that comes in goes out in a segment, or is counted as filtered or dropped, and none is
 /// counted twice: that is what the engine's account rests on. A processor keeps no span between calls. If it panics,
 /// the spans it was given and has not emitted count as `Panicked`.
+///
+/// ```
+/// # #[cfg(all(feature = "std", feature = "testing"))] {
+/// use core::time::Duration;
+/// use spanwire_core::batch::Segment;
+/// use spanwire_core::pipeline::Pipeline;
+/// use spanwire_core::processor::{Edit, Later, Processor};
+/// use spanwire_core::testing::InMemoryExporter;
+///
+/// /// Leaves out what a library says that is too talkative.
+/// struct Without(&'static str);
+///
+/// impl Processor for Without {
+///     fn name(&self) -> &str {
+///         "without"
+///     }
+///
+///     fn process(&mut self, segment: Segment, edit: &mut Edit<'_>) -> Result<(), Later> {
+///         // A segment of this program's spans has one scope.
+///         let scope = segment.views().find_map(|span| span.scope());
+///         if scope.is_some_and(|scope| scope.name() == self.0) {
+///             edit.filter(segment.spans());
+///         } else {
+///             edit.emit(segment);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let kept = InMemoryExporter::new();
+/// let exporter = kept.clone();
+/// let pipeline = Pipeline::builder()
+///     .stage(|| Box::new(Without("talkative")) as Box<dyn Processor>)
+///     .exporter(move || exporter.clone())
+///     .build()?;
+/// pipeline.tracer("talkative").start("noise").end();
+/// assert!(pipeline.flush(Duration::from_secs(5)).is_complete());
+/// assert_eq!(kept.span_count(), 0);
+/// # pipeline.shutdown(Duration::from_secs(5));
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 pub trait Processor: Send {
     /// Its name in reports: `resource`, `filter`.
     fn name(&self) -> &str;

@@ -38,6 +38,34 @@ pub trait Extractor {
 /// A carrier that can be written.
 ///
 /// OpenTelemetry context specification, "Set".
+///
+/// A map of headers is wrapped in a line or two, whatever its type:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use spanwire_core::context::{SpanContext, TraceFlags, TraceState};
+/// use spanwire_core::propagation::{Injector, TraceContext};
+///
+/// struct Headers<'h>(&'h mut HashMap<String, String>);
+///
+/// impl Injector for Headers<'_> {
+///     fn set(&mut self, name: &str, value: &str) {
+///         self.0.insert(name.into(), value.into());
+///     }
+/// }
+///
+/// let context = SpanContext::new(
+///     "4bf92f3577b34da6a3ce929d0e0e4736".parse()?,
+///     "00f067aa0ba902b7".parse()?,
+///     TraceFlags::SAMPLED,
+///     false,
+///     TraceState::EMPTY,
+/// );
+/// let mut headers = HashMap::new();
+/// TraceContext::write(&context, &mut Headers(&mut headers));
+/// assert_eq!(headers["traceparent"], "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 pub trait Injector {
     /// Sets the header to this value, in place of any it had.
     ///

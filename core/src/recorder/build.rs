@@ -33,6 +33,8 @@ pub struct RecorderBuilder {
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdGenerator>>,
     wake: Option<Arc<dyn Wake>>,
+    #[cfg(feature = "std")]
+    of_no_process: bool,
 }
 
 impl RecorderBuilder {
@@ -88,6 +90,13 @@ impl RecorderBuilder {
         self
     }
 
+    /// Records nothing, if `yes`, as in a child that was forked off: spans carry their parent's context.
+    #[cfg(feature = "std")]
+    pub(crate) fn of_no_process(mut self, yes: bool) -> Self {
+        self.of_no_process = yes;
+        self
+    }
+
     /// Takes the memory.
     ///
     /// # Errors
@@ -126,7 +135,10 @@ impl RecorderBuilder {
             scopes: crate::sync::StaticAtomicUsize::new(0),
             soft_mark,
             #[cfg(feature = "std")]
-            generation: crate::fork::generation(),
+            generation: match self.of_no_process {
+                true => crate::fork::NONE,
+                false => crate::fork::generation(),
+            },
         })
     }
 }
@@ -147,6 +159,8 @@ impl Recorder {
             clock: None,
             ids: None,
             wake: None,
+            #[cfg(feature = "std")]
+            of_no_process: false,
         }
     }
 

@@ -99,6 +99,12 @@ impl Counters {
             return;
         }
         let _ = seat;
+        self.add_shared(count);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_shared(&self, count: Count) {
         self.shared.0[count as usize].fetch_add(1, Ordering::Relaxed);
     }
 

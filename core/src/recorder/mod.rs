@@ -90,6 +90,18 @@ enum IdsRef {
     Shared(alloc::sync::Arc<dyn IdGenerator>),
 }
 
+impl IdsRef {
+    fn get(&self) -> &dyn IdGenerator {
+        match self {
+            #[cfg(feature = "std")]
+            Self::Threads => &crate::random::ThreadIds,
+            Self::Static(ids) => *ids,
+            #[cfg(feature = "alloc")]
+            Self::Shared(ids) => &**ids,
+        }
+    }
+}
+
 enum WakeRef {
     None,
     #[cfg_attr(
@@ -294,27 +306,37 @@ impl Recorder {
         }
     }
 
-    /// The ids of a new trace and of its first span.
-    #[inline]
+    /// The ids of a new trace and of its first span. The recorder is [of this process](Self::is_of_this_process).
+    #[inline(always)]
     pub(crate) fn new_root(&self) -> (TraceId, SpanId) {
         match &self.ids {
             #[cfg(feature = "std")]
-            IdsRef::Threads => crate::random::ThreadIds.root(),
-            IdsRef::Static(ids) => (ids.trace_id(), ids.span_id()),
-            #[cfg(feature = "alloc")]
-            IdsRef::Shared(ids) => (ids.trace_id(), ids.span_id()),
+            IdsRef::Threads => crate::random::ThreadIds.root_in(self.generation),
+            _ => self.new_other_root(),
         }
     }
 
-    #[inline]
+    #[cold]
+    #[inline(never)]
+    fn new_other_root(&self) -> (TraceId, SpanId) {
+        let ids = self.ids.get();
+        (ids.trace_id(), ids.span_id())
+    }
+
+    /// The id of a new span. The recorder is [of this process](Self::is_of_this_process).
+    #[inline(always)]
     pub(crate) fn new_span_id(&self) -> SpanId {
         match &self.ids {
             #[cfg(feature = "std")]
-            IdsRef::Threads => crate::random::ThreadIds.span_id(),
-            IdsRef::Static(ids) => ids.span_id(),
-            #[cfg(feature = "alloc")]
-            IdsRef::Shared(ids) => ids.span_id(),
+            IdsRef::Threads => crate::random::ThreadIds.span_id_in(self.generation),
+            _ => self.new_other_span_id(),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_other_span_id(&self) -> SpanId {
+        self.ids.get().span_id()
     }
 
     #[inline]
@@ -322,9 +344,7 @@ impl Recorder {
         match &self.ids {
             #[cfg(feature = "std")]
             IdsRef::Threads => true,
-            IdsRef::Static(ids) => ids.is_random(),
-            #[cfg(feature = "alloc")]
-            IdsRef::Shared(ids) => ids.is_random(),
+            _ => self.ids.get().is_random(),
         }
     }
 

@@ -193,7 +193,7 @@ impl<N> Body<N> {
         };
         let (number, next) = (told.number, told.first().chain.next);
         if next != NONE {
-            told.release_later(next, seat);
+            told.again().release_later(next);
         }
         // SAFETY: the number kept in a body is that of its first page, and the body is empty from here on.
         pages.give(unsafe { Page::from_number(number) }, seat);
@@ -241,6 +241,18 @@ impl<'p, N> Told<'p, N> {
     fn first_mut(&mut self) -> &mut First<N> {
         // SAFETY: as above.
         unsafe { self.first.as_mut() }
+    }
+
+    /// The same, elsewhere, for as long as nothing else is done with this one: what is passed on in memory would be in
+    /// memory from the start.
+    #[inline(always)]
+    fn again(&self) -> Self {
+        Self {
+            first: self.first,
+            number: self.number,
+            pages: self.pages,
+            _body: PhantomData,
+        }
     }
 
     /// What is noted about the bytes.
@@ -296,15 +308,18 @@ impl<'p, N> Told<'p, N> {
 
     /// Gives back the later pages.
     #[cold]
-    fn release_later(&self, first: u32, seat: Option<&Seat>) {
-        let mut number = first;
-        while number != NONE {
-            let next = self.next(number);
-            // SAFETY: the numbers kept in the links of a body's pages are those of pages that it owns, and this one is
-            // not read again: the caller gives back the first page too.
-            self.pages.give(unsafe { Page::from_number(number) }, seat);
-            number = next;
-        }
+    #[inline(never)]
+    fn release_later(self, first: u32) {
+        thread::with(|seat| {
+            let mut number = first;
+            while number != NONE {
+                let next = self.next(number);
+                // SAFETY: the numbers kept in the links of a body's pages are those of pages that it owns, and this one is
+                // not read again: the caller gives back the first page too.
+                self.pages.give(unsafe { Page::from_number(number) }, seat);
+                number = next;
+            }
+        });
     }
 
     /// Where the number of the page behind this later page of the chain is kept.
@@ -436,14 +451,7 @@ impl<'p, N> Told<'p, N> {
     /// Takes reserved bytes across pages.
     #[inline]
     pub(crate) fn writer(&mut self) -> BodyWriter<'_, N> {
-        BodyWriter {
-            body: Told {
-                first: self.first,
-                number: self.number,
-                pages: self.pages,
-                _body: PhantomData,
-            },
-        }
+        BodyWriter { body: self.again() }
     }
 
     fn put(&mut self, mut bytes: &[u8]) {
@@ -577,12 +585,12 @@ impl<N> Reading<'_, N> {
         if self.len() <= PAGE - begin && out.len() == self.len() {
             out.copy_from_slice(self.0.piece(self.0.number, begin, out.len()));
         } else {
-            self.copy_pages(out);
+            Self(self.0.again()).copy_pages(out);
         }
     }
 
     #[inline(never)]
-    fn copy_pages(&self, out: &mut [u8]) {
+    fn copy_pages(self, out: &mut [u8]) {
         let mut rest = out;
         self.0.for_each_piece(|piece| {
             if let Some((room, later)) =

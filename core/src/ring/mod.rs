@@ -218,18 +218,13 @@ impl Ring {
                 Which::All => true,
                 Which::Until(until) => open.first <= until,
             };
-            if due {
-                let open = *open;
-                guard.take_open();
+            if !due {
+                let first = open.first;
+                sealing.open += 1;
+                sealing.oldest = Some(sealing.oldest.map_or(first, |oldest| oldest.min(first)));
+            } else if let Some(open) = guard.take_open() {
                 view.seal(open);
                 sealing.sealed += 1;
-            } else {
-                sealing.open += 1;
-                sealing.oldest = Some(
-                    sealing
-                        .oldest
-                        .map_or(open.first, |oldest| oldest.min(open.first)),
-                );
             }
         }
         sealing

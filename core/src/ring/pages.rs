@@ -272,10 +272,12 @@ mod heap {
                     pages: [0; KEEP],
                 })))
             };
-            let words = alloc::vec![[0_u64; PAGE / size_of::<u64>()]; pages].into_boxed_slice();
-            // SAFETY: `Cell` is a transparent wrapper around an `UnsafeCell` of the words, which has their layout, and
-            // the pointer comes from `Box::into_raw`.
-            let cells = unsafe { Box::from_raw(Box::into_raw(words) as *mut [Cell]) };
+            // Words, not pages: only of those does `vec!` ask the allocator for zeros instead of writing them.
+            let words = alloc::vec![0_u64; pages * (PAGE / size_of::<u64>())].into_boxed_slice();
+            let first = Box::into_raw(words).cast::<Cell>();
+            // SAFETY: `Cell` is a transparent wrapper around an `UnsafeCell` of so many words, and has the alignment of
+            // one: as many cells have the layout of the words, and the pointer comes from `Box::into_raw`.
+            let cells = unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(first, pages)) };
             let cells = NonNull::from(Box::leak(cells));
             let place = Place::Heap(Slab {
                 free: bitmap::words(pages, true),

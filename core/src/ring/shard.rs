@@ -28,10 +28,14 @@ unsafe impl Sync for Shard {}
 
 #[derive(Debug)]
 struct State {
-    /// The scope of the record at the end of the open block, and the bytes that this block still takes: all that an
-    /// append need look at. No room where no block is open, its spans are all it may have, or the shard is closed.
+    /// The scope of the record at the end of the open block, where in the arena the next byte goes, and where the block
+    /// ends: all that an append need look at. There is no room where no block is open, its spans are all it may have, or
+    /// the shard is closed.
     scope: usize,
-    room: usize,
+    at: usize,
+    end: usize,
+    /// How many spans were appended when the block has all it may.
+    full: usize,
     open: Option<Open>,
     closed: bool,
 }
@@ -39,10 +43,18 @@ struct State {
 impl State {
     const NEW: Self = Self {
         scope: usize::MAX,
-        room: 0,
+        at: 0,
+        end: 0,
+        full: 0,
         open: None,
         closed: false,
     };
+
+    /// The bytes that the open block still takes.
+    #[inline(always)]
+    fn room(&self) -> usize {
+        self.end.saturating_sub(self.at)
+    }
 }
 
 /// A block that is being appended to.
@@ -53,7 +65,7 @@ pub(super) struct Open {
     pub(super) first: Moment,
     /// The first byte of the block in the arena.
     start: usize,
-    /// The bytes written.
+    /// The bytes written and the spans, as they were when it was taken from its shard or its last record was begun.
     at: usize,
     spans: usize,
     /// The most spans that it may take.
@@ -127,23 +139,35 @@ impl Guard<'_> {
     pub(super) fn close(&mut self) {
         self.with(|state| {
             state.closed = true;
-            state.room = 0;
+            state.end = 0;
         });
     }
 
     pub(super) fn take_open(&mut self) -> Option<Open> {
+        let admitted = self.shard.admitted.load(Ordering::Relaxed);
         self.with(|state| {
-            state.room = 0;
-            state.open.take()
+            state.end = 0;
+            let mut open = state.open.take()?;
+            let left = state.full.wrapping_sub(admitted);
+            open.spans = open.most_spans.wrapping_sub(left);
+            open.at = state.at - open.start;
+            Some(open)
         })
     }
 
     /// Opens a block, for its first record. The shard is not closed.
     pub(super) fn set_open(&mut self, open: Open, block_bytes: usize) {
+        let admitted = self.shard.admitted.load(Ordering::Relaxed);
         self.with(|state| {
             // No scope has this number: nothing is appended before a record was begun.
             state.scope = usize::MAX;
-            state.room = if open.most_spans > 0 { block_bytes } else { 0 };
+            state.at = open.start;
+            state.end = if open.most_spans > 0 {
+                open.start + block_bytes
+            } else {
+                0
+            };
+            state.full = admitted.wrapping_add(open.most_spans);
             state.open = Some(open);
         });
     }
@@ -151,37 +175,31 @@ impl Guard<'_> {
     /// Whether the record at the end of the open block is of this scope and has room for `len` more bytes.
     #[inline]
     pub(super) fn fits(&mut self, scope: usize, len: usize) -> bool {
-        self.with(|state| state.scope == scope && len <= state.room)
+        self.with(|state| state.scope == scope && len <= state.room())
     }
 
     /// Whether the open block has room for `len` more bytes.
     pub(super) fn has_room(&mut self, len: usize) -> bool {
-        self.with(|state| len <= state.room)
+        self.with(|state| len <= state.room())
     }
 
     /// Begins a `ScopeSpans` record. The open block has room for it.
     pub(super) fn begin_scope(&mut self, arena: &[Byte], scope: ScopeRef<'_>) {
         self.with(|state| {
+            let at = state.at;
             let Some(open) = &mut state.open else { return };
+            open.at = at - open.start;
             open.finish_scope(arena);
             let prefix = [SCOPE_SPANS, 0x80, 0x80, 0];
             // SAFETY: the bytes of an open block belong to the holder of its shard.
-            let out = unsafe {
-                arena::write(
-                    arena,
-                    open.start + open.at,
-                    SCOPE_PREFIX + scope.fields.len(),
-                )
-            };
+            let out = unsafe { arena::write(arena, at, SCOPE_PREFIX + scope.fields.len()) };
             if let Some((head, fields)) = out.split_first_chunk_mut::<SCOPE_PREFIX>()
                 && fields.len() == scope.fields.len()
             {
                 *head = prefix;
                 fields.copy_from_slice(scope.fields);
-                let framed = SCOPE_PREFIX + scope.fields.len();
                 open.scope_at = open.at + SCOPE_PREFIX;
-                open.at += framed;
-                state.room = state.room.saturating_sub(framed);
+                state.at += SCOPE_PREFIX + scope.fields.len();
                 state.scope = scope.number;
             }
         });
@@ -190,33 +208,22 @@ impl Guard<'_> {
     /// The next `len` bytes of the record at the end of the open block, which has room for them; else fewer.
     #[inline(always)]
     pub(super) fn bytes<'g>(&'g mut self, arena: &'g [Byte], len: usize) -> &'g mut [u8] {
-        let at = self.with(|state| {
-            state
-                .open
-                .as_ref()
-                .map_or(usize::MAX, |open| open.start + open.at)
-        });
+        let (at, room) = self.with(|state| (state.at, state.room()));
         // SAFETY: the bytes of an open block belong to the holder of its shard, which is borrowed mutably.
-        unsafe { arena::write(arena, at, len) }
+        unsafe { arena::write(arena, at, len.min(room)) }
     }
 
     /// Makes the next `len` bytes part of the record at the end of the open block, which has room for them.
     #[inline(always)]
     pub(super) fn advance(&mut self, len: usize) {
+        let admitted = self.shard.admitted.load(Ordering::Relaxed).wrapping_add(1);
+        self.shard.admitted.store(admitted, Ordering::Relaxed);
         self.with(|state| {
-            let Some(open) = &mut state.open else { return };
-            open.at += len;
-            open.spans += 1;
-            state.room = if open.spans < open.most_spans {
-                state.room.wrapping_sub(len)
-            } else {
-                0
-            };
+            state.at += len;
+            if admitted == state.full {
+                state.end = 0;
+            }
         });
-        let admitted = self.shard.admitted.load(Ordering::Relaxed);
-        self.shard
-            .admitted
-            .store(admitted.wrapping_add(1), Ordering::Relaxed);
     }
 }
 

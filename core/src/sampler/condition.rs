@@ -163,21 +163,21 @@ impl OwnedCondition {
         Self::default()
     }
 
-    /// Or the name matches this glob.
+    /// Adds a glob; the name has to match one of those that were added.
     #[must_use]
     pub fn name(mut self, glob: impl Into<Text>) -> Self {
         self.names.push(glob.into());
         self
     }
 
-    /// Or the kind is this one.
+    /// Adds a kind; the span's has to be one of those that were added.
     #[must_use]
     pub fn kind(mut self, kind: SpanKind) -> Self {
         self.kinds.push(kind);
         self
     }
 
-    /// Or the parent is in this place.
+    /// Adds a place; the parent has to be in one of those that were added.
     #[must_use]
     pub fn parent(mut self, parent: ParentKind) -> Self {
         self.parents.push(parent);

@@ -1,6 +1,6 @@
 //! Answers that are known before the question.
 
-use crate::context::Names;
+use crate::context::Marks;
 
 /// Which spans a question is about.
 #[allow(
@@ -10,32 +10,32 @@ use crate::context::Names;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     Root,
-    RemoteNotSampled,
-    RemoteSampled,
     LocalNotSampled,
     LocalSampled,
+    RemoteNotSampled,
+    RemoteSampled,
 }
 
 impl Case {
     pub(crate) const ALL: [Self; 5] = [
         Self::Root,
-        Self::RemoteNotSampled,
-        Self::RemoteSampled,
         Self::LocalNotSampled,
         Self::LocalSampled,
+        Self::RemoteNotSampled,
+        Self::RemoteSampled,
     ];
 
     /// The case of a child of this parent; of a root, if it is none.
     #[inline(always)]
-    pub(crate) const fn of(parent: &Names) -> Self {
+    pub(crate) const fn of(parent: Marks) -> Self {
         if !parent.is_valid() {
             return Self::Root;
         }
-        match (parent.is_remote, parent.flags.is_sampled()) {
-            (true, false) => Self::RemoteNotSampled,
-            (true, true) => Self::RemoteSampled,
+        match (parent.is_remote(), parent.flags().is_sampled()) {
             (false, false) => Self::LocalNotSampled,
             (false, true) => Self::LocalSampled,
+            (true, false) => Self::RemoteNotSampled,
+            (true, true) => Self::RemoteSampled,
         }
     }
 }

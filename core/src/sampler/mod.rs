@@ -1,4 +1,4 @@
-//! Which traces are kept.
+//! Samplers: which traces are kept.
 //!
 //! A sampler is asked once for each new span, before anything is recorded. OpenTelemetry trace SDK specification,
 //! "Sampling".

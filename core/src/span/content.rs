@@ -212,7 +212,7 @@ impl Content {
     #[inline(always)]
     pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
         if let Some(mut told) = self.body.open(pages) {
-            told.notes_mut().release(pages, seat);
+            told.notes_mut().release(pages);
             self.body.release(pages, seat);
         }
     }

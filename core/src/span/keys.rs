@@ -2,7 +2,7 @@
 
 use crate::recorder::Short;
 use crate::ring::{Body, Pages};
-use crate::thread::Seat;
+use crate::thread;
 use crate::wire::encode::Put;
 
 /// Keys that are noted beside the attributes; the others are noted in pages of their own.
@@ -152,7 +152,7 @@ impl Keys {
     #[inline(never)]
     fn reserve_in_pages(&mut self, pages: &Pages) -> bool {
         if !self.more.is_open(pages) {
-            crate::thread::with(|seat| self.more.take_first(pages, seat, 0));
+            thread::with(|seat| self.more.take_first(pages, seat, 0));
         }
         let more = self.more.open(pages);
         more.is_some_and(|mut more| more.reserve(size_of::<u32>()))
@@ -239,10 +239,16 @@ impl Keys {
     }
 
     #[inline(always)]
-    pub(super) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
+    pub(super) fn release(&mut self, pages: &Pages) {
         if self.len() >= INLINE {
-            self.more.release(pages, seat);
+            self.release_more(pages);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_more(&mut self, pages: &Pages) {
+        thread::with(|seat| self.more.release(pages, seat));
     }
 }
 
@@ -288,7 +294,7 @@ mod tests {
             keys.move_to(&pages, index, n);
         }
         assert!(keys.find(&pages, 150, Index::FIRST).is_none());
-        keys.release(&pages, None);
+        keys.release(&pages);
         assert_eq!(pages.shared_free(), 8);
     }
 }

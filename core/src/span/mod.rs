@@ -34,8 +34,7 @@ use self::told::Notes;
 /// A span that has started and not ended.
 ///
 /// A span that is not sampled holds its context and nothing else: its methods return at once, and values made by a
-/// closure are not made. What exceeds a limit is dropped and counted in the span's own `dropped_*` fields. After the
-/// end every call but [`context`](Self::context) does nothing.
+/// closure are not made. What exceeds a limit is dropped and counted in the span's own `dropped_*` fields.
 ///
 /// `Span<'a>` borrows its tracer and its name; [`OwnedSpan`] holds a reference of its own and can be sent to a task
 /// that outlives both. OpenTelemetry trace API, "Span".
@@ -61,8 +60,9 @@ use self::told::Notes;
 /// ```
 #[must_use = "a span that is dropped ends at once"]
 pub struct Span<'a> {
-    context: SpanContext,
+    // Before the context, so that it is dropped right after the look at it that `drop` takes.
     live: Option<Live<'a>>,
+    context: SpanContext,
 }
 
 /// A span that borrows nothing: for tasks that outlive the function that starts them.
@@ -155,14 +155,14 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// What others may know of the span: its ids, its flags and its trace state. Also after the end.
+    /// What others may know of the span: its ids, its flags and its trace state.
     #[must_use]
     #[inline]
     pub const fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// Whether anything said to this span is kept: it is sampled and has not ended.
+    /// Whether what is said to this span is kept: it was sampled.
     #[must_use]
     #[inline]
     pub const fn is_recording(&self) -> bool {
@@ -331,11 +331,6 @@ impl<'a> Span<'a> {
         }
     }
 
-    #[inline(never)]
-    fn finish_now(&mut self) {
-        self.finish(None);
-    }
-
     /// Has the span counted, or the consumer woken, after it has ended: the consumer is the caller's code, and may
     /// panic.
     #[cold]
@@ -359,11 +354,10 @@ impl<'a> Span<'a> {
 }
 
 impl Drop for Span<'_> {
+    // Inlined, so that what is dropped needs no call of its own to end.
     #[inline(always)]
     fn drop(&mut self) {
-        if self.live.is_some() {
-            self.finish_now();
-        }
+        self.finish(None);
     }
 }
 

@@ -13,7 +13,6 @@ use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
 use crate::recorder::{Short, SpanLimits};
 use crate::ring::{Blank, Pages, Told};
-use crate::thread::Seat;
 use crate::wire::encode::{self, Coder, Inconsistent, Memo, Put, Texts, Writer};
 use crate::wire::field::{self, WireType};
 use crate::wire::{StatusCode, varint};
@@ -80,8 +79,8 @@ impl Notes {
 
     /// Gives back the pages of the notes themselves.
     #[inline(always)]
-    pub(super) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
-        self.keys.release(pages, seat);
+    pub(super) fn release(&mut self, pages: &Pages) {
+        self.keys.release(pages);
     }
 }
 

@@ -1,10 +1,10 @@
-//! What starts spans.
+//! Tracers: what starts spans.
 
 use core::fmt;
 
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
-use crate::context::{Link, Names, SpanContext, TraceFlags, TraceState};
+use crate::context::{Link, MarkSet, Names, SpanContext, TraceFlags, TraceState};
 use crate::id::SpanId;
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
@@ -16,6 +16,9 @@ use crate::wire::SpanKind;
 
 #[cfg(feature = "std")]
 mod reborn;
+#[cfg(all(test, feature = "std", not(spanwire_loom)))]
+mod tests;
+
 #[cfg(feature = "std")]
 use self::reborn::Rebuild;
 
@@ -45,6 +48,8 @@ pub struct Tracer {
     sampler: SamplerRef,
     /// What the sampler will say, for each case.
     foresight: [Foresight; Case::ALL.len()],
+    /// The parents of which no child is sampled, and that leave it no trace state.
+    barren: MarkSet,
 }
 
 enum Place {
@@ -90,6 +95,7 @@ impl Tracer {
             origin: Place::Fixed(Origin::fixed(recorder, number, scope.as_bytes())),
             sampler: SamplerRef::Static(sampler),
             foresight: [Foresight::Ask; Case::ALL.len()],
+            barren: MarkSet::NONE,
         }
     }
 
@@ -118,30 +124,29 @@ impl Tracer {
 
     /// Where spans of this process come from. `None` in a forked child that has no recorder of its own.
     #[inline(always)]
-    fn origin(&self) -> Option<OriginRef<'_>> {
-        let origin = match &self.origin {
+    fn origin(&self) -> Option<&Origin> {
+        match &self.origin {
             Place::Fixed(origin) => Some(origin).filter(|origin| origin.is_of_this_process()),
             #[cfg(feature = "std")]
             Place::Process(origins) => origins.get().map(|origin| &**origin),
             #[cfg(all(feature = "alloc", not(feature = "std")))]
             Place::Shared(origin) => Some(&**origin),
-        };
-        origin.map(OriginRef::Borrowed)
+        }
     }
 
+    /// The same as `origin`, which this tracer gave out, for a span that outlives the tracer.
     #[cfg(feature = "alloc")]
-    fn shared_origin(&self) -> Option<OriginRef<'static>> {
-        let origin = match &self.origin {
+    fn share(&self, origin: &Origin) -> OriginRef<'static> {
+        let shared = match &self.origin {
             // A tracer in a `static` is shared by copying its few words.
-            Place::Fixed(origin) => origin
-                .is_of_this_process()
-                .then(|| alloc::sync::Arc::new(origin.duplicate())),
+            Place::Fixed(_) => None,
             #[cfg(feature = "std")]
             Place::Process(origins) => origins.get().cloned(),
             #[cfg(not(feature = "std"))]
             Place::Shared(origin) => Some(origin.clone()),
         };
-        origin.map(OriginRef::Shared)
+        let copy = || alloc::sync::Arc::new(origin.duplicate());
+        OriginRef::Shared(shared.unwrap_or_else(copy))
     }
 
     #[inline]
@@ -163,6 +168,15 @@ impl Tracer {
 #[cfg(feature = "alloc")]
 fn foresee(sampler: &dyn Sampler) -> [Foresight; Case::ALL.len()] {
     Case::ALL.map(|case| sampler.foresee(case))
+}
+
+#[cfg(feature = "alloc")]
+fn barren(sampler: &dyn Sampler) -> MarkSet {
+    MarkSet::of(|marks| {
+        marks.is_valid()
+            && !marks.has_state()
+            && sampler.foresee(Case::of(marks)) == Foresight::DROP
+    })
 }
 
 #[cfg(feature = "alloc")]
@@ -194,6 +208,7 @@ mod shared {
             Self {
                 origin,
                 foresight: super::foresee(&*sampler),
+                barren: super::barren(&*sampler),
                 sampler: SamplerRef::Shared(sampler),
             }
         }
@@ -211,6 +226,7 @@ impl Tracer {
         Self {
             origin: Place::Process(reborn::Origins::new(origin, Some(rebuild))),
             foresight: foresee(&*sampler),
+            barren: barren(&*sampler),
             sampler: SamplerRef::Shared(sampler),
         }
     }
@@ -287,72 +303,69 @@ impl<'a> SpanBuilder<'a> {
     /// counted.
     #[inline(always)]
     pub fn start(self) -> Span<'a> {
-        self.begin(|tracer| tracer.origin())
+        self.begin(|_, origin| OriginRef::Borrowed(origin))
     }
 
     /// Starts a span that borrows nothing. The name is copied.
     #[cfg(feature = "alloc")]
     pub fn start_owned(self) -> crate::span::OwnedSpan {
-        self.begin(|tracer| tracer.shared_origin()).into_owned()
+        let share: Hold<'a> = |tracer, origin| tracer.share(origin);
+        self.begin(share).into_owned()
     }
 
     // Inlined all the way, and straight: a span is built where its owner wants it, of numbers that stay in registers.
     // What few spans need takes the other way.
     #[inline(always)]
-    fn begin(self, origin: impl FnOnce(&'a Tracer) -> Option<OriginRef<'a>>) -> Span<'a> {
+    fn begin(self, hold: Hold<'a>) -> Span<'a> {
         let Some(parent) = self.parent_names() else {
             return Span::unrecorded(SpanContext::INVALID);
         };
-        let Some(origin) = origin(self.tracer) else {
+        let Some(origin) = self.tracer.origin() else {
             return Span::unrecorded(self.again().parent_context());
         };
-        let recorder = origin.get().recorder();
-        // Asked before anything is held: a source of ids is the caller's code, and may panic.
-        let foresight = self.tracer.foresight(Case::of(&parent));
-        let names = if parent.is_valid() {
-            let mut names = Names {
-                trace_id: parent.trace_id,
-                span_id: recorder.new_span_id(),
-                flags: TraceFlags::NONE.with_random(parent.flags.is_random()),
-                ..Names::NONE
-            };
+        let recorder = origin.recorder();
+        // Asked before anything is held or counted: a source of ids is the caller's code, and may panic.
+        if self.tracer.barren.has(parent.marks) {
+            let flags = parent.marks.flags().with_sampled(false);
+            let names = Names::new(parent.trace_id, recorder.new_span_id(), flags);
+            recorder.count_not_sampled();
+            return Span::unrecorded(names.with_state(TraceState::EMPTY));
+        }
+        let again = |names, foresight| self.again().begin_as_told(origin, hold, names, foresight);
+        let foresight = self.tracer.foresight(Case::of(parent.marks));
+        let names = if parent.marks.is_valid() {
+            let flags = parent.marks.flags().with_sampled(false);
+            let names = Names::new(parent.trace_id, recorder.new_span_id(), flags);
             let Foresight::Below(bound) = foresight else {
-                return self.again().begin_as_told(origin, names, foresight);
+                return again(names, foresight);
             };
-            if parent.has_state {
-                return self.again().begin_as_told(origin, names, foresight);
+            if parent.marks.has_state() {
+                return again(names, foresight);
             }
             if parent.trace_id.low64() >> 1 >= bound {
                 recorder.count_not_sampled();
                 return Span::unrecorded(names.with_state(TraceState::EMPTY));
             }
-            names.flags = names.flags.with_sampled(true);
             names
         } else {
             let (trace_id, span_id) = recorder.new_root();
-            let mut names = Names {
-                trace_id,
-                span_id,
-                flags: TraceFlags::NONE.with_random(recorder.ids_are_random()),
-                ..Names::NONE
-            };
+            let flags = TraceFlags::NONE.with_random(recorder.ids_are_random());
+            let names = Names::new(trace_id, span_id, flags);
             if recorder.thins(trace_id) {
                 recorder.count_overload();
                 return Span::unrecorded(names.with_state(TraceState::EMPTY));
             }
             let Foresight::Below(bound) = foresight else {
-                return self.again().begin_as_told(origin, names, foresight);
+                return again(names, foresight);
             };
             if trace_id.low64() >> 1 >= bound {
                 recorder.count_not_sampled();
                 return Span::unrecorded(names.with_state(TraceState::EMPTY));
             }
-            names.flags = names.flags.with_sampled(true);
             names
         };
         let Some(watch) = recorder.start_anchored() else {
-            let names = names.with_sampled(false);
-            return self.again().begin_as_told(origin, names, foresight);
+            return again(names, foresight);
         };
         let mut said = Draft {
             recorder,
@@ -364,16 +377,17 @@ impl<'a> SpanBuilder<'a> {
         let start = Start {
             name: self.name,
             kind: self.kind,
-            parent: if parent.is_valid() {
+            parent: if parent.marks.is_valid() {
                 parent.span_id
             } else {
                 SpanId::INVALID
             },
-            parent_is_remote: parent.is_remote,
+            parent_is_remote: parent.marks.is_remote(),
             started: self.started,
             watch,
         };
-        Span::recorded(names.with_state(TraceState::EMPTY), origin, start, content)
+        let context = names.with_sampled(true).with_state(TraceState::EMPTY);
+        Span::recorded(context, hold(self.tracer, origin), start, content)
     }
 
     /// The same description, elsewhere: one that is passed on in memory is in memory from the start.
@@ -392,8 +406,14 @@ impl<'a> SpanBuilder<'a> {
 
     /// Begins a span that has a trace state, whose sampler is asked, or whose clock is not read the short way.
     #[inline(never)]
-    fn begin_as_told(&self, origin: OriginRef<'a>, names: Names, foresight: Foresight) -> Span<'a> {
-        let recorder = origin.get().recorder();
+    fn begin_as_told(
+        &self,
+        origin: &'a Origin,
+        hold: Hold<'a>,
+        names: Names,
+        foresight: Foresight,
+    ) -> Span<'a> {
+        let recorder = origin.recorder();
         let parent = self.parent_context();
         let parent = Some(&parent).filter(|parent| parent.is_valid());
         let inherited = || parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone());
@@ -427,7 +447,7 @@ impl<'a> SpanBuilder<'a> {
         said.tell(self.attributes, self.links);
         let content = said.finish();
         recorder.count_started();
-        Span::recorded(context, origin, start, content)
+        Span::recorded(context, hold(self.tracer, origin), start, content)
     }
 
     /// Asks the sampler; what it says of the span goes to `said`.
@@ -442,7 +462,7 @@ impl<'a> SpanBuilder<'a> {
         let input = SamplingInput {
             parent,
             trace_id: names.trace_id,
-            random: names.flags.is_random(),
+            random: names.marks.flags().is_random(),
             name: self.name,
             kind: self.kind,
             attributes: self.attributes,
@@ -488,6 +508,9 @@ impl<'a> SpanBuilder<'a> {
         }
     }
 }
+
+/// How a span holds on to the origin that its tracer gave out.
+type Hold<'a> = fn(&'a Tracer, &'a Origin) -> OriginRef<'a>;
 
 /// What is said of a span before it is born. Given back if it never is: values are made by the caller's code, which may
 /// panic.

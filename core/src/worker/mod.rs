@@ -1,4 +1,4 @@
-//! The thread that turns the crank: it takes sealed blocks, asks the engine, and hands batches to exporters.
+//! The thread that drives a pipeline: it takes sealed blocks, asks the engine, and hands batches to exporters.
 //!
 //! One thread a pipeline, named `spanwire`, and one more for each exporter that may wait. All are silenced, so that a
 //! pipeline never traces itself. An idle pipeline sleeps until a block is opened; with a block open it wakes when
@@ -26,12 +26,15 @@ use crate::ring::{Sealed, Which};
 mod bell;
 mod guard;
 mod hands;
+mod watch;
 
 pub(crate) use self::bell::Bell;
 use self::bell::Sleep;
 pub(crate) use self::guard::contained;
 use self::hands::Hands;
 pub(crate) use self::hands::is_pipeline_thread;
+pub(crate) use self::watch::Onlooker;
+use self::watch::Watch;
 
 /// How long the worker waits for a thread that is writing to a shard it wants to seal.
 const SHARD_WAIT: Duration = Duration::from_micros(50);
@@ -123,6 +126,8 @@ pub(crate) struct Parts {
     pub(crate) bell: Arc<Bell>,
     /// Where the last word is left, before anybody is told.
     pub(crate) last: Arc<OnceLock<Settled>>,
+    /// Who is told of trouble.
+    pub(crate) onlooker: Option<Box<dyn Onlooker>>,
 }
 
 /// A running worker, seen from outside.
@@ -168,6 +173,7 @@ pub(crate) fn start(parts: Parts) -> Result<Handle, std::io::Error> {
         delay,
         bell: rung,
         last,
+        onlooker,
     } = parts;
     let hands = exporters
         .into_iter()
@@ -190,6 +196,7 @@ pub(crate) fn start(parts: Parts) -> Result<Handle, std::io::Error> {
         flushing: Vec::new(),
         closing: None,
         last,
+        watch: onlooker.map(Watch::new),
         now: Moment::default(),
     };
     let thread = thread::Builder::new()
@@ -224,6 +231,8 @@ struct Worker {
     flushing: Vec<(FlushId, Answer)>,
     closing: Option<Closing>,
     last: Arc<OnceLock<Settled>>,
+    /// Tells of trouble.
+    watch: Option<Watch>,
     /// The newest reading of the clock.
     now: Moment,
 }
@@ -322,6 +331,9 @@ impl Worker {
         let Some(wait) = self.poll(now) else {
             return Turn::Ended;
         };
+        if let Some(watch) = &mut self.watch {
+            watch.tell(&self.engine, now);
+        }
         let urgent = self.closing.as_ref().is_some_and(|closing| !closing.told)
             || self.flushes.iter().any(|flush| flush.sealed.is_none());
         if sealing.busy > 0 && urgent {
@@ -572,6 +584,9 @@ impl Worker {
         self.pending = None;
         for hands in &mut self.hands {
             hands.shutdown(closing.deadline);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.tell_last(&self.engine, &settled.lanes);
         }
         let flushes = self.flushes.drain(..).map(|flush| flush.answer);
         let flushing = self.flushing.drain(..).map(|(_, answer)| answer);

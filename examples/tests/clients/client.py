@@ -46,20 +46,22 @@ def spans(how):
 
 def main(direct_grpc, direct_http, relay_grpc, relay_http):
     told = {"x-tenant": "direct"}
+    # What the collector keeps with the spans.
+    team = {"x-team": "a team"}
     at = "http://{}/v1/traces".format
     cases = {
         "grpc": (
             GrpcExporter(direct_grpc, insecure=True, headers=told),
-            GrpcExporter(relay_grpc, insecure=True),
+            GrpcExporter(relay_grpc, insecure=True, headers=team),
         ),
         "grpc, gzip": (
             GrpcExporter(direct_grpc, insecure=True, headers=told),
-            GrpcExporter(relay_grpc, insecure=True, compression=grpc.Compression.Gzip),
+            GrpcExporter(relay_grpc, insecure=True, headers=team, compression=grpc.Compression.Gzip),
         ),
-        "http": (HttpExporter(at(direct_http), headers=told), HttpExporter(at(relay_http))),
+        "http": (HttpExporter(at(direct_http), headers=told), HttpExporter(at(relay_http), headers=team)),
         "http, gzip": (
             HttpExporter(at(direct_http), headers=told),
-            HttpExporter(at(relay_http), compression=Compression.Gzip),
+            HttpExporter(at(relay_http), headers=team, compression=Compression.Gzip),
         ),
     }
     for how, exporters in cases.items():

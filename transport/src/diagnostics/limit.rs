@@ -49,7 +49,13 @@ impl Limit {
         }
     }
 
-    pub(super) fn admit(&mut self, message: (Level, &str, &str), now: Instant) -> Verdict {
+    /// Judges a message that is said so many times at once.
+    pub(super) fn admit(
+        &mut self,
+        message: (Level, &str, &str),
+        times: u64,
+        now: Instant,
+    ) -> Verdict {
         let hash = self.hash(message);
         let passed = |since: Instant| now.saturating_duration_since(since) >= PERIOD;
         if self.since.is_none_or(passed) {
@@ -65,13 +71,13 @@ impl Limit {
             return Verdict::Keep;
         };
         if full || said.at.is_some_and(|at| !passed(at)) {
-            said.suppressed += 1;
+            said.suppressed = said.suppressed.saturating_add(times);
             return Verdict::Keep;
         }
         said.at = Some(now);
         self.told += 1;
         Verdict::Tell {
-            suppressed: core::mem::take(&mut said.suppressed),
+            suppressed: core::mem::take(&mut said.suppressed).saturating_add(times - 1),
         }
     }
 
@@ -111,18 +117,16 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let message = (Level::Warn, "a", "b");
-        assert_eq!(limit.admit(message, at(0)), TELL);
+        let mut admit = |message, now| limit.admit(message, 1, now);
+        assert_eq!(admit(message, at(0)), TELL);
         for second in 1..60 {
-            assert_eq!(limit.admit(message, at(second)), Verdict::Keep);
+            assert_eq!(admit(message, at(second)), Verdict::Keep);
         }
-        assert_eq!(
-            limit.admit(message, at(60)),
-            Verdict::Tell { suppressed: 59 }
-        );
-        assert_eq!(limit.admit(message, at(61)), Verdict::Keep);
-        assert_eq!(limit.admit((Level::Warn, "a", "c"), at(61)), TELL);
+        assert_eq!(admit(message, at(60)), Verdict::Tell { suppressed: 59 });
+        assert_eq!(admit(message, at(61)), Verdict::Keep);
+        assert_eq!(admit((Level::Warn, "a", "c"), at(61)), TELL);
         // Hashed apart from each other, not as one text.
-        assert_eq!(limit.admit((Level::Warn, "ab", ""), at(61)), TELL);
+        assert_eq!(admit((Level::Warn, "ab", ""), at(61)), TELL);
     }
 
     #[test]
@@ -131,7 +135,7 @@ mod tests {
         let start = Instant::now();
         let told = |limit: &mut Limit, second| {
             let now = start + Duration::from_secs(second);
-            let admit = |n: u32| limit.admit((Level::Warn, "a", &n.to_string()), now);
+            let admit = |n: u32| limit.admit((Level::Warn, "a", &n.to_string()), 1, now);
             (0..1000)
                 .map(admit)
                 .filter(|verdict| *verdict != Verdict::Keep)

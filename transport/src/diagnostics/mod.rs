@@ -24,6 +24,9 @@ mod chain;
 // How often the same may be said.
 mod limit;
 
+// Spans that are lost, and exports that fail.
+mod losses;
+
 // The `log` facade, if there is one.
 #[cfg(feature = "log")]
 #[path = "facade.rs"]
@@ -34,6 +37,7 @@ mod facade;
 
 pub use self::chain::Chain;
 use self::limit::{Limit, Verdict};
+pub use self::losses::Losses;
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,7 +113,11 @@ impl fmt::Display for Diagnostic<'_> {
 /// assert_eq!(diagnostics.suppressed(), 999);
 /// ```
 #[derive(Clone)]
-pub struct Diagnostics(Arc<Inner>);
+pub struct Diagnostics {
+    inner: Arc<Inner>,
+    /// What is said at most; `None`: nothing.
+    most: Option<Level>,
+}
 
 struct Inner {
     callback: Box<dyn Fn(&Diagnostic<'_>) + Send + Sync>,
@@ -124,13 +132,16 @@ impl Diagnostics {
     /// Hands messages to `callback`, on whichever thread says them. It should return soon.
     #[must_use]
     pub fn new(callback: impl Fn(&Diagnostic<'_>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner {
-            callback: Box::new(callback),
-            limit: Mutex::new(Limit::new()),
-            delivering: AtomicBool::new(false),
-            suppressed: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-        }))
+        Self {
+            inner: Arc::new(Inner {
+                callback: Box::new(callback),
+                limit: Mutex::new(Limit::new()),
+                delivering: AtomicBool::new(false),
+                suppressed: AtomicU64::new(0),
+                dropped: AtomicU64::new(0),
+            }),
+            most: Some(Level::Debug),
+        }
     }
 
     /// Tells nobody anything.
@@ -149,10 +160,43 @@ impl Diagnostics {
         })
     }
 
+    /// The same, which says nothing that matters less than this; with `None`, nothing at all.
+    ///
+    /// ```
+    /// use spanwire_transport::diagnostics::{Diagnostics, Level};
+    ///
+    /// let diagnostics = Diagnostics::new(|said| assert_eq!(said.level, Level::Error));
+    /// let errors = diagnostics.up_to(Some(Level::Error));
+    /// errors.say(Level::Warn, "exporter/file", format_args!("the disk is nearly full"));
+    /// errors.say(Level::Error, "exporter/file", format_args!("the disk is full"));
+    /// assert_eq!(errors.dropped(), 0);
+    /// ```
+    #[must_use]
+    pub fn up_to(&self, most: Option<Level>) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            most: self.most.min(most),
+        }
+    }
+
     /// Says something, unless it has been said often enough. `component` names the part of the program, such as
     /// `exporter/file`. The message must not carry a secret.
     pub fn say(&self, level: Level, component: &str, message: fmt::Arguments<'_>) {
-        let inner = &*self.0;
+        self.say_times(1, level, component, message);
+    }
+
+    /// Says something that happened so many times: once, and the others count as kept back.
+    pub(crate) fn say_times(
+        &self,
+        times: u64,
+        level: Level,
+        component: &str,
+        message: fmt::Arguments<'_>,
+    ) {
+        if times == 0 || Some(level) > self.most {
+            return;
+        }
+        let inner = &*self.inner;
         // Acquire: pairs with the release of `Delivery`; what one delivery did happened before the next.
         let taken =
             inner
@@ -170,7 +214,9 @@ impl Diagnostics {
                 .limit
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .admit((level, component, &message), Instant::now());
+                .admit((level, component, &message), times, Instant::now());
+            let told = u64::from(verdict != Verdict::Keep);
+            inner.suppressed.fetch_add(times - told, Ordering::Relaxed);
             match verdict {
                 Verdict::Tell { suppressed } => {
                     let _quiet = current::suppress();
@@ -181,9 +227,7 @@ impl Diagnostics {
                         suppressed,
                     });
                 }
-                Verdict::Keep => {
-                    inner.suppressed.fetch_add(1, Ordering::Relaxed);
-                }
+                Verdict::Keep => {}
             }
         }));
         if told.is_err() {
@@ -194,13 +238,13 @@ impl Diagnostics {
     /// Messages kept back because the same, or enough, had been said.
     #[must_use]
     pub fn suppressed(&self) -> u64 {
-        self.0.suppressed.load(Ordering::Relaxed)
+        self.inner.suppressed.load(Ordering::Relaxed)
     }
 
     /// Messages dropped because another was being delivered, or because the callback panicked.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.0.dropped.load(Ordering::Relaxed)
+        self.inner.dropped.load(Ordering::Relaxed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What takes batches away.
+//! Exporters: OTLP over gRPC and HTTP, files, and text for people.
 
 // A request: the batch's own bytes, or what was made of them.
 #[cfg(any(feature = "grpc", feature = "http"))]

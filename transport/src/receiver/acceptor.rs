@@ -12,7 +12,7 @@ use std::sync::Arc;
 use spanwire_core::pipeline::Intake;
 use tokio::time::sleep;
 
-use super::connection::{CONNECTION_BYTES, Connection, READ_AHEAD_BYTES, Stay};
+use super::connection::{Connection, Stay};
 use super::members::{Member, Members};
 use super::socket::{Bound, Open};
 use super::stats::count;
@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listening {
     pub(crate) endpoint: String,
     pub(crate) max_connections: usize,
+    /// Bytes charged for a connection, TLS aside.
+    pub(crate) connection_bytes: usize,
     pub(crate) stay: Stay,
     pub(crate) runtime: Runtime,
     /// What may be agreed upon under TLS.
@@ -60,14 +62,12 @@ pub(super) struct Charge {
 impl Charge {
     /// For a share of so many bytes.
     fn of(share: usize, listening: &Listening) -> Self {
-        let bytes = READ_AHEAD_BYTES + CONNECTION_BYTES;
+        let bytes = listening.connection_bytes;
         #[cfg(feature = "tls")]
         let bytes = match listening.tls {
             Some(_) => bytes + super::connection::TLS_BYTES,
             None => bytes,
         };
-        #[cfg(not(feature = "tls"))]
-        let _ = listening;
         Self {
             bytes,
             allowance: (share / 8).saturating_sub(bytes),
@@ -93,8 +93,8 @@ pub(super) struct Acceptor<P> {
 }
 
 impl<P: Protocol> Acceptor<P> {
-    /// Accepts until a stop begins.
-    pub(super) async fn accept(self, bound: Bound, _member: Member) {
+    /// Accepts until a stop begins. Dropped before that, also unpolled, it says that nobody does.
+    pub(super) async fn accept(self, bound: Bound, _member: Member, _watch: Watch) {
         // A runtime of a host that was built without I/O says so by a panic.
         let open = match catch_unwind(AssertUnwindSafe(|| bound.open())) {
             Ok(Ok(open)) => open,
@@ -191,6 +191,21 @@ impl<P: Protocol> Acceptor<P> {
             };
             protocol.serve(stream, connection).await;
         })
+    }
+}
+
+/// Dropped before a stop has begun, it says that nobody accepts any more.
+pub(super) struct Watch(pub(super) Arc<Members>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.0.live().stopping || self.0.failure().is_some() {
+            return;
+        }
+        self.0.fail(match std::thread::panicking() {
+            true => "it panicked".into(),
+            false => "its runtime has ended".into(),
+        });
     }
 }
 

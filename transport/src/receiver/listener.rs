@@ -12,7 +12,7 @@ use std::time::Instant;
 use spanwire_core::pipeline::Intake;
 use tokio::time::sleep;
 
-use super::acceptor::{Acceptor, Charge, Listening, Protocol};
+use super::acceptor::{Acceptor, Charge, Listening, Protocol, Watch};
 use super::connection::Connection;
 use super::members::{Live, Members};
 use super::pressure::Pressure;
@@ -77,7 +77,7 @@ impl Listener {
             tls,
         };
         spawner
-            .spawn(acceptor.accept(bound, member))
+            .spawn(acceptor.accept(bound, member, Watch(members.clone())))
             .map_err(no_socket)?;
         Ok(Self {
             members,

@@ -1,12 +1,12 @@
-//! What takes in the spans of neighbours.
+//! Receivers: what takes in the spans of neighbours.
 //!
 //! A receiver listens on a socket of this machine, loopback unless told otherwise, and offers what it is sent to a
 //! pipeline's [`Intake`](spanwire_core::pipeline::Intake). Everything that it holds for others is granted by the neighbours'
 //! share of the budget before it is allocated: what a connection takes when it is accepted, a body as it arrives, what is
 //! decompressed as it comes out. Who would break a bound is refused, and told so; nobody else notices.
 //!
-//! - A connection is charged what its peer may make it hold: [`READ_AHEAD_BYTES`] that no request has taken yet, and
-//!   [`CONNECTION_BYTES`] for its buffers. All connections together take a third of the share at most, each receiver on it the
+//! - A connection is charged what its peer may make it hold: over HTTP/2 [`READ_AHEAD_BYTES`] that no request has taken yet, and
+//!   [`CONNECTION_BYTES`] for its buffers; over HTTP/1.1 [`HTTP_CONNECTION_BYTES`]. All connections together take a third of the share at most, each receiver on it the
 //!   same part; when there is no room for another, one is asked to leave that has asked for nothing, whose requests have
 //!   stalled, or else that was idle longest, and accepting pauses until it has.
 //! - The bodies of one connection hold an eighth of the share at most, less what the connection itself was charged.
@@ -108,7 +108,9 @@ pub mod grpc;
 pub mod http;
 
 pub use bearer::{BearerTokens, InvalidToken};
-pub use connection::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTES, SLOWEST_BYTES_PER_SECOND};
+pub use connection::{
+    BODY_GRACE, CONNECTION_BYTES, HTTP_CONNECTION_BYTES, READ_AHEAD_BYTES, SLOWEST_BYTES_PER_SECOND,
+};
 pub use listener::{ListenError, Stopped};
 pub use pressure::BODY_STALL;
 pub use stats::ReceiverStats;

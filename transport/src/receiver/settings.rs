@@ -5,7 +5,8 @@
 macro_rules! shared_methods {
     () => {
         /// The most connections at once. At least 1. Default: 1024, and never more than this receiver's part of the neighbours'
-        /// share pays for: a third of it, divided by the receivers that share it, at 128 KiB each; under TLS 176 KiB.
+        /// share pays for: a third of it, divided by the receivers that share it, at 144 KiB each over HTTP/2 and
+        /// 80 KiB over HTTP/1.1; under TLS 48 KiB more.
         ///
         /// When there is no place for another, the one that is missed least is asked to leave: one that has asked for nothing,
         /// one whose requests have stalled, or else the one that was idle longest.

@@ -1,4 +1,4 @@
-//! What runs the network.
+//! What runs the network: a thread of our own, or the host's runtime.
 //!
 //! By default an exporter has a thread of its own, `spanwire-io`, on which a small tokio runtime turns for as long as the
 //! exporter lives: connections are kept alive between exports, and nothing depends on what the host does with its

@@ -11,18 +11,21 @@ pub(super) fn exporter(
     setup: &Setup,
     problems: &mut Vec<Problem>,
 ) -> Result<GrpcExporter, Problem> {
+    let said = &setup.environment.otlp;
     let otlp = Otlp::new(setup, problems);
     let told = |error: InvalidGrpcExporter| {
-        let variable = match error {
+        let variable = match &error {
             #[cfg(feature = "tls")]
-            InvalidGrpcExporter::Tls(_) => super::otlp::CERTIFICATE,
+            InvalidGrpcExporter::Tls(tls) => {
+                super::otlp::at_fault(tls, &said.sources, otlp.variable)
+            }
             _ => otlp.variable,
         };
         let why = Chain(&error).to_string();
         problem(variable, Fault::Unbuildable { why })
     };
     let mut builder = GrpcExporter::builder()
-        .insecure(otlp.insecure)
+        .insecure(said.insecure)
         .headers(otlp.headers)
         .compression(otlp.compression)
         .timeout(otlp.timeout)

@@ -11,11 +11,11 @@ use core::time::Duration;
 
 use spanwire_core::batch::Batch;
 use spanwire_core::exporter::{Exporter, Outcome, Reply};
-use spanwire_core::pipeline::PipelineBuilder;
+use spanwire_core::pipeline::{PipelineBuilder, Stats};
 use spanwire_core::sampler::{AlwaysOff, AlwaysOn, ParentBased, PerMillion};
 
 use crate::config::environment::{Environment, ExporterName, Fault, Problem, Protocol, Sampler};
-use crate::diagnostics::{Diagnostics, Level};
+use crate::diagnostics::{Diagnostics, Level, Losses};
 use crate::endpoint::{Endpoint, InvalidEndpoint};
 #[cfg(feature = "http")]
 use crate::exporter::http::Encoding;
@@ -118,23 +118,32 @@ impl Setup {
     }
 
     /// Tells `builder` what the environment says, defaults of the specification included, and adds its exporters. What
-    /// can't be had is said to `diagnostics`, as a warning of the component `setup`.
+    /// can't be had is said to `diagnostics`, as a warning of the component `setup`. While the pipeline runs, they are told what
+    /// is lost and what fails, as [`Losses`] has it. `OTEL_LOG_LEVEL` bounds what is said of either.
     ///
-    /// - With `OTEL_SDK_DISABLED` nothing is sampled, and there is no exporter that could send.
+    /// - With `OTEL_SDK_DISABLED` no span is recorded, whatever sampler is said later: spans carry their parent's context
+    ///   onward. There is no exporter that could send what neighbours do; it is rejected.
     /// - With `OTEL_TRACES_EXPORTER=none` spans are recorded as usual, and count as exported to nowhere.
     pub fn apply(self, builder: PipelineBuilder, diagnostics: &Diagnostics) -> PipelineBuilder {
         let mut problems = Vec::new();
+        let diagnostics = diagnostics.up_to(self.environment.log_level.most());
         let builder = self.tell(builder, &mut problems);
         for problem in &problems {
             diagnostics.say(Level::Warn, "setup", format_args!("{problem}"));
         }
-        builder
+        builder.observer(move || {
+            let mut losses = Losses::new(diagnostics.clone());
+            move |stats: &Stats| losses.tell(stats)
+        })
     }
 
     fn tell(self, builder: PipelineBuilder, problems: &mut Vec<Problem>) -> PipelineBuilder {
         let environment = &self.environment;
         if environment.disabled {
-            return builder.sampler(AlwaysOff).exporter(|| Nowhere);
+            let why = format!("{DISABLED} is true");
+            return builder
+                .disabled(true)
+                .exporter(move || Unbuilt(why.clone()));
         }
         if environment.max_queue_size.is_some() {
             let fault = Fault::NotFollowed {
@@ -180,10 +189,15 @@ impl Setup {
                 built(builder, exporter, problems)
             }
             #[cfg(not(all(feature = "grpc", feature = "http")))]
-            other => unbuildable(builder, missing(PROTOCOL, other.as_str()), problems),
+            other => {
+                let variable = self.environment.otlp.sources.protocol;
+                unbuildable(builder, missing(variable, other.as_str()), problems)
+            }
         }
     }
 }
+
+const DISABLED: &str = "OTEL_SDK_DISABLED";
 
 /// The protocol where nobody says one: gRPC, if it is built in.
 const UNSAID: Protocol = if cfg!(any(feature = "grpc", not(feature = "http"))) {
@@ -204,9 +218,6 @@ fn built<E: Exporter + Clone + Sync + 'static>(
         Err(problem) => unbuildable(builder, problem, problems),
     }
 }
-
-#[cfg(not(all(feature = "grpc", feature = "http")))]
-const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 
 fn problem(variable: &'static str, fault: Fault) -> Problem {
     Problem { variable, fault }
@@ -311,7 +322,7 @@ impl Exporter for Nowhere {
     }
 }
 
-/// Stands where an exporter could not be built.
+/// Stands where an exporter could not be built, or may not be.
 struct Unbuilt(String);
 
 impl Exporter for Unbuilt {

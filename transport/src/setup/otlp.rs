@@ -4,10 +4,12 @@ use core::time::Duration;
 
 use super::{Setup, problem};
 use crate::compression::{Compression, UnknownCompression};
+#[cfg(feature = "tls")]
+use crate::config::environment::Sources;
 use crate::config::environment::{self, Fault, Problem};
 use crate::headers::Headers;
 #[cfg(feature = "tls")]
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, TlsError, TlsPart};
 
 /// Settings that do not depend on the protocol.
 pub(super) struct Otlp<'a> {
@@ -15,7 +17,6 @@ pub(super) struct Otlp<'a> {
     pub(super) compression: Compression,
     /// Zero: no limit.
     pub(super) timeout: Duration,
-    pub(super) insecure: bool,
     #[cfg(feature = "tls")]
     pub(super) tls: ClientTls,
     /// Where to, unless nobody says.
@@ -34,9 +35,8 @@ impl<'a> Otlp<'a> {
         let endpoint = said.endpoint.as_ref();
         Self {
             headers: headers(setup, problems),
-            compression: compression(said.compression, problems),
+            compression: compression(said, problems),
             timeout: said.timeout.unwrap_or(Duration::ZERO),
-            insecure: said.insecure,
             #[cfg(feature = "tls")]
             tls: tls(said, problems),
             endpoint: setup
@@ -54,41 +54,41 @@ impl<'a> Otlp<'a> {
     }
 }
 
-/// Something is wrong with the certificates.
+/// The variable to name where this is at fault; `endpoint` is that of the endpoint.
 #[cfg(feature = "tls")]
-pub(super) const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+pub(super) fn at_fault(error: &TlsError, from: &Sources, endpoint: &'static str) -> &'static str {
+    match error.part() {
+        TlsPart::Roots => from.certificate,
+        TlsPart::Certificate => from.client_certificate,
+        TlsPart::Key => from.client_key,
+        TlsPart::Other => endpoint,
+    }
+}
 
 /// The headers of the environment, and over them the program's own.
 fn headers(setup: &Setup, problems: &mut Vec<Problem>) -> Headers {
     let mut headers = Headers::new();
+    let from = setup.environment.otlp.sources.headers;
     for header in &setup.environment.otlp.headers {
         if let Err(error) = headers.set(&header.name, header.value.reveal()) {
             let why = error.to_string();
-            problems.push(problem(
-                "OTEL_EXPORTER_OTLP_HEADERS",
-                Fault::Unbuildable { why },
-            ));
+            problems.push(problem(from, Fault::Unbuildable { why }));
         }
     }
     headers.merge(&setup.headers);
     headers
 }
 
-fn compression(
-    asked: Option<environment::Compression>,
-    problems: &mut Vec<Problem>,
-) -> Compression {
-    let name = match asked {
+fn compression(said: &environment::Otlp, problems: &mut Vec<Problem>) -> Compression {
+    let name = match said.compression {
         None | Some(environment::Compression::None) => return Compression::None,
         Some(environment::Compression::Gzip) => "gzip",
         Some(environment::Compression::Zstd) => "zstd",
     };
     name.parse().unwrap_or_else(|error: UnknownCompression| {
         let why = error.to_string();
-        problems.push(problem(
-            "OTEL_EXPORTER_OTLP_COMPRESSION",
-            Fault::Unbuildable { why },
-        ));
+        let from = said.sources.compression;
+        problems.push(problem(from, Fault::Unbuildable { why }));
         Compression::None
     })
 }
@@ -105,11 +105,11 @@ fn tls(otlp: &environment::Otlp, problems: &mut Vec<Problem>) -> ClientTls {
     match (&otlp.client_certificate, &otlp.client_key) {
         (Some(certificate), Some(key)) => tls = tls.identity_files(certificate, key),
         (Some(_), None) => alone(
-            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+            otlp.sources.client_certificate,
             "no certificate is shown, since OTEL_EXPORTER_OTLP_CLIENT_KEY is not set",
         ),
         (None, Some(_)) => alone(
-            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            otlp.sources.client_key,
             "no certificate is shown, since OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE is not set",
         ),
         (None, None) => {}

@@ -356,7 +356,7 @@ impl Exposition<'_> {
             }
         }
         type Read = fn(&LaneAccount) -> u64;
-        let families: [(&str, &str, &str, Read); 6] = [
+        let families: [(&str, &str, &str, Read); 7] = [
             (
                 "spanwire_lane_admitted_spans_total",
                 COUNTER,
@@ -386,6 +386,12 @@ impl Exposition<'_> {
                 COUNTER,
                 "Attempts after the first, in batches.",
                 |account| account.retries,
+            ),
+            (
+                "spanwire_lane_failures_total",
+                COUNTER,
+                "Attempts of which not every span arrived, in batches.",
+                |account| account.failures,
             ),
             (
                 "spanwire_lane_retrying_spans",
@@ -493,6 +499,7 @@ fn add(sum: &mut LaneAccount, more: &LaneAccount) {
         (&mut sum.possibly_duplicated, more.possibly_duplicated),
         (&mut sum.late_replies, more.late_replies),
         (&mut sum.retries, more.retries),
+        (&mut sum.failures, more.failures),
     ] {
         *sum = sum.wrapping_add(more);
     }

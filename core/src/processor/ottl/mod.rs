@@ -1,6 +1,7 @@
 //! Conditions in the OpenTelemetry Transformation Language, as far as they are about spans.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 
 use super::condition::Failed;
@@ -39,8 +40,8 @@ use value::Mistake;
 /// `["a", 1]`. Maps, events and links are not in it.
 ///
 /// Values of different types are unequal and in no order; an integer and a float are compared as floats. An attribute that is
-/// not there is `nil`. Where a condition can't be computed, as for `1 / 0` or the prefix of a number, it is not true, or
-/// [fails](Self::or_fail).
+/// not there is `nil`. Where a condition can't be computed, as for `1 / 0` or the prefix of a number, it is not true, which
+/// [somebody may be told](Self::or_tell), or it [fails](Self::or_fail).
 ///
 /// ```
 /// use spanwire_core::processor::{Condition, FilterProcessor, OttlCondition, OttlContext};
@@ -56,7 +57,37 @@ use value::Mistake;
 #[derive(Clone, Debug, PartialEq)]
 pub struct OttlCondition {
     expression: Expression,
-    fails: bool,
+    otherwise: Otherwise,
+}
+
+/// What becomes of a condition that can't be computed.
+#[derive(Clone)]
+enum Otherwise {
+    NotTrue,
+    /// The same, and somebody is told.
+    Tell(Arc<Tell>),
+    Fail,
+}
+
+type Tell = dyn Fn(fmt::Arguments<'_>) + Send + Sync;
+
+impl PartialEq for Otherwise {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tell(one), Self::Tell(other)) => Arc::ptr_eq(one, other),
+            _ => core::mem::discriminant(self) == core::mem::discriminant(other),
+        }
+    }
+}
+
+impl fmt::Debug for Otherwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotTrue => "NotTrue",
+            Self::Tell(_) => "Tell",
+            Self::Fail => "Fail",
+        })
+    }
 }
 
 /// What a path is about that does not say it: `attributes["k"]`, `name`.
@@ -82,7 +113,7 @@ impl OttlCondition {
     pub fn parse(text: &str, context: OttlContext) -> Result<Self, InvalidOttl> {
         parse::condition(text, context).map(|expression| Self {
             expression,
-            fails: false,
+            otherwise: Otherwise::NotTrue,
         })
     }
 
@@ -92,7 +123,25 @@ impl OttlCondition {
     #[must_use]
     pub fn or_fail(self) -> Self {
         Self {
-            fails: true,
+            otherwise: Otherwise::Fail,
+            ..self
+        }
+    }
+
+    /// The same condition, which is not true where it can't be computed, and says why to `tell`: for every span that it is asked of,
+    /// so whoever prints that bounds how often. The Collector's `error_mode: ignore`.
+    ///
+    /// ```
+    /// use spanwire_core::processor::{OttlCondition, OttlContext};
+    ///
+    /// let half = OttlCondition::parse(r#"attributes["n"] / 2 == 1"#, OttlContext::Span)?;
+    /// let half = half.or_tell(|why| eprintln!("half: {why}"));
+    /// # Ok::<(), spanwire_core::processor::InvalidOttl>(())
+    /// ```
+    #[must_use]
+    pub fn or_tell(self, tell: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            otherwise: Otherwise::Tell(Arc::new(tell)),
             ..self
         }
     }
@@ -103,11 +152,16 @@ impl OttlCondition {
         record: &Record<'_>,
         span: &Span<'_>,
     ) -> Result<bool, Failed> {
-        match self.try_holds(head, record, span) {
-            Ok(holds) => Ok(holds),
-            Err(_) if self.fails => Err(Failed),
-            Err(_) => Ok(false),
+        let mistake = match self.try_holds(head, record, span) {
+            Ok(holds) => return Ok(holds),
+            Err(mistake) => mistake,
+        };
+        match &self.otherwise {
+            Otherwise::NotTrue => {}
+            Otherwise::Tell(tell) => tell(format_args!("{mistake}")),
+            Otherwise::Fail => return Err(Failed),
         }
+        Ok(false)
     }
 
     fn try_holds(

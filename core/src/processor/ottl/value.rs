@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+use core::fmt;
 
 use crate::processor::held::equal;
 use crate::wire::view;
@@ -13,6 +14,15 @@ pub(super) enum Mistake {
     /// A function or an operator can do nothing with a value of this type.
     Type,
     DivisionByZero,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Type => "a value is of a type that this can't be computed with",
+            Self::DivisionByZero => "division by zero",
+        })
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -29,6 +29,7 @@ mod otlp;
 // Every variable, in one table.
 mod table;
 
+pub(crate) use otlp::Sources;
 pub use otlp::{Compression, Endpoint, Header, Otlp, Protocol, Secret};
 pub use table::{VARIABLES, Variable};
 pub use value::Fault;
@@ -129,8 +130,9 @@ impl Environment {
         Composite::new(named.filter_map(|name| name.propagator()).collect())
     }
 
-    /// Says each problem, as a warning of the component `config/environment`.
+    /// Says each problem, as a warning of the component `config/environment`, where `OTEL_LOG_LEVEL` lets it.
     pub fn tell(&self, diagnostics: &Diagnostics) {
+        let diagnostics = diagnostics.up_to(self.log_level.most());
         for problem in &self.problems {
             diagnostics.say(Level::Warn, "config/environment", format_args!("{problem}"));
         }
@@ -260,6 +262,20 @@ pub enum LogLevel {
     Info,
     /// `debug`.
     Debug,
+}
+
+impl LogLevel {
+    /// What is said at most; `None`: nothing.
+    #[must_use]
+    pub const fn most(self) -> Option<Level> {
+        Some(match self {
+            Self::None => return None,
+            Self::Error => Level::Error,
+            Self::Warn => Level::Warn,
+            Self::Info => Level::Info,
+            Self::Debug => Level::Debug,
+        })
+    }
 }
 
 #[cfg(test)]

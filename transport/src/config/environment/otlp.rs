@@ -10,10 +10,10 @@ use super::value::Fault;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Otlp {
-    /// Where to; `None`: not set. The specification's defaults are `http://localhost:4318` and, for gRPC,
-    /// `http://localhost:4317`.
+    /// Where to; `None`: not set, and a server of this machine is meant, at port 4317 for gRPC and 4318 for HTTP.
     pub endpoint: Option<Endpoint>,
-    /// How; `None`: not set. The specification's default is `http/protobuf`.
+    /// How; `None`: not set, and [`Setup`](crate::setup::Setup) speaks gRPC. The specification's default is `http/protobuf`
+    /// where nothing speaks for another.
     pub protocol: Option<Protocol>,
     /// Headers of every request, in the order given. Default: none.
     pub headers: Vec<Header>,
@@ -29,6 +29,35 @@ pub struct Otlp {
     pub client_certificate: Option<PathBuf>,
     /// Whether gRPC goes without TLS to an endpoint whose scheme does not say. Default: `false`.
     pub insecure: bool,
+    /// Where the others come from.
+    pub(crate) sources: Sources,
+}
+
+/// The names of the variables that settings come from: to name the one at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sources {
+    pub(crate) protocol: &'static str,
+    pub(crate) headers: &'static str,
+    pub(crate) compression: &'static str,
+    pub(crate) certificate: &'static str,
+    pub(crate) client_key: &'static str,
+    pub(crate) client_certificate: &'static str,
+    pub(crate) insecure: &'static str,
+}
+
+impl Default for Sources {
+    /// The general ones.
+    fn default() -> Self {
+        Self {
+            protocol: "OTEL_EXPORTER_OTLP_PROTOCOL",
+            headers: "OTEL_EXPORTER_OTLP_HEADERS",
+            compression: "OTEL_EXPORTER_OTLP_COMPRESSION",
+            certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            client_key: "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            client_certificate: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+            insecure: "OTEL_EXPORTER_OTLP_INSECURE",
+        }
+    }
 }
 
 impl Default for Otlp {
@@ -43,6 +72,7 @@ impl Default for Otlp {
             client_key: None,
             client_certificate: None,
             insecure: false,
+            sources: Sources::default(),
         }
     }
 }

@@ -28,6 +28,8 @@ type Apply = fn(&mut Draft, &str, &mut Vec<Fault>);
 #[derive(Default)]
 struct Draft {
     environment: Environment,
+    /// The name of the variable that is being read.
+    variable: &'static str,
     service_name: Option<String>,
     attributes: Option<String>,
 }
@@ -40,6 +42,20 @@ macro_rules! variables {
         ];
 
         const APPLY: &[Apply] = &[$($apply,)+];
+    };
+}
+
+/// Stores a value and where it comes from, or tells why not.
+macro_rules! set_from {
+    ($draft:ident.$field:ident, $value:expr, $faults:ident) => {
+        match $value {
+            Ok(value) => {
+                let otlp = &mut $draft.environment.otlp;
+                otlp.$field = value;
+                otlp.sources.$field = $draft.variable;
+            }
+            Err(fault) => $faults.push(fault),
+        }
     };
 }
 
@@ -62,7 +78,11 @@ macro_rules! limit {
 
 macro_rules! path {
     ($field:ident) => {
-        |draft, text, _| draft.environment.otlp.$field = Some(PathBuf::from(text))
+        |draft, text, _| {
+            let otlp = &mut draft.environment.otlp;
+            otlp.$field = Some(PathBuf::from(text));
+            otlp.sources.$field = draft.variable;
+        }
     };
 }
 
@@ -114,11 +134,11 @@ variables! {
     "OTEL_SPAN_LINK_COUNT_LIMIT" ["128"] "links of a span at most" => limit!(with_links),
     "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT" ["128"] "attributes of an event at most" => limit!(with_event_attributes),
     "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT" ["128"] "attributes of a link at most" => limit!(with_link_attributes),
-    "OTEL_EXPORTER_OTLP_ENDPOINT" ["http://localhost:4318, or :4317 for grpc"] "where OTLP goes" =>
+    "OTEL_EXPORTER_OTLP_ENDPOINT" ["http://localhost:4317, or :4318 for http"] "where OTLP goes" =>
         |draft, text, faults| set(&mut draft.environment.otlp.endpoint, Endpoint::new(text, false).map(Some), faults),
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" [""] "where traces go" =>
         |draft, text, faults| set(&mut draft.environment.otlp.endpoint, Endpoint::new(text, true).map(Some), faults),
-    "OTEL_EXPORTER_OTLP_PROTOCOL" ["http/protobuf"] "how: grpc, http/protobuf, http/json" => protocol,
+    "OTEL_EXPORTER_OTLP_PROTOCOL" ["grpc, or http/protobuf where that alone is built in"] "how: grpc, http/protobuf, http/json" => protocol,
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" [""] "how traces go" => protocol,
     "OTEL_EXPORTER_OTLP_HEADERS" [""] "headers of each request: name=value,name=value" => headers,
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS" [""] "headers of each request with traces" => headers,
@@ -150,6 +170,7 @@ pub(super) fn read(mut source: impl FnMut(&str) -> Option<OsString>) -> Environm
             continue;
         };
         let mut faults = Vec::new();
+        draft.variable = variable.name;
         match value.to_str() {
             Some(text) => apply(&mut draft, text, &mut faults),
             None => faults.push(Fault::Utf8),
@@ -260,7 +281,7 @@ fn protocol(draft: &mut Draft, text: &str, faults: &mut Vec<Fault>) {
         ("http/json", Some(Protocol::HttpJson)),
     ];
     let protocol = value::choice(text, &names, &[], "one of grpc, http/protobuf, http/json");
-    set(&mut draft.environment.otlp.protocol, protocol, faults);
+    set_from!(draft.protocol, protocol, faults);
 }
 
 fn compression(draft: &mut Draft, text: &str, faults: &mut Vec<Fault>) {
@@ -270,12 +291,13 @@ fn compression(draft: &mut Draft, text: &str, faults: &mut Vec<Fault>) {
         ("zstd", Some(Compression::Zstd)),
     ];
     let compression = value::choice(text, &names, &[], "one of none, gzip, zstd");
-    set(&mut draft.environment.otlp.compression, compression, faults);
+    set_from!(draft.compression, compression, faults);
 }
 
 fn headers(draft: &mut Draft, text: &str, faults: &mut Vec<Fault>) {
     if let Some(headers) = otlp::headers(text, faults) {
         draft.environment.otlp.headers = headers;
+        draft.environment.otlp.sources.headers = draft.variable;
     }
 }
 
@@ -288,9 +310,5 @@ fn otlp_timeout(draft: &mut Draft, text: &str, faults: &mut Vec<Fault>) {
 }
 
 fn insecure(draft: &mut Draft, text: &str, faults: &mut Vec<Fault>) {
-    set(
-        &mut draft.environment.otlp.insecure,
-        value::boolean(text),
-        faults,
-    );
+    set_from!(draft.insecure, value::boolean(text), faults);
 }

@@ -484,23 +484,35 @@ const ROWS: &[Row] = &[
         )
     },
     path("OTEL_EXPORTER_OTLP_CERTIFICATE", shown!(otlp.certificate)),
-    path(
-        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-        shown!(otlp.certificate),
-    ),
+    Row {
+        beside: &[("OTEL_EXPORTER_OTLP_CERTIFICATE", "/general.pem")],
+        default: "Some(\"/general.pem\")",
+        ..path(
+            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+            shown!(otlp.certificate),
+        )
+    },
     path("OTEL_EXPORTER_OTLP_CLIENT_KEY", shown!(otlp.client_key)),
-    path(
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
-        shown!(otlp.client_key),
-    ),
+    Row {
+        beside: &[("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/general.pem")],
+        default: "Some(\"/general.pem\")",
+        ..path(
+            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+            shown!(otlp.client_key),
+        )
+    },
     path(
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
         shown!(otlp.client_certificate),
     ),
-    path(
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-        shown!(otlp.client_certificate),
-    ),
+    Row {
+        beside: &[("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/general.pem")],
+        default: "Some(\"/general.pem\")",
+        ..path(
+            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+            shown!(otlp.client_certificate),
+        )
+    },
     row(
         "OTEL_EXPORTER_OTLP_INSECURE",
         shown!(otlp.insecure),
@@ -508,13 +520,16 @@ const ROWS: &[Row] = &[
         FLAGS,
         BOOLEANS,
     ),
-    row(
-        "OTEL_EXPORTER_OTLP_SPAN_INSECURE",
-        shown!(otlp.insecure),
-        "false",
-        FLAGS,
-        BOOLEANS,
-    ),
+    Row {
+        beside: &[("OTEL_EXPORTER_OTLP_INSECURE", "true")],
+        ..row(
+            "OTEL_EXPORTER_OTLP_SPAN_INSECURE",
+            shown!(otlp.insecure),
+            "true",
+            FLAGS,
+            BOOLEANS,
+        )
+    },
     Row {
         beside: &[("OTEL_EXPORTER_OTLP_INSECURE", "true")],
         ..row(

@@ -10,7 +10,7 @@ use super::handler::Handler;
 use super::{GrpcReceiver, Http2};
 use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::BearerTokens;
-use crate::receiver::connection::Stay;
+use crate::receiver::connection::{CONNECTION_BYTES, READ_AHEAD_BYTES, Stay};
 use crate::receiver::listener::{ListenError, Listener};
 use crate::receiver::request::{Admission, Treatment, some};
 use crate::receiver::settings::shared_methods;
@@ -64,6 +64,7 @@ impl GrpcReceiverBuilder {
             listening: Listening {
                 endpoint: "127.0.0.1:4317".into(),
                 max_connections: 1024,
+                connection_bytes: READ_AHEAD_BYTES + CONNECTION_BYTES,
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: PREFACE,
@@ -79,7 +80,7 @@ impl GrpcReceiverBuilder {
             },
             http2: Http2Settings {
                 max_streams: 100,
-                window: 256 << 10,
+                window: 1 << 20,
                 keepalive_time: Some(Duration::from_secs(2 * 3600)),
                 keepalive_timeout: Duration::from_secs(20),
             },
@@ -113,7 +114,7 @@ impl GrpcReceiverBuilder {
     }
 
     /// The bytes that a client may send on a connection before it hears that they were taken: the flow-control window. From
-    /// 64 KiB to 16 MiB. Default: 256 KiB. A stream has 256 KiB of them at most.
+    /// 64 KiB to 16 MiB. Default: 1 MiB. A stream has 256 KiB of them at most.
     ///
     /// It costs no memory here: no more than [`READ_AHEAD_BYTES`](crate::receiver::READ_AHEAD_BYTES) are read that no request
     /// has taken. With a smaller one clients wait more often; with a larger one more
@@ -219,7 +220,7 @@ impl GrpcReceiverBuilder {
     }
 }
 
-/// Why a gRPC receiver can't be had. Names the setting at fault.
+/// Why a receiver can't start. Names the setting at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidGrpcReceiver {

@@ -43,6 +43,10 @@ use streams::{Multiplexed, Streams};
 /// The most bytes of a stream's flow-control window: one stream is not to take all of its connection's.
 const MOST_STREAM_WINDOW: u32 = 256 << 10;
 
+/// The most bytes of a frame's payload, for clients that make them as long as they may: a frame is two system calls, and what
+/// was read of it with the one before is copied. HTTP/2 begins with 16 KiB (RFC 9113, 6.5.2).
+pub(super) const MOST_FRAME: u32 = 48 << 10;
+
 /// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
 
@@ -105,8 +109,8 @@ impl GrpcReceiver {
         self.0.local_addr()
     }
 
-    /// Why it takes nothing in, although its endpoint is bound: the runtime that it was given does no I/O, or has no room for
-    /// its socket. `None` while all is well.
+    /// Why it takes nothing in, although its endpoint was bound: the runtime that it was given does no I/O, has no room for its
+    /// socket, or has ended. `None` while all is well, and after a stop.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.0.failure()
@@ -154,6 +158,7 @@ impl Protocol for Http2 {
             .timer(TokioTimer::new())
             .initial_stream_window_size(self.settings.window.min(MOST_STREAM_WINDOW))
             .initial_connection_window_size(self.settings.window)
+            .max_frame_size(MOST_FRAME)
             .max_concurrent_streams(self.settings.max_streams)
             .max_header_list_size(MOST_HEADERS)
             .max_send_buf_size(MOST_ANSWERS)

@@ -14,7 +14,7 @@ use crate::headers::{CurrentHeaders, Headers};
 use crate::otlp::HTTP_PATH;
 use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::BearerTokens;
-use crate::receiver::connection::Stay;
+use crate::receiver::connection::{HTTP_CONNECTION_BYTES, Stay};
 use crate::receiver::listener::{ListenError, Listener};
 use crate::receiver::request::{Admission, Treatment, some};
 use crate::receiver::settings::shared_methods;
@@ -67,6 +67,7 @@ impl HttpReceiverBuilder {
             listening: Listening {
                 endpoint: "127.0.0.1:4318".into(),
                 max_connections: 1024,
+                connection_bytes: HTTP_CONNECTION_BYTES,
                 stay: Stay {
                     handshake: Duration::from_secs(10),
                     opening: 1,
@@ -235,11 +236,11 @@ fn checked_path(path: String) -> Result<String, InvalidHttpReceiver> {
     }
 }
 
-/// Why a receiver can't be had. Names the setting at fault.
+/// Why a receiver can't start. Names the setting at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHttpReceiver {
-    /// There can be no listening.
+    /// The endpoint can't be listened on.
     Listen(ListenError),
     /// The path has a query, or characters that no request may have.
     Path {

@@ -95,8 +95,8 @@ impl HttpReceiver {
         self.listener.local_addr()
     }
 
-    /// Why it takes nothing in, although its endpoint is bound: the runtime that it was given does no I/O, or has no room for
-    /// its socket. `None` while all is well.
+    /// Why it takes nothing in, although its endpoint was bound: the runtime that it was given does no I/O, has no room for its
+    /// socket, or has ended. `None` while all is well, and after a stop.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.listener.failure()

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::dial::Connection as Stream;
 use crate::receiver::acceptor::Serving;
-use crate::receiver::connection::{CONNECTION_BYTES, READ_AHEAD_BYTES, Stay};
+use crate::receiver::connection::Stay;
 use crate::runtime::Runtime;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -75,6 +75,7 @@ fn listening() -> Listening {
     Listening {
         endpoint: "127.0.0.1:0".into(),
         max_connections: 1024,
+        connection_bytes: 128 << 10,
         stay: Stay {
             handshake: LONG,
             opening: 1,
@@ -142,7 +143,7 @@ fn a_connection_is_charged_while_it_is_open() {
     let mut two = connect(&listener);
     echo(&mut one, b'a');
     echo(&mut two, b'b');
-    let each = READ_AHEAD_BYTES + CONNECTION_BYTES + OVERHEAD;
+    let each = listening().connection_bytes + OVERHEAD;
     assert_eq!(in_use(&pipeline), 2 * each);
     let stats = listener.stats();
     assert_eq!((stats.accepted, stats.open, stats.bytes), (2, 2, 2));
@@ -367,4 +368,46 @@ fn a_runtime_without_io_is_told_of() {
     assert_eq!(listener.stats().accept_failures, 1);
     assert!(TcpStream::connect(listener.local_addr().unwrap()).is_err());
     assert!(listener.stop(LONG).is_complete());
+}
+
+#[test]
+fn a_runtime_that_ends_is_told_of_and_a_stop_is_none() {
+    let pipeline = pipeline();
+    let host = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let runtime = Runtime::of_host(host.handle().clone());
+    let listening = || Listening {
+        runtime: runtime.clone(),
+        ..listening()
+    };
+    let stopped = start(&pipeline, listening());
+    let listener = start(&pipeline, listening());
+    for listener in [&stopped, &listener] {
+        echo(&mut connect(listener), b'a');
+    }
+    assert!(stopped.stop(LONG).is_complete());
+    assert_eq!(listener.failure(), None);
+    host.shutdown_timeout(LONG);
+    assert_eq!(listener.failure(), Some("its runtime has ended"));
+    assert_eq!(stopped.failure(), None);
+}
+
+#[test]
+fn a_runtime_that_never_turns_is_told_of_when_it_is_gone() {
+    let pipeline = pipeline();
+    let host = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let listening = Listening {
+        runtime: Runtime::of_host(host.handle().clone()),
+        ..listening()
+    };
+    let listener = start(&pipeline, listening);
+    assert_eq!(listener.failure(), None);
+    drop(host);
+    assert_eq!(listener.failure(), Some("its runtime has ended"));
 }

@@ -238,7 +238,13 @@ impl Collector {
     fn plan(&self) -> Result<(Plan, Vec<Fault>), InvalidConfig> {
         let mut walk = Walk::default();
         let own = self.own.as_deref();
-        let plan = Plan::of(&self.loaded.config, own, &self.host, &mut walk);
+        let plan = Plan::of(
+            &self.loaded.config,
+            own,
+            &self.host,
+            &self.voice(),
+            &mut walk,
+        );
         match walk.faults.is_empty() {
             true => Ok((plan, self.loaded.placed(walk.warnings))),
             false => Err(InvalidConfig::new(self.loaded.placed(walk.faults))),
@@ -261,7 +267,27 @@ impl Collector {
 
     /// Says something, unless the configuration wants to hear less.
     fn say(&self, level: Level, message: fmt::Arguments<'_>) {
-        if level <= self.loaded.config.service.telemetry.logs.most() {
+        self.voice().say(level, message);
+    }
+
+    fn voice(&self) -> Voice {
+        Voice {
+            diagnostics: self.diagnostics.clone(),
+            most: self.loaded.config.service.telemetry.logs.most(),
+        }
+    }
+}
+
+/// What a collector says to people, down to the level that its configuration asks for.
+#[derive(Clone)]
+struct Voice {
+    diagnostics: Diagnostics,
+    most: Level,
+}
+
+impl Voice {
+    fn say(&self, level: Level, message: fmt::Arguments<'_>) {
+        if level <= self.most {
             self.diagnostics.say(level, COMPONENT, message);
         }
     }

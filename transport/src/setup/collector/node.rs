@@ -11,6 +11,8 @@ use spanwire_core::resource::InstrumentationScope;
 use spanwire_core::tracer::Tracer;
 
 use super::health::Probes;
+#[cfg(feature = "listen")]
+use super::receiver::path;
 use super::receiver::{Entrance, Open};
 use super::scrape::{Scrapes, Told};
 #[cfg(feature = "listen")]
@@ -82,6 +84,13 @@ impl Listening {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Why nothing is taken in there any more: see [`Node::failure`].
+    #[cfg(feature = "listen")]
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.open.failure()
     }
 
     /// What happened there so far.
@@ -256,6 +265,21 @@ impl Node {
     #[must_use]
     pub fn listening(&self) -> &[Listening] {
         &self.running.listening
+    }
+
+    /// Why one of the receivers takes nothing in any more, although nobody has stopped it: the keys that lead to it, and what
+    /// is wrong, such as a host's runtime that does no I/O or has ended. `None` while all is well. A program that has
+    /// nothing else to do had better end then, so that it is started again.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        #[cfg(feature = "listen")]
+        for listening in &self.running.listening {
+            if let Some(why) = listening.failure() {
+                let (receiver, protocol) = (&listening.receiver, listening.protocol);
+                return Some(format!("{}: {why}", path(receiver, protocol)));
+            }
+        }
+        None
     }
 
     /// Where probes are answered, one address for each `health_check`.

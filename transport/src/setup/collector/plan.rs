@@ -10,7 +10,7 @@ use super::memory::Budget;
 use super::processor::Step;
 use super::receiver::{Answer, Entrance};
 use super::scrape::Scrape;
-use super::{Adjust, Host, StartError};
+use super::{Adjust, Host, StartError, Voice};
 use crate::config::Walk;
 use crate::config::collector::{self, ComponentId, Config, Extension, METADATA, Receiver};
 
@@ -43,10 +43,16 @@ type Steps<'a> = Vec<(&'a ComponentId, Step)>;
 impl Plan {
     /// What a configuration asks for, `own` being the pipeline that takes own spans if it is not the first. What can't be had is
     /// told to `walk`.
-    pub(super) fn of(config: &Config, own: Option<&str>, host: &Host, walk: &mut Walk) -> Self {
+    pub(super) fn of(
+        config: &Config,
+        own: Option<&str>,
+        host: &Host,
+        voice: &Voice,
+        walk: &mut Walk,
+    ) -> Self {
         let budget = Budget::of(config, host, walk);
         let outlets = walk.within("exporters", |walk| outlets(config, host, walk));
-        let steps = walk.within("processors", |walk| steps(config, walk));
+        let steps = walk.within("processors", |walk| steps(config, voice, walk));
         let entrances = walk.within("receivers", |walk| {
             entrances(config, &outlets, &steps, host, walk)
         });
@@ -120,10 +126,11 @@ fn outlets(config: &Config, host: &Host, walk: &mut Walk) -> Vec<Outlet> {
     outlets
 }
 
-fn steps<'a>(config: &'a Config, walk: &mut Walk) -> Steps<'a> {
+fn steps<'a>(config: &'a Config, voice: &Voice, walk: &mut Walk) -> Steps<'a> {
     let each = config.processors.iter().map(|(id, section)| {
-        let step = walk.within(&id.to_string(), |walk| {
-            let step = Step::new(section, walk);
+        let name = id.to_string();
+        let step = walk.within(&name, |walk| {
+            let step = Step::new(&name, section, voice, walk);
             warn_of_nothing_kept(config, id, &step, walk);
             step
         });

@@ -1,5 +1,6 @@
 //! Processors as their sections say.
 
+use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -7,8 +8,10 @@ use spanwire_core::batch::{BatchLimits, Batcher};
 use spanwire_core::engine::Stage;
 use spanwire_core::pipeline::Branch;
 
+use super::Voice;
 use crate::config::collector::{self, Processor};
 use crate::config::{InvalidConfig, Walk};
+use crate::diagnostics::Level;
 
 /// Adds stages to a branch, as often as it is asked to.
 type Add = Arc<dyn Fn(Branch) -> Branch + Send + Sync>;
@@ -26,8 +29,8 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// What a section asks for. What can't be had is told to `walk`.
-    pub(super) fn new(processor: &Processor, walk: &mut Walk) -> Self {
+    /// What a section asks for. What can't be had is told to `walk`, and what goes wrong later is said with `voice`.
+    pub(super) fn new(id: &str, processor: &Processor, voice: &Voice, walk: &mut Walk) -> Self {
         match processor {
             // Memory is granted at the door, before anything is read: there is nothing left to do here.
             Processor::MemoryLimiter(_) => Self::nothing(),
@@ -38,10 +41,16 @@ impl Step {
             Processor::Attributes(section) => {
                 Self::stage(section.processor(), walk).asking(section.client_names())
             }
-            Processor::Filter(section) => Self {
-                fails: section.fails(),
-                ..Self::stage(section.processor(), walk)
-            },
+            Processor::Filter(section) => {
+                let (voice, id) = (voice.clone(), id.to_owned());
+                let tell = move |message: fmt::Arguments<'_>| {
+                    voice.say(Level::Warn, format_args!("processors::{id}: {message}"));
+                };
+                Self {
+                    fails: section.fails(),
+                    ..Self::stage(section.processor_that_tells(tell), walk)
+                }
+            }
             Processor::ProbabilisticSampler(section) => Self::stage(section.processor(), walk),
         }
     }

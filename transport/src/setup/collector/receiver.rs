@@ -29,6 +29,9 @@ mod shared;
 /// A receiver that listens. Dropped, it ends.
 pub(super) trait Open: Send + Sync {
     fn local_addr(&self) -> Option<SocketAddr>;
+    /// Why it takes nothing in any more.
+    #[cfg(feature = "listen")]
+    fn failure(&self) -> Option<&str>;
     #[cfg(feature = "listen")]
     fn stats(&self) -> ReceiverStats;
     /// Begins to stop, and returns at once.
@@ -111,8 +114,13 @@ impl Entrance {
 
     /// The keys that lead to it.
     pub(super) fn path(&self) -> String {
-        format!("receivers::{}::protocols::{}", self.id, self.protocol)
+        path(&self.id, self.protocol)
     }
+}
+
+/// The keys that lead to a protocol of a receiver.
+pub(super) fn path(receiver: &str, protocol: &str) -> String {
+    format!("receivers::{receiver}::protocols::{protocol}")
 }
 
 #[cfg(test)]

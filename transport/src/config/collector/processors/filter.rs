@@ -1,5 +1,8 @@
 //! Spans left out.
 
+use core::fmt;
+use std::sync::Arc;
+
 use spanwire_core::processor::{Condition, FilterProcessor, OttlCondition, OttlContext};
 
 use super::made::made;
@@ -13,7 +16,7 @@ use crate::config::yaml::{Node, Value};
 #[non_exhaustive]
 pub struct Filter {
     /// What becomes of spans of which a condition can't be computed. `ignore`, which is the default, and `silent`: it is not true of
-    /// them. `propagate`: the spans that came together with them are lost, as `condition_failed`, and who sends them hears so as
+    /// them, which is said with `ignore`. `propagate`: the spans that came together with them are lost, as `condition_failed`, and who sends them hears so as
     /// long as no `batch` comes first.
     pub error_mode: String,
     /// Conditions whose paths say what they are about: `span.name == "x"`.
@@ -27,7 +30,7 @@ pub struct Filter {
 impl Default for Filter {
     fn default() -> Self {
         Self {
-            error_mode: "ignore".into(),
+            error_mode: IGNORE.into(),
             trace_conditions: TraceConditions::default(),
             traces: TraceLists::default(),
             spans: SpanFilter::default(),
@@ -55,7 +58,7 @@ impl Section for Filter {
             );
         }
         // `spans` was checked as a section of its own; the texts of conditions are checked here alone.
-        self.own_conditions(walk);
+        self.own_conditions(&silence(), walk);
         if self.trace_conditions.0.is_empty() && !has_lists && !has_spans {
             walk.warn("leaves out nothing: it has no conditions");
         }
@@ -63,14 +66,28 @@ impl Section for Filter {
 }
 
 impl Filter {
-    /// The processor that this describes.
+    /// The processor that this describes. It says nothing of conditions that can't be computed.
     ///
     /// # Errors
     ///
     /// [`InvalidConfig`] as the configuration's own check has it.
     pub fn processor(&self) -> Result<FilterProcessor, InvalidConfig> {
+        self.processor_that_tells(|_| {})
+    }
+
+    /// The same, which says which condition can't be computed and why, where `error_mode` is `ignore`: for every span of which that
+    /// is so.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`processor`](Self::processor).
+    pub fn processor_that_tells(
+        &self,
+        tell: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static,
+    ) -> Result<FilterProcessor, InvalidConfig> {
+        let tell: Tell = Arc::new(tell);
         made(|walk| {
-            let mut conditions = self.own_conditions(walk);
+            let mut conditions = self.own_conditions(&tell, walk);
             walk.within("spans", |walk| {
                 let (include, exclude) = (self.spans.include.as_ref(), self.spans.exclude.as_ref());
                 let kept = MatchSpans::chosen(include, exclude, walk);
@@ -90,13 +107,13 @@ impl Filter {
         self.error_mode == PROPAGATE || modes.any(|mode| mode == PROPAGATE)
     }
 
-    fn own_conditions(&self, walk: &mut Walk) -> Vec<Condition> {
+    fn own_conditions(&self, tell: &Tell, walk: &mut Walk) -> Vec<Condition> {
         check_mode(&self.error_mode, walk);
         let mut all = Vec::new();
         walk.within("trace_conditions", |walk| {
             for (index, group) in self.trace_conditions.0.iter().enumerate() {
                 walk.within(&index.to_string(), |walk| {
-                    group.conditions(&self.error_mode, walk, &mut all);
+                    group.conditions(&self.error_mode, tell, walk, &mut all);
                 });
             }
         });
@@ -106,7 +123,7 @@ impl Filter {
                 ("span", &self.traces.span, OttlContext::Span),
             ] {
                 walk.within(name, |walk| {
-                    parsed(texts, context, &self.error_mode, walk, &mut all)
+                    parsed(texts, context, &self.error_mode, tell, walk, &mut all)
                 });
             }
             if !self.traces.spanevent.is_empty() {
@@ -119,7 +136,7 @@ impl Filter {
 
 fn check_mode(mode: &str, walk: &mut Walk) {
     walk.within("error_mode", |walk| match mode {
-        "ignore" | "silent" | PROPAGATE => {}
+        IGNORE | "silent" | PROPAGATE => {}
         other => walk.fault(format!(
             "unknown error mode {other:?}; accepted: ignore, silent, propagate"
         )),
@@ -129,6 +146,16 @@ fn check_mode(mode: &str, walk: &mut Walk) {
 /// The mode in which a condition that can't be computed fails.
 const PROPAGATE: &str = "propagate";
 
+/// The mode in which it is said of a condition that it can't be computed.
+const IGNORE: &str = "ignore";
+
+/// Who is told.
+type Tell = Arc<dyn Fn(fmt::Arguments<'_>) + Send + Sync>;
+
+fn silence() -> Tell {
+    Arc::new(|_| {})
+}
+
 fn no_events(walk: &mut Walk) {
     walk.fault("is not supported: events are not left out one by one; leave out their spans by a condition of `span`");
 }
@@ -137,12 +164,13 @@ fn parsed(
     texts: &[String],
     context: OttlContext,
     mode: &str,
+    tell: &Tell,
     walk: &mut Walk,
     all: &mut Vec<Condition>,
 ) {
     for (index, text) in texts.iter().enumerate() {
         walk.within(&index.to_string(), |walk| {
-            condition(text, context, mode, walk, all)
+            condition(text, context, mode, tell, walk, all)
         });
     }
 }
@@ -151,12 +179,21 @@ fn condition(
     text: &str,
     context: OttlContext,
     mode: &str,
+    tell: &Tell,
     walk: &mut Walk,
     all: &mut Vec<Condition>,
 ) {
     match OttlCondition::parse(text, context) {
-        Ok(condition) if mode == PROPAGATE => all.push(Condition::Ottl(condition.or_fail())),
-        Ok(condition) => all.push(Condition::Ottl(condition)),
+        Ok(condition) => all.push(Condition::Ottl(match mode {
+            PROPAGATE => condition.or_fail(),
+            IGNORE => {
+                let (tell, text) = (tell.clone(), text.to_owned());
+                condition.or_tell(move |why| {
+                    tell(format_args!("the condition {text:?} is not true of a span that it can't be computed of: {why}"));
+                })
+            }
+            _ => condition,
+        })),
         Err(error) => walk.fault(format!("unable to parse OTTL condition {text:?}: {error}")),
     }
 }
@@ -191,10 +228,10 @@ impl TraceGroup {
         }
     }
 
-    fn conditions(&self, mode: &str, walk: &mut Walk, all: &mut Vec<Condition>) {
+    fn conditions(&self, mode: &str, tell: &Tell, walk: &mut Walk, all: &mut Vec<Condition>) {
         if self.is_text {
             for text in &self.conditions {
-                condition(text, OttlContext::Explicit, mode, walk, all);
+                condition(text, OttlContext::Explicit, mode, tell, walk, all);
             }
             return;
         }
@@ -220,7 +257,7 @@ impl TraceGroup {
             }
         };
         walk.within("conditions", |walk| {
-            parsed(&self.conditions, context, mode, walk, all)
+            parsed(&self.conditions, context, mode, tell, walk, all)
         });
     }
 }

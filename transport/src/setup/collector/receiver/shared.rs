@@ -170,6 +170,10 @@ impl<R: Listens> Open for R {
         self.listener().local_addr()
     }
 
+    fn failure(&self) -> Option<&str> {
+        self.listener().failure()
+    }
+
     fn stats(&self) -> ReceiverStats {
         self.listener().stats()
     }
