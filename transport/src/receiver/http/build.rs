@@ -15,6 +15,7 @@ use crate::otlp::HTTP_PATH;
 use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::BearerTokens;
 use crate::receiver::connection::{HTTP_CONNECTION_BYTES, Stay};
+use crate::receiver::inflate::{Coding, Codings};
 use crate::receiver::listener::{ListenError, Listener};
 use crate::receiver::request::{Admission, Treatment, some};
 use crate::receiver::settings::shared_methods;
@@ -59,6 +60,7 @@ pub struct HttpReceiverBuilder {
     treatment: Treatment,
     cors: Option<Cors>,
     response_headers: Headers,
+    encodings: Option<Vec<String>>,
 }
 
 impl HttpReceiverBuilder {
@@ -89,6 +91,7 @@ impl HttpReceiverBuilder {
             treatment: Treatment::default(),
             cors: None,
             response_headers: Headers::new(),
+            encodings: None,
         }
     }
 
@@ -151,7 +154,8 @@ impl HttpReceiverBuilder {
     /// Answers a request when every exporter has sent its spans, and not as soon as they are admitted; zero: as soon as they
     /// are. Default: zero.
     ///
-    /// A client hears 500 when a server refused its spans for good, and 503 when they were lost on the way, or when neither is
+    /// A client hears 400, 401, 403, 404 or 429 when a server refused its spans for good and gave the gRPC status that stands for
+    /// it, 500 when it gave another or none, and 503 when they were lost on the way, or when neither is
     /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
     /// at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {
@@ -191,6 +195,16 @@ impl HttpReceiverBuilder {
         self
     }
 
+    /// The values of `Content-Encoding` that are taken, `identity` or an empty one for a body as it is; others are answered
+    /// with 400. `deflate` and `zlib` are one. Default: all that are built in.
+    pub fn content_encodings<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.encodings = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Binds, and begins to take in what is offered to `intake`.
     ///
     /// # Errors
@@ -198,6 +212,12 @@ impl HttpReceiverBuilder {
     /// [`InvalidHttpReceiver`] names the setting at fault.
     pub fn serve(self, intake: Intake) -> Result<HttpReceiver, InvalidHttpReceiver> {
         let path = checked_path(self.path)?;
+        let codings = match self.encodings {
+            Some(names) => {
+                Codings::of(&names).map_err(|name| InvalidHttpReceiver::Encoding { name })?
+            }
+            None => Codings::default(),
+        };
         if let Some(why) = self.cors.as_ref().and_then(Cors::fault) {
             return Err(InvalidHttpReceiver::Cors { why });
         }
@@ -209,6 +229,7 @@ impl HttpReceiverBuilder {
                 read_timeout: self.read_timeout,
                 cors: self.cors,
                 headers: CurrentHeaders::new(&self.response_headers),
+                codings,
             },
         );
         let http = Http {
@@ -246,6 +267,11 @@ pub enum InvalidHttpReceiver {
         /// The path.
         path: String,
     },
+    /// A coding of bodies that is not built in.
+    Encoding {
+        /// Its name.
+        name: String,
+    },
     /// A setting of [`Cors`] that no browser would understand.
     Cors {
         /// Which, and why.
@@ -261,6 +287,11 @@ impl fmt::Display for InvalidHttpReceiver {
                 f,
                 "traces_url_path '{}' has a query, or characters that have to be percent-encoded",
                 path.escape_debug()
+            ),
+            Self::Encoding { name } => write!(
+                f,
+                "content encoding {name:?} is not supported; supported: {}",
+                Coding::NAMES
             ),
             Self::Cors { why } => write!(f, "cors: {why}"),
         }
