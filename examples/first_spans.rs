@@ -29,6 +29,7 @@ impl Exporter for Forward {
         reply.done(match self.0.send(request) {
             Ok(()) => Outcome::Exported,
             Err(_) => Outcome::Rejected {
+                code: None,
                 reason: "nobody reads".into(),
             },
         });

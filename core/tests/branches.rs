@@ -1,5 +1,6 @@
 //! Several pipelines behind the same doors: they share receivers and exporters, and nothing else.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -319,9 +320,10 @@ fn what_does_not_fit_together_is_named() {
         InvalidPipeline::NoExporter
     );
     let told = InvalidPipeline::Branch(InvalidBranch::NoSource { branch: name("a") });
+    assert_eq!(told.to_string(), "branch");
     assert_eq!(
-        told.to_string(),
-        "branch: 'a' takes neither own spans nor those of a receiver"
+        told.source().unwrap().to_string(),
+        "'a' takes neither own spans nor those of a receiver"
     );
 }
 
@@ -490,10 +492,7 @@ fn neighbours_get_what_the_own_part_leaves_and_are_refused_below_its_end() {
         .exporter(Answering::default)
         .build()
         .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("memory_limit: memory 'spike'"),
-        "{error}"
-    );
+    assert_eq!(error.to_string(), "memory_limit");
+    let why = error.source().unwrap().to_string();
+    assert!(why.starts_with("memory 'spike'"), "{why}");
 }

@@ -2,6 +2,7 @@
 //! counted whatever becomes of them.
 
 use std::future::Future;
+use std::num::NonZeroU8;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -392,14 +393,26 @@ fn a_sender_who_waits_is_told_the_truth() {
     let rows = [
         (vec![], Delivered::Exported),
         (vec![partial], Delivered::Exported),
-        (vec![Outcome::rejected("bad")], Delivered::Rejected),
+        (
+            vec![Outcome::rejected("bad")],
+            Delivered::Rejected { code: None },
+        ),
+        (
+            vec![Outcome::Rejected {
+                code: NonZeroU8::new(16),
+                reason: "no token".into(),
+            }],
+            Delivered::Rejected {
+                code: NonZeroU8::new(16),
+            },
+        ),
         (vec![retry(), retry(), retry(), retry()], Delivered::Lost),
         (vec![Outcome::Panicked], Delivered::Lost),
         // Too large for one request, and well in pieces; one piece of it refused.
         (vec![Outcome::TooLarge { limit: None }], Delivered::Exported),
         (
             vec![Outcome::TooLarge { limit: None }, Outcome::rejected("bad")],
-            Delivered::Rejected,
+            Delivered::Rejected { code: None },
         ),
         (vec![Outcome::Unanswered], Delivered::Lost),
     ];
@@ -415,7 +428,10 @@ fn what_a_filter_takes_out_is_delivered() {
     let refused = || vec![Outcome::rejected("bad")];
     let (some, all) = (SpanKind::Server, SpanKind::Internal);
     assert_eq!(delivered(without(some), &[]), Delivered::Exported);
-    assert_eq!(delivered(without(some), &refused()), Delivered::Rejected);
+    assert_eq!(
+        delivered(without(some), &refused()),
+        Delivered::Rejected { code: None }
+    );
     assert_eq!(delivered(without(all), &[]), Delivered::Exported);
 }
 
@@ -442,7 +458,10 @@ fn a_stage_that_writes_its_own_segments_loses_nobody_who_waits() {
     let anew = || builder().stage(|| Anew);
     assert_eq!(delivered(anew(), &[]), Delivered::Exported);
     let refused = [Outcome::rejected("bad")];
-    assert_eq!(delivered(anew(), &refused), Delivered::Rejected);
+    assert_eq!(
+        delivered(anew(), &refused),
+        Delivered::Rejected { code: None }
+    );
 }
 
 /// Wakes the thread that waits.

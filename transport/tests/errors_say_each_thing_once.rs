@@ -13,7 +13,9 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use spanwire_core::pipeline::Pipeline;
+use spanwire_core::batch::SplitError;
+use spanwire_core::limiter::{Door, MemoryLimiter};
+use spanwire_core::pipeline::{Branch, Pipeline};
 use spanwire_core::testing::InMemoryExporter;
 use spanwire_transport::config::Surroundings;
 use spanwire_transport::config::collector::Config;
@@ -102,6 +104,62 @@ fn of_receivers_and_probes() {
     assert!(whole(&error.unwrap_err()).starts_with("endpoint "));
     let error = HealthCheck::builder().endpoint("ftp://h:1").start();
     assert!(whole(&error.unwrap_err()).starts_with("endpoint "));
+}
+
+/// Of core: each has a source, and its own words are said before it.
+#[test]
+fn of_core() {
+    let limiter = MemoryLimiter::builder(1000)
+        .reserve(0)
+        .own(0)
+        .neighbours(1000)
+        .spike(0);
+    let limiter = limiter.build().unwrap();
+    let door = limiter.door(Door::Neighbours);
+    let refused = || door.acquire(2000).unwrap_err();
+    let missing = refused().to_string();
+    let uncovered = || {
+        let permit = door.acquire(10).unwrap();
+        permit.attach(vec![1; 1500]).unwrap_err()
+    };
+    let pipeline = || Pipeline::builder().exporter(InMemoryExporter::new);
+    let taken = pipeline().neighbours(64 << 10).build().unwrap();
+    let torn = taken.intake().offer(b"\x0a\x09").unwrap_err();
+    // A span whose name is longer than the share.
+    let nest = |tag: u8, inner: &[u8]| {
+        let mut out = vec![tag];
+        out.extend(
+            (0..3).map(|at| (inner.len() >> (7 * at)) as u8 & 0x7f | if at < 2 { 0x80 } else { 0 }),
+        );
+        out.extend_from_slice(inner);
+        out
+    };
+    let name = nest(0x2a, &vec![b'a'; 128 << 10]);
+    let request = nest(0x0a, &nest(0x12, &nest(0x12, &name)));
+    let no_room = taken.intake().offer(&request).unwrap_err();
+    let of_rate = pipeline()
+        .sampling_rate_per_million(-1)
+        .build()
+        .unwrap_err();
+    let of_budget = pipeline().neighbours_spike(usize::MAX).build();
+    let of_branch = pipeline().branch(Branch::new("a")).build().unwrap_err();
+    for (error, own) in [
+        (&torn as &dyn Error, "malformed request"),
+        (&no_room, "no memory for the request"),
+        (&SplitError::NoRoom(refused()), "no room to split a batch"),
+        (&uncovered(), "memory of 1500 bytes has a permit for 10"),
+        (&of_rate, "sampling_rate_per_million"),
+        (&of_budget.unwrap_err(), "memory_limit"),
+        (&of_branch, "branch"),
+    ] {
+        assert_eq!(error.to_string(), own);
+        assert!(error.source().is_some(), "{own}");
+        assert!(whole(error).starts_with(&format!("{own}: ")), "{own}");
+    }
+    assert_eq!(
+        whole(&SplitError::NoRoom(refused())),
+        format!("no room to split a batch: {missing}")
+    );
 }
 
 struct Nothing;

@@ -285,7 +285,7 @@ fn a_path_that_is_no_file_is_rejected_and_used_once_it_is_mended() {
         std::io::ErrorKind::NotFound
     );
     let mut exporter = builder.build();
-    let Outcome::Rejected { reason } = export(&mut exporter, batch("a")) else {
+    let Outcome::Rejected { reason, .. } = export(&mut exporter, batch("a")) else {
         panic!()
     };
     assert!(reason.contains("missing"), "{reason}");
@@ -308,7 +308,7 @@ fn a_full_disk_costs_the_batch_that_meets_it() {
         .open("/dev/full")
         .unwrap();
     let mut exporter = LinesExporter::new(full);
-    let Outcome::Rejected { reason } = export(&mut exporter, batch("a")) else {
+    let Outcome::Rejected { reason, .. } = export(&mut exporter, batch("a")) else {
         panic!()
     };
     assert!(reason.starts_with("output failed: "), "{reason}");

@@ -15,7 +15,7 @@ use allocated::{COUNT, LIVE, MOST, each, settled};
 use bytes::Bytes;
 use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
 use prost::Message;
-use spanwire_transport::otlp::grpc::Code;
+use spanwire_transport::otlp::grpc::{Code, retry_info};
 use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTES};
 use waiting::eventually;
 
@@ -181,7 +181,11 @@ fn messages_that_come_late_for_their_refusal_cost_no_connection() {
 fn a_slow_sender_is_cut_and_may_come_again() {
     let _alone = alone();
     let (pipeline, _) = pipeline(8 * MIB);
-    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let wait = Duration::from_millis(1234);
+    let receiver = receiver()
+        .retry_after(wait)
+        .serve(pipeline.intake())
+        .unwrap();
     let address = receiver.local_addr().unwrap();
     run(async {
         let mut client = Client::connect(address).await;
@@ -194,6 +198,7 @@ fn a_slow_sender_is_cut_and_may_come_again() {
         let reply = hear(answer).await.unwrap();
         assert_eq!(reply.code, Code::Unavailable as i32);
         assert_eq!(reply.message, "body is slower than 65536 bytes a second");
+        assert_eq!(retry_info(&reply.details), Some(wait));
         assert!(begun.elapsed() >= BODY_GRACE);
         // The connection goes on.
         assert_eq!(client.export(&request(1).encode_to_vec()).await.code, 0);

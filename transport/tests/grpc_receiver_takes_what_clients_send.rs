@@ -34,6 +34,36 @@ fn a_request_of_tonic_arrives_as_it_was_sent() {
     assert!(pipeline.shutdown(LONG).is_complete());
 }
 
+/// Scenario: requests without a span: of no bytes, with a resource, and with a scope in it.
+/// Guarantees: success, and nothing of them goes on.
+#[test]
+fn a_request_without_spans_is_taken_and_goes_nowhere() {
+    let (pipeline, kept) = pipeline(8 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut resource_only = request(0);
+    for resource in &mut resource_only.resource_spans {
+        resource.scope_spans.clear();
+    }
+    run(async {
+        let mut client = Client::connect(address).await;
+        for message in [
+            Vec::new(),
+            resource_only.encode_to_vec(),
+            request(0).encode_to_vec(),
+        ] {
+            let reply = client.export(&message).await;
+            assert_eq!((reply.code, &*reply.message), (0, ""), "{message:?}");
+            assert_eq!(reply.body, [0; 5]);
+        }
+    });
+    assert_eq!(exported(&pipeline, &kept), []);
+    let stats = receiver.stats();
+    assert_eq!((stats.accepted, stats.admitted, stats.spans), (1, 3, 0));
+    let report = pipeline.shutdown(LONG);
+    assert_eq!(report.neighbours().received, 0, "{report}");
+}
+
 /// Scenario: our own exporter in front, and a receiver with room for less than one of its batches.
 /// Guarantees: it is told so in words that it knows, and sends smaller pieces; every span arrives once.
 #[cfg(feature = "grpc")]
@@ -199,13 +229,25 @@ fn an_answer_after_the_export_tells_what_became_of_the_spans() {
         }
     }
 
+    let of_server = |code| Outcome::Rejected {
+        code: core::num::NonZeroU8::new(code),
+        reason: "no".into(),
+    };
     for (outcome, code, says) in [
         (Some(Outcome::Exported), 0, ""),
         (
-            Some(Outcome::Rejected {
-                reason: "no".into(),
-            }),
+            Some(Outcome::rejected("no")),
             13,
+            "a server behind this one refused the spans for good",
+        ),
+        (
+            Some(of_server(16)),
+            16,
+            "a server behind this one refused the spans for good",
+        ),
+        (
+            Some(of_server(8)),
+            8,
             "a server behind this one refused the spans for good",
         ),
         (None, 4, "the spans were not exported in time"),
@@ -237,6 +279,60 @@ fn an_answer_after_the_export_tells_what_became_of_the_spans() {
         let stats = receiver.stats();
         assert_eq!((stats.admitted, stats.spans), (2, 3));
         assert_eq!(stats.undelivered, u64::from(code != 0));
+    }
+}
+
+/// Scenario: a server behind this one asks for a token that our exporters, of gRPC and of HTTP, do not show.
+/// Guarantees: whoever waits for the export hears the status of that server.
+#[cfg(all(feature = "grpc", feature = "http", feature = "receive-http"))]
+#[test]
+fn who_waits_for_the_export_hears_the_status_of_the_server_behind() {
+    use spanwire_core::pipeline::Pipeline;
+    use spanwire_transport::exporter::grpc::GrpcExporter;
+    use spanwire_transport::exporter::http::HttpExporter;
+    use spanwire_transport::receiver::http::HttpReceiver;
+
+    let (backend, _) = pipeline(8 << 20);
+    let tokens = || BearerTokens::new().token("s3cret").unwrap();
+    let grpc = receiver().bearer(tokens()).serve(backend.intake()).unwrap();
+    let http = HttpReceiver::builder()
+        .endpoint("127.0.0.1:0")
+        .bearer(tokens())
+        .serve(backend.intake())
+        .unwrap();
+    let url = |address: Option<std::net::SocketAddr>| format!("http://{}", address.unwrap());
+    let over_grpc = GrpcExporter::builder()
+        .endpoint(url(grpc.local_addr()))
+        .timeout(LONG)
+        .build()
+        .unwrap();
+    let over_http = HttpExporter::builder()
+        .endpoint(url(http.local_addr()))
+        .timeout(LONG)
+        .build()
+        .unwrap();
+    let builder = || {
+        Pipeline::builder()
+            .memory_limit(32 << 20)
+            .neighbours(8 << 20)
+            .schedule_delay(Duration::from_millis(10))
+    };
+    for front in [
+        builder().exporter(move || over_grpc.clone()),
+        builder().exporter(move || over_http.clone()),
+    ] {
+        let front = front.build().unwrap();
+        let receiver = receiver()
+            .answer_after_export(LONG)
+            .serve(front.intake())
+            .unwrap();
+        let address = receiver.local_addr().unwrap();
+        let reply = run(async {
+            let mut client = Client::connect(address).await;
+            client.export(&request(3).encode_to_vec()).await
+        });
+        assert_eq!(reply.code, 16, "{reply:?}");
+        drop(front.shutdown(LONG));
     }
 }
 

@@ -65,6 +65,21 @@ fn span_with(field: &[u8]) -> Vec<u8> {
     nest(0x0a, &nest(0x12, &nest(0x12, field)))
 }
 
+/// A request with an array in an array, and so on, deeper than anybody goes.
+fn nested_bytes() -> Vec<u8> {
+    let nest = |tag: u8, inner: &[u8]| {
+        let mut out = vec![tag];
+        prost::encoding::encode_varint(inner.len() as u64, &mut out);
+        out.extend_from_slice(inner);
+        out
+    };
+    let value = (0..120).fold(b"\x10\x01".to_vec(), |value, _| {
+        nest(0x2a, &nest(0x0a, &value))
+    });
+    let attribute = [b"\x0a\x01k".to_vec(), nest(0x12, &value)].concat();
+    nest(0x0a, &nest(0x0a, &nest(0x0a, &attribute)))
+}
+
 const SUPPORTED: &str =
     "415 unsupported media type, supported: [application/json, application/x-protobuf]";
 const ONLY_POST: &str = "405 method not allowed, supported: [POST]";
@@ -171,44 +186,105 @@ fn rows() -> Vec<Row> {
             b"{}",
         ),
         // Protobuf.
-        row(400, 3, "malformed request: ", proto, b"\xff\xff\xff"),
         row(
             400,
             3,
-            "malformed request: ",
+            "malformed request: field ends after its message at byte 0",
+            proto,
+            b"\xff\xff\xff",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: field ends after its message at byte 0 in resource_spans",
             proto,
             &good[..good.len() - 1],
         ),
-        row(400, 3, "malformed request: ", proto, b"{}"),
         row(
             400,
             3,
-            "malformed request: ",
+            "malformed request: field ends after its message at byte 0",
+            proto,
+            b"{}",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: id has the wrong length at byte 6 in resource_spans.scope_spans.spans.trace_id",
             proto,
             &span_with(b"\x0a\x03abc"),
         ),
         row(
             400,
             3,
-            "malformed request: ",
+            "malformed request: id has the wrong length at byte 6 in resource_spans.scope_spans.spans.span_id",
             proto,
             &span_with(b"\x12\x09123456789"),
         ),
         row(
             400,
             3,
-            "malformed request: ",
+            "malformed request: text is not UTF-8 at byte 6 in resource_spans.scope_spans.spans.name",
             proto,
             &span_with(b"\x2a\x02\xc3\x28"),
         ),
+        row(
+            400,
+            3,
+            "malformed request: messages are nested too deeply at byte ",
+            proto,
+            &nested_bytes(),
+        ),
         // JSON.
-        row(400, 3, "malformed request: ", json, b""),
-        row(400, 3, "malformed request: ", json, b"{"),
-        row(400, 3, "malformed request: ", json, b"[]"),
-        row(400, 3, "malformed request: ", json, b"{} {}"),
-        row(400, 3, "malformed request: ", json, b"\xff\xfe"),
-        row(400, 3, "malformed request: ", json, deep.as_bytes()),
-        row(400, 3, "malformed request: ", json, nested.as_bytes()),
+        row(
+            400,
+            3,
+            "malformed request: EOF while parsing a value at line 1 column 0",
+            json,
+            b"",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: EOF while parsing an object at line 1 column 1",
+            json,
+            b"{",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: expected an object at line 1 column ",
+            json,
+            b"[]",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: trailing characters at line 1 column 4",
+            json,
+            b"{} {}",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: expected value at line 1 column 1",
+            json,
+            b"\xff\xfe",
+        ),
+        row(
+            400,
+            3,
+            "malformed request: expected an object at line 1 column ",
+            json,
+            deep.as_bytes(),
+        ),
+        row(
+            400,
+            3,
+            "malformed request: resourceSpans[0].scopeSpans[0].spans[0].attributes[0].value.arrayValue.values[0].",
+            json,
+            nested.as_bytes(),
+        ),
         row(
             400,
             3,
@@ -222,7 +298,7 @@ fn rows() -> Vec<Row> {
             3,
             "malformed request: resourceSpans[0].scopeSpans[0].spans[0].kind: expected ",
             json,
-            &in_span(r#""kind":"SPAN_KIND_SERVER""#),
+            &in_span(r#""kind":"SERVER""#),
         ),
     ]
 }
@@ -706,6 +782,7 @@ fn a_slow_body_is_cut() {
     ] {
         let receiver = receiver()
             .read_timeout(timeout)
+            .retry_after(Duration::from_secs(2))
             .serve(pipeline.intake())
             .unwrap();
         let mut caller = call(&receiver);
@@ -718,6 +795,7 @@ fn a_slow_body_is_cut() {
         );
         let answered = caller.read();
         assert_eq!((answered.status, &*answered.says()), (503, says));
+        assert_eq!(answered.header("retry-after"), Some("2"));
         assert_eq!(answered.header("connection"), Some("close"));
         let stats = receiver.stats();
         assert_eq!((stats.cut, stats.unread, stats.unread_bytes), (1, 1, 97));

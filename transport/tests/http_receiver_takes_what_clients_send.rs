@@ -153,6 +153,59 @@ fn a_request_of_another_client_arrives_as_it_was_sent() {
     }
 }
 
+/// Scenario: JSON with the names that fields and values of enums have in protobuf, as the Collector takes it and OTLP has nobody
+/// write it. Guarantees: the spans arrive whole, and none goes on without its ids.
+#[test]
+fn json_with_the_names_of_protobuf_arrives() {
+    use serde_json::Value;
+
+    fn renamed(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => fields
+                .into_iter()
+                .map(|(name, value)| match (&*name, value.as_i64()) {
+                    ("kind", Some(2)) => (name, "SPAN_KIND_SERVER".into()),
+                    ("code", Some(2)) => (name, "STATUS_CODE_ERROR".into()),
+                    _ => {
+                        let small = name.chars().flat_map(|letter| {
+                            let underscore = letter.is_ascii_uppercase().then_some('_');
+                            underscore.into_iter().chain([letter.to_ascii_lowercase()])
+                        });
+                        (small.collect(), renamed(value))
+                    }
+                })
+                .collect(),
+            Value::Array(values) => values.into_iter().map(renamed).collect(),
+            other => other,
+        }
+    }
+
+    let (pipeline, kept) = pipeline(8 << 20);
+    let receiver = receiver().serve(pipeline.intake()).unwrap();
+    let mut sent = request(3);
+    let span = &mut sent.resource_spans[0].scope_spans[0].spans[0];
+    span.status = Some(opentelemetry_proto::tonic::trace::v1::Status {
+        message: "no".into(),
+        code: 2,
+    });
+    let text = renamed(serde_json::to_value(&sent).unwrap()).to_string();
+    for name in [
+        "resource_spans",
+        "scope_spans",
+        "trace_id",
+        "_ERROR",
+        "_SERVER",
+    ] {
+        assert!(text.contains(name), "{text}");
+    }
+    assert!(!text.contains("Spans") && !text.contains("Id\""), "{text}");
+    assert_eq!(
+        call(&receiver).post(&of_type(JSON), text.as_bytes()).status,
+        200
+    );
+    assert_eq!(exported(&pipeline, &kept), [sent]);
+}
+
 #[test]
 fn an_empty_request_is_taken() {
     let (pipeline, _) = pipeline(8 << 20);
@@ -343,6 +396,69 @@ fn spans_arrive_under_tls_and_nothing_else_does() {
     assert_eq!(caller.post(&of_type(PROTOBUF), b"").status, 200);
 }
 
+/// Scenario: clients that show a certificate of the authority that the server asks for, none, and one of another.
+#[test]
+fn under_mutual_tls_whose_certificate_is_known_is_let_in() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    let authority = || {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let issue = |authority: &CertifiedIssuer<'static, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        let certificate = params.signed_by(&key, authority).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    };
+    let (clients, strangers) = (authority(), authority());
+    let (server, roots) = tls();
+    let server = server.client_roots_pem(clients.pem());
+    for (shown, is_let_in) in [
+        (Some(issue(&clients)), true),
+        (None, false),
+        (Some(issue(&strangers)), false),
+    ] {
+        let (pipeline, kept) = pipeline(16 << 20);
+        let receiver = receiver()
+            .tls(server.clone())
+            .serve(pipeline.intake())
+            .unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        let mut client = ClientTls::new().roots_pem(&roots);
+        if let Some((certificate, key)) = shown {
+            client = client.identity_pem(certificate, key);
+        }
+        let exporter = HttpExporter::builder()
+            .endpoint(format!("https://localhost:{port}"))
+            .tls(client)
+            .timeout(LONG)
+            .build()
+            .unwrap();
+        let own = Pipeline::builder()
+            .export_timeout(LONG)
+            .exporter(move || exporter.clone())
+            .build()
+            .unwrap();
+        own.tracer("scope").start("sync").end();
+        if is_let_in {
+            assert!(own.flush(LONG).is_complete());
+            assert_eq!(spans(&exported(&pipeline, &kept)).len(), 1);
+            assert_eq!(receiver.stats().handshakes_failed, 0);
+            continue;
+        }
+        let begun = Instant::now();
+        while receiver.stats().handshakes_failed == 0 {
+            drop(own.flush(Duration::from_millis(10)));
+            assert!(begun.elapsed() < LONG, "{:?}", receiver.stats());
+        }
+        drop(own.shutdown(Duration::from_millis(10)));
+        let stats = receiver.stats();
+        assert_eq!((stats.admitted, stats.bytes), (0, 0));
+    }
+}
+
 trait PemSlice: Sized {
     fn pem_slice(pem: &[u8]) -> Self;
 }
@@ -391,13 +507,20 @@ fn an_answer_after_the_export_tells_what_became_of_the_spans() {
     }
 
     let text = serde_json::to_vec(&request(3)).unwrap();
+    const REFUSED: &str = "a server behind this one refused the spans for good";
+    let of_server = |code| Outcome::Rejected {
+        code: core::num::NonZeroU8::new(code),
+        reason: "no".into(),
+    };
     for (outcome, status, says) in [
         (Some(Outcome::Exported), 200, ""),
-        (
-            Some(Outcome::rejected("no")),
-            500,
-            "a server behind this one refused the spans for good",
-        ),
+        (Some(Outcome::rejected("no")), 500, REFUSED),
+        (Some(of_server(3)), 400, REFUSED),
+        (Some(of_server(16)), 401, REFUSED),
+        (Some(of_server(7)), 403, REFUSED),
+        (Some(of_server(12)), 404, REFUSED),
+        (Some(of_server(8)), 429, REFUSED),
+        (Some(of_server(5)), 500, REFUSED),
         (None, 503, "the spans were not exported in time"),
     ] {
         let pipeline = Pipeline::builder()

@@ -157,8 +157,8 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
                     told.other.len() as f64,
                     AtMost(0.0),
                 ),
-                goal("slowest call, ms", told.slowest, AtMost(1000.0)),
-                goal("the newcomer's call, ms", newcomer, AtMost(5000.0)),
+                goal("slowest call, ms", told.slowest, AtMost(1000.0)).by_the_clock(),
+                goal("the newcomer's call, ms", newcomer, AtMost(5000.0)).by_the_clock(),
                 goal(
                     "descriptors more than before, at most",
                     most.descriptors as f64 - most.descriptors_before as f64,

@@ -132,12 +132,13 @@ pub fn run(length: Duration) -> io::Result<Vec<Goal>> {
     let goal = |what: &str, figure, bound| Goal::new(format!("overload: {what}"), figure, bound);
     let same = end.digest == sink::digest(told.taken.iter().copied()) as f64;
     let mut goals = vec![
-        goal("seconds", seconds, AtLeast(length.as_secs_f64())),
+        goal("seconds", seconds, AtLeast(length.as_secs_f64())).by_the_clock(),
         goal(
             "spans offered for each that was sent on",
             offered / arrived,
             AtLeast(3.0),
-        ),
+        )
+        .by_the_clock(),
         goal("requests refused for now", told.later as f64, AtLeast(1.0)),
         goal(
             "requests answered otherwise",
@@ -186,12 +187,13 @@ pub fn run(length: Duration) -> io::Result<Vec<Goal>> {
             account.dropped + account.turned_away + account.waiting + f64::from(!account.settled),
             AtMost(0.0),
         ),
-        goal("own spans recorded, a second", own / seconds, AtLeast(50.0)),
+        goal("own spans recorded, a second", own / seconds, AtLeast(50.0)).by_the_clock(),
         goal(
             "own spans that came meanwhile, of a hundred",
             own_arrived / own * 100.0,
             AtLeast(50.0),
-        ),
+        )
+        .by_the_clock(),
         goal(
             "own spans dropped, or that never came",
             account.own_dropped + (account.own - end.own).abs(),

@@ -94,7 +94,8 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
             "requests of the neighbour taken",
             seen.taken as f64,
             AtLeast(held.as_secs_f64() * 10.0),
-        ),
+        )
+        .by_the_clock(),
         goal(
             "requests of the neighbour not taken",
             seen.not_taken.len() as f64,

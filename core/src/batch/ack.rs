@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::num::NonZeroU8;
 
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -12,7 +13,11 @@ pub enum Delivered {
     /// Every exporter has sent every span that no filter took out.
     Exported,
     /// A server refused spans for good: sending them again changes nothing.
-    Rejected,
+    Rejected {
+        /// The code of the gRPC status that it gave, from 1 to 16, or that its HTTP status stands for; `None` where it gave
+        /// none. Of several servers, what one of them gave.
+        code: Option<NonZeroU8>,
+    },
     /// A processor fails on spans, for a condition that can't be computed: sending them again changes nothing.
     Failed,
     /// Processors have passed on every span, up to the first that gathers them, as [`Intake::screen`] waits for.
@@ -31,6 +36,8 @@ pub(crate) struct Ack {
     expected: AtomicUsize,
     delivered: AtomicUsize,
     rejected: AtomicUsize,
+    /// What the first server gave for a reason; zero: none has yet.
+    code: AtomicUsize,
     failed: AtomicUsize,
     /// Whether the sender waits no longer than processors have passed on the spans.
     screens: bool,
@@ -43,6 +50,7 @@ impl Ack {
             expected: AtomicUsize::new(0),
             delivered: AtomicUsize::new(0),
             rejected: AtomicUsize::new(0),
+            code: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             screens: false,
             tell: Some(Box::new(tell)),
@@ -69,8 +77,14 @@ impl Ack {
         self.delivered.fetch_add(spans, Ordering::Relaxed);
     }
 
-    /// A server will never take these spans.
-    pub(crate) fn reject(&self, spans: usize) {
+    /// A server will never take these spans, and has said why or not.
+    pub(crate) fn reject(&self, spans: usize, code: Option<NonZeroU8>) {
+        if let Some(code) = code {
+            let code = usize::from(code.get());
+            let _another =
+                self.code
+                    .compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
+        }
         self.rejected.fetch_add(spans, Ordering::Relaxed);
     }
 
@@ -91,7 +105,9 @@ impl Ack {
         } else if failed > 0 {
             Delivered::Failed
         } else if rejected > 0 && delivered.saturating_add(rejected) == expected {
-            Delivered::Rejected
+            Delivered::Rejected {
+                code: NonZeroU8::new(self.code.load(Ordering::Relaxed) as u8),
+            }
         } else {
             Delivered::Lost
         }

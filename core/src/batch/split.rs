@@ -38,13 +38,20 @@ impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OneSpan => f.write_str("a batch of one span cannot be split"),
-            Self::NoRoom(refused) => write!(f, "no room to split a batch: {refused}"),
+            Self::NoRoom(_) => f.write_str("no room to split a batch"),
             Self::Malformed => f.write_str("the spans of a batch are not well-formed"),
         }
     }
 }
 
-impl core::error::Error for SplitError {}
+impl core::error::Error for SplitError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::NoRoom(refused) => Some(refused),
+            Self::OneSpan | Self::Malformed => None,
+        }
+    }
+}
 
 impl From<Refused> for SplitError {
     fn from(refused: Refused) -> Self {

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::num::NonZeroU8;
 use core::task::Waker;
 use core::time::Duration;
 
@@ -488,13 +489,14 @@ impl Lane {
         self.trouble.note(&outcome);
         let mut lost = 0;
         let mut reason = DropReason::Rejected;
+        let mut code = None;
         flight.fate = Fate::Done;
         match outcome {
             Outcome::Exported => {}
             Outcome::Partial { rejected, .. } => {
                 (reason, lost) = (DropReason::PartiallyRejected, rejected.min(spans));
             }
-            Outcome::Rejected { .. } => lost = spans,
+            Outcome::Rejected { code: said, .. } => (code, lost) = (said, spans),
             Outcome::Unanswered => (reason, lost) = (DropReason::Unanswered, spans),
             Outcome::Panicked => (reason, lost) = (DropReason::Panicked, spans),
             Outcome::TooLarge { limit } => {
@@ -550,7 +552,7 @@ impl Lane {
         self.account.exported += spans - lost;
         // The exporter may hold its own for as long as it likes; the engine's is let go before anybody is told.
         let batch = mem::take(&mut flight.attempt.batch);
-        acknowledge(&batch, reason, lost);
+        acknowledge(&batch, reason, lost, code);
     }
 
     /// The exporter has let go of a settled batch.
@@ -670,13 +672,13 @@ fn covers(pieces: &[Batch], whole: &Batch) -> bool {
 }
 
 /// Tells the senders who wait. What a server has taken in part it has taken: the request is not to be sent again.
-fn acknowledge(batch: &Batch, reason: DropReason, lost: u64) {
+fn acknowledge(batch: &Batch, reason: DropReason, lost: u64, code: Option<NonZeroU8>) {
     let is_exported = lost == 0 || reason == DropReason::PartiallyRejected;
     let is_final = matches!(reason, DropReason::Rejected | DropReason::TooLarge);
     for segment in batch.segments() {
         match segment.ack() {
             Some(ack) if is_exported => ack.deliver(segment.spans()),
-            Some(ack) if is_final => ack.reject(segment.spans()),
+            Some(ack) if is_final => ack.reject(segment.spans(), code),
             _ => {}
         }
     }

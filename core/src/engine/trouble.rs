@@ -58,7 +58,7 @@ fn describe(outcome: &Outcome) -> Cow<'static, str> {
     match outcome {
         Outcome::Partial { message: text, .. }
         | Outcome::Retry { reason: text, .. }
-        | Outcome::Rejected { reason: text } => text.clone(),
+        | Outcome::Rejected { reason: text, .. } => text.clone(),
         other => Cow::Owned(alloc::format!("{other}")),
     }
 }

@@ -13,6 +13,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 use crate::batch::Batch;
@@ -238,6 +239,11 @@ pub enum Outcome {
     },
     /// The batch did not arrive and never will.
     Rejected {
+        /// The code of the gRPC status that the server gave, from 1 to 16, or that its HTTP status stands for; `None`
+        /// where it gave none. Senders who wait hear it: see [`Delivered::Rejected`].
+        ///
+        /// [`Delivered::Rejected`]: crate::pipeline::Delivered::Rejected
+        code: Option<NonZeroU8>,
         /// Why.
         reason: Cow<'static, str>,
     },
@@ -258,10 +264,11 @@ impl Outcome {
         }
     }
 
-    /// A failure for good.
+    /// A failure for good, of which no server gave a status.
     #[must_use]
     pub fn rejected(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::Rejected {
+            code: None,
             reason: reason.into(),
         }
     }
@@ -279,7 +286,7 @@ impl fmt::Display for Outcome {
                 write!(f, "too large for the server, which takes {limit} bytes")
             }
             Self::TooLarge { limit: None } => f.write_str("too large for the server"),
-            Self::Rejected { reason } => write!(f, "rejected: {reason}"),
+            Self::Rejected { reason, .. } => write!(f, "rejected: {reason}"),
             Self::Unanswered => f.write_str("dropped by the exporter without an answer"),
             Self::Panicked => f.write_str("the exporter panicked"),
         }

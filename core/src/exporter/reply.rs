@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU8;
 use core::task::Waker;
 use core::time::Duration;
 
@@ -310,7 +311,8 @@ impl Cell {
                 self.write_number(*limit);
                 TOO_LARGE_FOR
             }
-            Outcome::Rejected { reason } => {
+            Outcome::Rejected { code, reason } => {
+                self.write_number(code.map_or(0, |code| usize::from(code.get())));
                 self.write_text(reason);
                 REJECTED
             }
@@ -362,6 +364,7 @@ impl Cell {
                 limit: Some(self.number.load(Ordering::Relaxed)),
             },
             REJECTED => Outcome::Rejected {
+                code: NonZeroU8::new(self.number.load(Ordering::Relaxed) as u8),
                 reason: self.read_text(),
             },
             PANICKED => Outcome::Panicked,
@@ -412,6 +415,10 @@ mod tests {
                 limit: Some(4 << 20),
             },
             Outcome::rejected("permission denied"),
+            Outcome::Rejected {
+                code: NonZeroU8::new(16),
+                reason: "no token".into(),
+            },
             Outcome::Unanswered,
             Outcome::Panicked,
         ];

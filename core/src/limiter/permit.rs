@@ -260,12 +260,12 @@ pub struct Uncovered {
 impl fmt::Display for Uncovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (capacity, bytes) = (self.memory.capacity(), self.permit.bytes());
-        write!(
-            f,
-            "memory of {capacity} bytes has a permit for {bytes}: {}",
-            self.refused
-        )
+        write!(f, "memory of {capacity} bytes has a permit for {bytes}")
     }
 }
 
-impl core::error::Error for Uncovered {}
+impl core::error::Error for Uncovered {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.refused)
+    }
+}

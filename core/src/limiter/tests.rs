@@ -227,7 +227,11 @@ fn memory_larger_than_its_permit_is_covered_or_given_back() {
     let uncovered = permit.attach(vec![1; 800]).unwrap_err();
     assert_eq!(
         uncovered.to_string(),
-        "memory of 800 bytes has a permit for 10: memory share 'neighbours' has no 790 bytes left"
+        "memory of 800 bytes has a permit for 10"
+    );
+    assert_eq!(
+        uncovered.refused.to_string(),
+        "memory share 'neighbours' has no 790 bytes left"
     );
     assert_eq!(
         (uncovered.permit.bytes(), uncovered.memory.len()),

@@ -612,7 +612,8 @@ fn is_obtainable(bytes: usize) -> bool {
     given
 }
 
-/// Why a pipeline can't be built. Names the setting at fault.
+/// Why a pipeline can't be built. Names the setting at fault; what is wrong with it, its
+/// [`source`](core::error::Error::source) says where there is one.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidPipeline {
@@ -659,15 +660,29 @@ impl fmt::Display for InvalidPipeline {
             Self::OutOfMemory { bytes } => {
                 write!(f, "memory_limit: the system does not give {bytes} bytes")
             }
-            Self::Budget(error) => write!(f, "memory_limit: {error}"),
-            Self::Memory(error) => write!(f, "memory_limit: {error}"),
-            Self::SamplingRate(error) => write!(f, "sampling_rate_per_million: {error}"),
-            Self::Resource(error) => write!(f, "resource: {error}"),
-            Self::Branch(error) => write!(f, "branch: {error}"),
-            Self::Engine(error) => write!(f, "engine: {error}"),
+            Self::Budget(_) | Self::Memory(_) => f.write_str("memory_limit"),
+            Self::SamplingRate(_) => f.write_str("sampling_rate_per_million"),
+            Self::Resource(_) => f.write_str("resource"),
+            Self::Branch(_) => f.write_str("branch"),
+            Self::Engine(_) => f.write_str("engine"),
             Self::Thread(kind) => write!(f, "the system gave no thread: {kind}"),
         }
     }
 }
 
-impl core::error::Error for InvalidPipeline {}
+impl core::error::Error for InvalidPipeline {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Budget(error) => Some(error),
+            Self::Memory(error) => Some(error),
+            Self::SamplingRate(error) => Some(error),
+            Self::Resource(error) => Some(error),
+            Self::Branch(error) => Some(error),
+            Self::Engine(error) => Some(error),
+            Self::NoExporter
+            | Self::MemoryLimit { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Thread(_) => None,
+        }
+    }
+}

@@ -402,8 +402,8 @@ impl IntakeError {
 impl fmt::Display for IntakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(invalid) => write!(f, "malformed request: {invalid}"),
-            Self::NoRoom(refused) => write!(f, "no memory for the request: {refused}"),
+            Self::Invalid(_) => f.write_str("malformed request"),
+            Self::NoRoom(_) => f.write_str("no memory for the request"),
             Self::Closed => f.write_str("the pipeline is shut down"),
             Self::NoPipeline => f.write_str("no pipeline takes spans of neighbours"),
         }

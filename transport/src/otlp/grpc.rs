@@ -3,6 +3,7 @@
 //! OTLP specification, "OTLP/gRPC Response" and "OTLP/gRPC Throttling"; `google/rpc/error_details.proto` for `RetryInfo`.
 
 use core::fmt;
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 use spanwire_core::exporter::Outcome;
@@ -155,7 +156,10 @@ pub fn verdict(code: Code, message: &str, details: &[u8]) -> Outcome {
             reason,
         }
     } else {
-        Outcome::Rejected { reason }
+        Outcome::Rejected {
+            code: NonZeroU8::new(code as u8),
+            reason,
+        }
     }
 }
 
@@ -282,7 +286,8 @@ mod tests {
                         assert_eq!(reason, format!("{code}: why"));
                         if possibly_stored { Doubtful } else { Retry }
                     }
-                    Outcome::Rejected { reason } => {
+                    Outcome::Rejected { code: said, reason } => {
+                        assert_eq!(said.map(NonZeroU8::get), Some(code as u8));
                         assert_eq!(reason, format!("{code}: why"));
                         Never
                     }

@@ -2,6 +2,7 @@
 //!
 //! OTLP specification, "OTLP/HTTP Response" and "OTLP/HTTP Throttling"; RFC 9110, 10.2.3 for `Retry-After`.
 
+use core::num::NonZeroU8;
 use core::time::Duration;
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use spanwire_core::exporter::Outcome;
 
 use spanwire_core::wire::raw::Payload;
 
+use super::grpc::Code;
 use super::printable;
 use super::response::each_field;
 
@@ -51,8 +53,23 @@ pub fn verdict(
             possibly_stored: matches!(status, 502 | 504),
             reason: reason().into(),
         },
-        _ => Outcome::rejected(reason()),
+        _ => Outcome::Rejected {
+            code: code(status).and_then(|code| NonZeroU8::new(code as u8)),
+            reason: reason().into(),
+        },
     })
+}
+
+/// The code of gRPC that a status of HTTP which is final stands for, as the Collector has it: the other way round, a receiver
+/// answers that code with this status.
+const fn code(status: u16) -> Option<Code> {
+    match status {
+        400 => Some(Code::InvalidArgument),
+        401 => Some(Code::Unauthenticated),
+        403 => Some(Code::PermissionDenied),
+        404 => Some(Code::Unimplemented),
+        _ => None,
+    }
 }
 
 /// The wait that a `Retry-After` header asks for: whole seconds, or a date in any form that RFC 9110, 5.6.7 lists. A date
@@ -149,7 +166,10 @@ mod tests {
                         assert_eq!(reason, format!("HTTP status {status}: why"));
                         if possibly_stored { Doubtful } else { Retry }
                     }
-                    Some(Outcome::Rejected { reason }) => {
+                    Some(Outcome::Rejected { code, reason }) => {
+                        let known = [(400, 3), (401, 16), (403, 7), (404, 12)];
+                        let wanted = known.iter().find(|(of, _)| *of == status);
+                        assert_eq!(code.map(NonZeroU8::get), wanted.map(|(_, code)| *code));
                         assert_eq!(reason, format!("HTTP status {status}: why"));
                         Never
                     }

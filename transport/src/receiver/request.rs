@@ -13,6 +13,7 @@ use super::body::Trouble;
 use super::client::{Head, Kept};
 use super::tally::{Kind, Tally};
 use super::wait::{Mishap, Taken, Wait};
+use crate::diagnostics::Chain;
 use crate::otlp::grpc::Code;
 
 /// How requests are treated, in any protocol.
@@ -122,6 +123,8 @@ pub(super) struct Refusal {
     pub(super) kind: Kind,
     /// The status in HTTP; `None`: the one that the protocol has for the code.
     pub(super) status: Option<StatusCode>,
+    /// The body is too large: HTTP has a status for that beside the one of the code.
+    pub(super) is_too_large: bool,
 }
 
 impl Refusal {
@@ -132,6 +135,7 @@ impl Refusal {
             again: false,
             kind: Kind::Rejected,
             status: None,
+            is_too_large: false,
         }
     }
 
@@ -160,8 +164,11 @@ impl Refusal {
     }
 
     /// A body that is larger than any is let be.
-    fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Code::ResourceExhausted, message)
+    pub(super) fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            is_too_large: true,
+            ..Self::new(Code::ResourceExhausted, message)
+        }
     }
 }
 
@@ -181,8 +188,15 @@ impl From<Trouble> for Refusal {
                 ..Self::for_now(message)
             },
             // In HTTP not 408, after which a client would not come again.
-            Trouble::Slow => kind(Kind::Cut, Code::Unavailable),
-            Trouble::Expired => kind(Kind::Cut, Code::DeadlineExceeded),
+            Trouble::Slow => Self {
+                kind: Kind::Cut,
+                ..Self::for_now(message)
+            },
+            // Nothing of it was taken, and the network may be quicker next time.
+            Trouble::Expired => Self {
+                again: true,
+                ..kind(Kind::Cut, Code::DeadlineExceeded)
+            },
             Trouble::Abandoned => kind(Kind::Abandoned, Code::Cancelled),
             Trouble::Garbled { .. } => Self::new(Code::InvalidArgument, message),
         }
@@ -192,6 +206,11 @@ impl From<Trouble> for Refusal {
 impl From<Mishap> for Refusal {
     fn from(mishap: Mishap) -> Self {
         match mishap {
+            // The status of the server unchanged, as the Collector has it.
+            Mishap::Rejected(code) => Self::new(
+                code.unwrap_or(Code::Internal),
+                "a server behind this one refused the spans for good",
+            ),
             Mishap::ForGood(why) => Self::new(Code::Internal, why),
             Mishap::ForNow(why) => Self::for_now(why),
             Mishap::NotInTime(why) => Self::new(Code::DeadlineExceeded, why),
@@ -201,7 +220,7 @@ impl From<Mishap> for Refusal {
 
 impl From<IntakeError> for Refusal {
     fn from(error: IntakeError) -> Self {
-        let message = error.to_string();
+        let message = Chain(&error).to_string();
         match error {
             error if error.is_retryable() => Self::for_now(message),
             IntakeError::Invalid(_) => Self::new(Code::InvalidArgument, message),

@@ -6,6 +6,8 @@ use spanwire_core::limiter::Buffer;
 use spanwire_core::pipeline::{Delivered, Delivery, Intake, IntakeError};
 use tokio::time::timeout;
 
+use crate::otlp::grpc::Code;
+
 /// What a sender waits for, at most for so long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -29,6 +31,8 @@ pub(super) enum Taken {
 /// Why a sender hears that its spans went wrong after they were admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mishap {
+    /// A server behind this one has refused the spans, and given this for a reason.
+    Rejected(Option<Code>),
     /// Sending them again changes nothing.
     ForGood(&'static str),
     ForNow(&'static str),
@@ -64,9 +68,10 @@ impl Wait {
         };
         match timeout(within, delivery).await {
             Ok(Delivered::Exported | Delivered::Passed) => Ok(()),
-            Ok(Delivered::Rejected) => Err(Mishap::ForGood(
-                "a server behind this one refused the spans for good",
-            )),
+            Ok(Delivered::Rejected { code }) => {
+                let code = code.and_then(|code| Code::from_number(code.get().into()));
+                Err(Mishap::Rejected(code))
+            }
             Ok(Delivered::Failed) => Err(Mishap::ForGood(
                 "a condition of a processor can't be computed of these spans",
             )),

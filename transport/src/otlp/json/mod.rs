@@ -1,8 +1,8 @@
 //! OTLP as JSON text.
 //!
 //! OTLP specification, "JSON Protobuf Encoding": the JSON mapping of proto3 with these differences. Trace and span ids
-//! are hexadecimal, not base64; enums are numbers, never names; field names are lowerCamelCase, never snake_case;
-//! unknown fields are ignored.
+//! are hexadecimal, not base64; enums are written as numbers, never names, and fields in lowerCamelCase, never
+//! snake_case; unknown fields are ignored.
 //!
 //! [`Json`] writes spans from their bytes, without a tree in between. With the feature `json-read`,
 //! [`read_request`](read::read_request) turns text into the bytes of the same message.

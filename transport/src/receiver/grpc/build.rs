@@ -178,7 +178,7 @@ impl GrpcReceiverBuilder {
     /// Answers a request when every exporter has sent its spans, and not as soon as they are admitted; zero: as soon as they
     /// are. Default: zero.
     ///
-    /// A client hears `INTERNAL` when a server refused its spans for good, `UNAVAILABLE` when they were lost on the way, and
+    /// A client hears the status of a server that refused its spans for good, unchanged, `INTERNAL` where it gave none, `UNAVAILABLE` when they were lost on the way, and
     /// `DEADLINE_EXCEEDED` when neither is known `within` that time, after which they may still be exported. It waits for as
     /// long as a batch waits to be filled, at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {

@@ -70,10 +70,10 @@ pub(super) fn unsupported_media_type() -> Refusal {
 
 /// The status of a refusal. OTLP specification, "Failures" and "OTLP/HTTP Request Size": what is too large is 413.
 fn status(refusal: &Refusal) -> StatusCode {
-    match (refusal.status, refusal.code) {
-        (Some(status), _) => status,
-        (None, Code::ResourceExhausted) => StatusCode::PAYLOAD_TOO_LARGE,
-        (None, code) => StatusCode::from_u16(refusal::http_status(code))
+    match refusal.status {
+        Some(status) => status,
+        None if refusal.is_too_large => StatusCode::PAYLOAD_TOO_LARGE,
+        None => StatusCode::from_u16(refusal::http_status(refusal.code))
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
@@ -211,7 +211,8 @@ mod tests {
             (Refusal::new(Code::Unauthenticated, "x"), 401),
             (Refusal::new(Code::PermissionDenied, "x"), 403),
             (Refusal::new(Code::Unimplemented, "x"), 404),
-            (Refusal::new(Code::ResourceExhausted, "x"), 413),
+            (Refusal::new(Code::ResourceExhausted, "x"), 429),
+            (Refusal::too_large("x"), 413),
             (Refusal::new(Code::Internal, "x"), 500),
             (Refusal::new(Code::DeadlineExceeded, "x"), 503),
             (Refusal::new(Code::Unavailable, "x"), 503),

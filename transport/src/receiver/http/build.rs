@@ -154,7 +154,8 @@ impl HttpReceiverBuilder {
     /// Answers a request when every exporter has sent its spans, and not as soon as they are admitted; zero: as soon as they
     /// are. Default: zero.
     ///
-    /// A client hears 500 when a server refused its spans for good, and 503 when they were lost on the way, or when neither is
+    /// A client hears 400, 401, 403, 404 or 429 when a server refused its spans for good and gave the gRPC status that stands for
+    /// it, 500 when it gave another or none, and 503 when they were lost on the way, or when neither is
     /// known `within` that time, after which they may still be exported. It waits for as long as a batch waits to be filled,
     /// at least.
     pub fn answer_after_export(mut self, within: Duration) -> Self {

@@ -1,10 +1,11 @@
 //! JSON text as OTLP protobuf: one walk, no tree in between.
 //!
-//! The reader is strict where the mapping is: an enum is a number, an id is hexadecimal and has its length, a number is
-//! in its range, a field occurs once, and of the members of a value one is set. It is lenient where proto3's JSON
-//! mapping asks for that: numbers may be strings, and whole numbers may be written `1e3` or `1.0`; `null` is a field that
-//! is not set; base64 may be of either alphabet, with padding or without. Unknown fields, names in snake_case among
-//! them, are ignored.
+//! The reader is strict where the mapping is: an id is hexadecimal and has its length, a number is in its range, a field
+//! occurs once, and of the members of a value one is set. It is lenient where proto3's JSON mapping asks for that:
+//! numbers may be strings, and whole numbers may be written `1e3` or `1.0`; `null` is a field that is not set; base64 may
+//! be of either alphabet, with padding or without. As the Collector does, it takes what OTLP has nobody write: fields by
+//! their names in protobuf, such as `trace_id`, and values of enums by theirs, such as `SPAN_KIND_SERVER`. Were such
+//! fields passed over as unknown, their spans would be lost, and nobody told. Unknown fields are ignored.
 //!
 //! OTLP specification, "JSON Protobuf Encoding"; proto3 language guide, "JSON Mapping".
 

@@ -34,9 +34,40 @@ pub(super) enum Kind {
     Fixed32,
     Fixed64,
     Double,
-    Enum,
+    /// The names of its values, from 0.
+    Enum(&'static [&'static str]),
     Int32,
 }
+
+impl Field {
+    /// Whether this is its name, in JSON or, with small letters and underscores, in protobuf: `traceId` or `trace_id`.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        if self.name == name {
+            return true;
+        }
+        if !name.contains('_') {
+            return false;
+        }
+        let spelled = self.name.bytes().flat_map(|byte| {
+            let underscore = byte.is_ascii_uppercase().then_some(b'_');
+            underscore.into_iter().chain([byte.to_ascii_lowercase()])
+        });
+        spelled.eq(name.bytes())
+    }
+}
+
+/// `Span.SpanKind`.
+const SPAN_KIND: Kind = Kind::Enum(&[
+    "SPAN_KIND_UNSPECIFIED",
+    "SPAN_KIND_INTERNAL",
+    "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",
+    "SPAN_KIND_PRODUCER",
+    "SPAN_KIND_CONSUMER",
+]);
+
+/// `Status.StatusCode`.
+const STATUS_CODE: Kind = Kind::Enum(&["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"]);
 
 const fn one(name: &'static str, number: u32, kind: Kind) -> Field {
     Field {
@@ -127,7 +158,7 @@ static SPAN: Message = message(&[
     one("traceState", f::span::TRACE_STATE, Kind::Str),
     one("parentSpanId", f::span::PARENT_SPAN_ID, Kind::Id(8)),
     one("name", f::span::NAME, Kind::Str),
-    one("kind", f::span::KIND, Kind::Enum),
+    one("kind", f::span::KIND, SPAN_KIND),
     one(
         "startTimeUnixNano",
         f::span::START_TIME_UNIX_NANO,
@@ -174,7 +205,7 @@ static LINK: Message = message(&[
 
 static STATUS: Message = message(&[
     one("message", f::status::MESSAGE, Kind::Str),
-    one("code", f::status::CODE, Kind::Enum),
+    one("code", f::status::CODE, STATUS_CODE),
 ]);
 
 // `keyStrindex` and `stringValueStrindex` point into a table that only profiles have: unknown here.

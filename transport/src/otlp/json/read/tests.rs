@@ -49,17 +49,80 @@ fn what_is_not_known_is_ignored() {
     for text in [
         r#""name":"n","unknown":{"a":[1,{"b":null}],"c":"\ud83d\ude00"}"#,
         r#""Name":"x","name":"n""#,
-        r#""name":"n","trace_id":"zz","dropped_attributes_count":"x""#,
+        r#""name":"n","trace-id":"zz","Trace_id":1,"trace_Id":1,"trace__id":1,"trace_id_":1,"_name":1"#,
+        r#""name":"n","tracE_id":1,"dropped_attributesCount":"x","droppedAttributes_count":"x""#,
         r#""name":"n","instrumentationLibrary":[]"#,
         r#""n\u0061me":"n""#,
     ] {
         assert_eq!(span(text).unwrap(), plain, "{text}");
     }
-    assert_eq!(request(r#"{"resource_spans":[{}]}"#).unwrap(), b"");
+    assert_eq!(request(r#"{"resource_span":[{}]}"#).unwrap(), b"");
     assert_eq!(request(" {}\n").unwrap(), b"");
     // Thousands of levels of what is ignored need no stack.
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     assert_eq!(request(&format!(r#"{{"x":{deep}}}"#)).unwrap(), b"");
+}
+
+/// The Collector's decoder takes the names that fields have in protobuf, too.
+#[test]
+fn fields_are_known_by_their_names_in_protobuf_too() {
+    let id = "00f067aa0ba902b7";
+    let (camel, snake) = (
+        format!(
+            r#"{{"resourceSpans":[{{"schemaUrl":"s","resource":{{"droppedAttributesCount":1,"entityRefs":[
+            {{"schemaUrl":"s","type":"t","idKeys":["a"],"descriptionKeys":["b"]}}]}},"scopeSpans":[{{
+            "schemaUrl":"s","scope":{{"name":"n","droppedAttributesCount":2}},"spans":[{{"traceId":"{id}{id}",
+            "spanId":"{id}","traceState":"a=b","parentSpanId":"{id}","startTimeUnixNano":"3","endTimeUnixNano":4,
+            "attributes":[{{"value":{{"stringValue":"v"}}}},{{"value":{{"boolValue":true}}}},
+            {{"value":{{"intValue":"5"}}}},{{"value":{{"doubleValue":6}}}},{{"value":{{"bytesValue":"AA=="}}}},
+            {{"value":{{"arrayValue":{{"values":[{{"kvlistValue":{{"values":[]}}}}]}}}}}}],
+            "droppedAttributesCount":7,"droppedEventsCount":8,"droppedLinksCount":9,
+            "events":[{{"timeUnixNano":10,"droppedAttributesCount":11}}],
+            "links":[{{"traceId":"{id}{id}","spanId":"{id}","traceState":"c=d","droppedAttributesCount":12}}]}}]}}]}}]}}"#
+        ),
+        format!(
+            r#"{{"resource_spans":[{{"schema_url":"s","resource":{{"dropped_attributes_count":1,"entity_refs":[
+            {{"schema_url":"s","type":"t","id_keys":["a"],"description_keys":["b"]}}]}},"scope_spans":[{{
+            "schema_url":"s","scope":{{"name":"n","dropped_attributes_count":2}},"spans":[{{"trace_id":"{id}{id}",
+            "span_id":"{id}","trace_state":"a=b","parent_span_id":"{id}","start_time_unix_nano":"3","end_time_unix_nano":4,
+            "attributes":[{{"value":{{"string_value":"v"}}}},{{"value":{{"bool_value":true}}}},
+            {{"value":{{"int_value":"5"}}}},{{"value":{{"double_value":6}}}},{{"value":{{"bytes_value":"AA=="}}}},
+            {{"value":{{"array_value":{{"values":[{{"kvlist_value":{{"values":[]}}}}]}}}}}}],
+            "dropped_attributes_count":7,"dropped_events_count":8,"dropped_links_count":9,
+            "events":[{{"time_unix_nano":10,"dropped_attributes_count":11}}],
+            "links":[{{"trace_id":"{id}{id}","span_id":"{id}","trace_state":"c=d","dropped_attributes_count":12}}]}}]}}]}}]}}"#
+        ),
+    );
+    let bytes = request(&camel).unwrap();
+    assert!(bytes.len() > 200, "{}", bytes.len());
+    assert_eq!(request(&snake).unwrap(), bytes);
+    // What is wrong is told by the name in JSON; both names in one object are one field twice.
+    let (fault, path) = fault_of(span(r#""trace_id":"zz""#));
+    assert_eq!((fault, path), (Fault::Hex, format!("{SPAN}.traceId")));
+    let (fault, path) = fault_of(span(r#""spanId":"","span_id":"""#));
+    assert_eq!((fault, path), (Fault::Duplicate, format!("{SPAN}.spanId")));
+}
+
+/// The Collector's decoder takes them, the specification numbers only.
+#[test]
+fn values_of_enums_are_known_by_their_names_too() {
+    for (name, number) in [
+        ("UNSPECIFIED", 0),
+        ("INTERNAL", 1),
+        ("SERVER", 2),
+        ("CLIENT", 3),
+        ("PRODUCER", 4),
+        ("CONSUMER", 5),
+    ] {
+        let named = span(&format!(r#""kind":"SPAN_KIND_{name}""#)).unwrap();
+        assert_eq!(named, span(&format!(r#""kind":{number}"#)).unwrap());
+        assert_eq!(named.is_empty(), number == 0);
+    }
+    for (name, number) in [("UNSET", 0), ("OK", 1), ("ERROR", 2)] {
+        let named = span(&format!(r#""status":{{"code":"STATUS_CODE_{name}"}}"#)).unwrap();
+        let numbered = span(&format!(r#""status":{{"code":{number}}}"#)).unwrap();
+        assert_eq!(named, numbered);
+    }
 }
 
 #[test]
@@ -129,13 +192,23 @@ fn a_fault_is_named_with_the_way_to_it_and_nothing_of_the_value() {
     let whole = |expected| Fault::Range { expected };
     for (text, fault, field) in [
         (
-            r#""kind":"SPAN_KIND_CLIENT""#,
-            kind("a number, not the name of a value"),
+            r#""kind":"CLIENT""#,
+            kind("a number or the name of a value"),
+            "kind",
+        ),
+        (
+            r#""kind":"STATUS_CODE_OK""#,
+            kind("a number or the name of a value"),
             "kind",
         ),
         (
             r#""kind":"3""#,
-            kind("a number, not the name of a value"),
+            kind("a number or the name of a value"),
+            "kind",
+        ),
+        (
+            r#""kind":true"#,
+            kind("a number or the name of a value"),
             "kind",
         ),
         (

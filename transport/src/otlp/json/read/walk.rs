@@ -226,7 +226,7 @@ impl<'o> Walk<'o> {
                     encode::write_varint_field(out, of, value as i64 as u64);
                 }
             }
-            Kind::Int32 | Kind::Enum => {
+            Kind::Int32 | Kind::Enum(_) => {
                 let value = number.whole(
                     i32::MIN.into(),
                     i32::MAX as u64,
@@ -265,8 +265,15 @@ impl<'o> Walk<'o> {
                 self.nested(field.number, |walk| scalar::id(text, len, walk.out))
             }
             Kind::Bytes => self.nested(field.number, |walk| scalar::base64(text, walk.out)),
-            // OTLP: names of enums are not accepted.
-            Kind::Enum | Kind::Bool | Kind::Message(_) => Err(Fault::Type {
+            Kind::Enum(names) => match (0_u32..).zip(names).find(|(_, name)| **name == text) {
+                Some((value, _)) => {
+                    self.number(field, Number::Unsigned(value.into()), keep_default)
+                }
+                None => Err(Fault::Type {
+                    expected: expected(field.kind),
+                }),
+            },
+            Kind::Bool | Kind::Message(_) => Err(Fault::Type {
                 expected: expected(field.kind),
             }),
             _ => self.number(field, Number::Text(text), keep_default),
@@ -282,7 +289,7 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Id(_) => "a string of hexadecimal digits",
         Kind::Bytes => "a string in base64",
         Kind::Bool => "true or false",
-        Kind::Enum => "a number, not the name of a value",
+        Kind::Enum(_) => "a number or the name of a value",
         Kind::Int64 | Kind::Uint32 | Kind::Fixed32 | Kind::Fixed64 | Kind::Double | Kind::Int32 => {
             "a number"
         }
@@ -336,7 +343,7 @@ impl Visitor<'_> for Name {
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Named, E> {
         let mut fields = self.message.fields.iter().enumerate();
-        Ok(match fields.find(|(_, field)| field.name == name) {
+        Ok(match fields.find(|(_, field)| field.is_called(name)) {
             Some((index, field)) => Named::Field(index, field),
             None if name == ARBITRARY_PRECISION => Named::Number,
             None => Named::Unknown,
