@@ -321,6 +321,57 @@ fn two_nodes_show_each_other_their_certificates() {
 }
 
 #[test]
+fn who_shows_no_token_is_not_let_in() {
+    let scratch = Scratch::new();
+    let file = scratch.file("tokens", "from-a-file\n");
+    for (extension, token) in [
+        ("{token: s3cret}".to_owned(), "s3cret"),
+        (
+            format!("{{token: s3cret, filename: '{file}'}}"),
+            "from-a-file",
+        ),
+    ] {
+        let backend = sink();
+        let auth = "endpoint: '127.0.0.1:0', auth: {authenticator: bearertokenauth/in}";
+        let text = format!(
+            "
+receivers: {{otlp: {{protocols: {{grpc: {{{auth}}}, http: {{{auth}}}}}}}}}
+exporters: {{{}}}
+extensions: {{bearertokenauth/in: {extension}}}
+service: {{extensions: [bearertokenauth/in], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp]}}}}}}
+",
+            to(&backend, "")
+        );
+        let loaded = Config::load(&text, &Process).unwrap();
+        assert!(!format!("{loaded:?}{}", loaded.config).contains("s3cret"));
+        let collector = Collector::from_config(loaded).unwrap();
+        let node = collector
+            .diagnostics(Diagnostics::silent())
+            .start()
+            .unwrap();
+        let [grpc, http] = node.listening() else {
+            panic!("{node:?}")
+        };
+        let (grpc, http) = (grpc.address().parse().unwrap(), http.address().to_owned());
+        let message = request(1).encode_to_vec();
+        for (shown, code, status) in [(token, 0, 200), ("another", 16, 401)] {
+            let mut head = client::head();
+            let value = format!("Bearer {shown}").parse().unwrap();
+            head.headers_mut().insert("authorization", value);
+            let body = client::framed(&message, false);
+            let reply = client::run(async { Client::connect(grpc).await.call(head, body).await });
+            assert_eq!(reply.unwrap().code, code, "{extension}");
+            let stream = TcpStream::connect(&http).unwrap();
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            let headers = format!("{}authorization: Bearer {shown}\r\n", of_type(PROTOBUF));
+            assert_eq!(Caller::over(stream).post(&headers, &message).status, status);
+        }
+        assert!(node.shutdown(LONG).is_complete());
+        assert_eq!(backend.spans(), 2);
+    }
+}
+
+#[test]
 fn batches_are_as_large_and_as_late_as_their_section_says() {
     let backend = sink();
     let held = node(

@@ -3,6 +3,7 @@
 use super::super::duration;
 use super::super::keys::{Keys, Section, Walk};
 use super::net::{GrpcServer, HttpServer, check_port};
+use super::secret::Secret;
 
 /// What an OTLP receiver speaks.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +59,52 @@ impl Section for ResponseBody {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("healthy", &mut self.healthy);
         keys.key("unhealthy", &mut self.unhealthy);
+    }
+}
+
+/// The `bearertokenauth` extension: lets in who shows a token to a receiver that names it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct BearerTokenAuth {
+    /// What stands before the token; `Bearer`, which is the default, and no other.
+    pub scheme: String,
+    /// The token; default: none.
+    pub token: Secret,
+    /// File of tokens, one a line, which is read again when it changes; goes before `token`. Default: none.
+    pub filename: String,
+}
+
+impl Default for BearerTokenAuth {
+    fn default() -> Self {
+        Self {
+            scheme: "Bearer".into(),
+            token: Secret::default(),
+            filename: String::new(),
+        }
+    }
+}
+
+impl Section for BearerTokenAuth {
+    const LATER: &'static [&'static str] = &["header", "tokens"];
+
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.key("scheme", &mut self.scheme);
+        keys.key("token", &mut self.token);
+        keys.key("filename", &mut self.filename);
+    }
+
+    fn check(&self, walk: &mut Walk) {
+        if !self.scheme.eq_ignore_ascii_case("bearer") {
+            walk.within("scheme", |walk| {
+                walk.fault(format!(
+                    "{:?} is not supported; accepted: Bearer",
+                    self.scheme
+                ));
+            });
+        }
+        if self.token.is_empty() && self.filename.is_empty() {
+            walk.fault("no bearer token provided");
+        }
     }
 }
 

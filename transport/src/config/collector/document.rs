@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::fault::InvalidConfig;
 use super::super::keys::{Printed, Setting, Walk, lay_out, unknown};
 use super::super::yaml::{self, Node, Value};
-use super::component::{HealthCheck, OtlpReceiver};
+use super::component::{BearerTokenAuth, HealthCheck, OtlpReceiver};
 use super::exporter::{DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter};
 use super::id::ComponentId;
 use super::known;
@@ -89,6 +89,8 @@ components!(
     Extension, "extension", later known::EXTENSIONS,
     /// Answers probes.
     HealthCheck(HealthCheck) = ["health_check"];
+    /// Lets in who shows a token.
+    BearerTokenAuth(BearerTokenAuth) = ["bearertokenauth"];
 );
 
 /// One pipeline of traces: ids in order.

@@ -46,7 +46,7 @@ pub(super) const EXPORTERS: &[&str] = &[
 
 pub(super) const EXTENSIONS: &[&str] = &[
     "ack", "asapclient", "avrologencoding", "awscloudwatchmetricstreamsencoding", "awslogsencoding", "awsproxy",
-    "azureauth", "azureencoding", "basicauth", "bearertokenauth", "cfgardenobserver", "cgroupruntime", "datadog",
+    "azureauth", "azureencoding", "basicauth", "cfgardenobserver", "cgroupruntime", "datadog",
     "dbstorage", "dockerobserver", "ecsobserver", "ecstaskobserver", "filestorage", "googleclientauth",
     "googlecloudlogentryencoding", "headerssetter", "healthcheckv2", "hostobserver", "httpforwarder", "jaegerencoding",
     "jaegerremotesampling", "jsonlogencoding", "k8sleaderelector", "k8sobserver", "kafkatopicsobserver", "memoryballast",

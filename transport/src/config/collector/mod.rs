@@ -35,7 +35,9 @@ mod document;
 // Texts, laid over one another, to such components, and what is odd about them.
 mod load;
 
-pub use component::{CheckCollectorPipeline, HealthCheck, OtlpReceiver, Protocols, ResponseBody};
+pub use component::{
+    BearerTokenAuth, CheckCollectorPipeline, HealthCheck, OtlpReceiver, Protocols, ResponseBody,
+};
 pub use document::{Config, Exporter, Extension, Pipeline, Processor, Receiver, Service};
 pub use exporter::{
     DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter, Retry, SendingQueue,

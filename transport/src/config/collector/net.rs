@@ -194,7 +194,7 @@ impl Section for ServerTls {
 #[non_exhaustive]
 #[derive(Default)]
 pub struct Authenticator {
-    /// Id of the extension that does it. Default: empty.
+    /// Id of the extension that does it: for a receiver a `bearertokenauth` that runs, for an exporter none. Default: empty.
     pub authenticator: String,
 }
 
@@ -341,7 +341,7 @@ pub struct GrpcServer {
     pub write_buffer_size: i64,
     /// Keepalive. Default: what gRPC has.
     pub keepalive: Option<ServerKeepalive>,
-    /// Who checks requests: refused. Default: nobody.
+    /// Who checks requests: a `bearertokenauth`. Default: nobody.
     pub auth: Option<Authenticator>,
     /// Keeps for processors the metadata of requests that they ask for with `from_context`, and no other. Default: no.
     pub include_metadata: bool,
@@ -428,7 +428,7 @@ pub struct HttpServer {
     pub transport: String,
     /// TLS; default: none.
     pub tls: Option<ServerTls>,
-    /// Who checks requests: refused. Default: nobody.
+    /// Who checks requests: a `bearertokenauth`. Default: nobody.
     pub auth: Option<Authenticator>,
     /// Requests from web pages; default: none.
     pub cors: Option<Cors>,

@@ -182,6 +182,19 @@ fn receivers_and_extensions_are_checked_as_the_collector_does() {
             )],
         ),
         (
+            "extensions: {bearertokenauth: {scheme: Basic}}",
+            &[
+                (
+                    "bearertokenauth",
+                    "extensions::bearertokenauth: no bearer token provided",
+                ),
+                (
+                    "scheme",
+                    "extensions::bearertokenauth::scheme: \"Basic\" is not supported; accepted: Bearer",
+                ),
+            ],
+        ),
+        (
             "extensions: {health_check: {path: health}}",
             &[(
                 "health_check",

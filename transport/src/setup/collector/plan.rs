@@ -179,7 +179,7 @@ fn entrances(
         let answer = answer(&fed, outlets, steps);
         let name = id.to_string();
         let opened = walk.within(&name, |walk| {
-            Entrance::all(&name, section, answer, &asked, host, walk)
+            Entrance::all(&name, section, answer, &asked, host, config, walk)
         });
         entrances.extend(opened.into_iter().filter(|_| !fed.is_empty()));
     }
@@ -222,7 +222,9 @@ fn answer(fed: &[&collector::Pipeline], outlets: &[Outlet], steps: &Steps<'_>) -
 fn probes(config: &Config, host: &Host, walk: &mut Walk) -> Vec<Probe> {
     let mut probes = Vec::new();
     for (id, extension) in &config.extensions {
-        let Extension::HealthCheck(section) = extension;
+        let Extension::HealthCheck(section) = extension else {
+            continue;
+        };
         let name = id.to_string();
         let probe = walk.within(&name, |walk| Probe::new(&name, section, host, walk));
         probes.extend(probe.filter(|_| config.service.extensions.contains(id)));

@@ -10,7 +10,7 @@ use super::Host;
 use crate::config::Walk;
 #[cfg(not(all(feature = "receive-grpc", feature = "receive-http")))]
 use crate::config::collector;
-use crate::config::collector::Receiver;
+use crate::config::collector::{Config, Receiver};
 #[cfg(feature = "listen")]
 use crate::receiver::{ReceiverStats, Stopped};
 
@@ -73,20 +73,23 @@ pub(super) struct Entrance {
 
 impl Entrance {
     /// What a section asks for, protocol by protocol. What can't be had is told to `walk`. `answer` says when who
-    /// sends is answered, and `asked` what processors want to know about it.
+    /// sends is answered, and `asked` what processors want to know about it; `config` has those who check it.
     pub(super) fn all(
         id: &str,
         receiver: &Receiver,
         answer: Answer,
         asked: &[String],
         host: &Host,
+        config: &Config,
         walk: &mut Walk,
     ) -> Vec<Self> {
         let Receiver::Otlp(section) = receiver;
         let mut all = Vec::new();
         walk.within("protocols", |walk| {
             if let Some(section) = &section.protocols.grpc {
-                let serve = walk.within("grpc", |walk| grpc(section, answer, asked, host, walk));
+                let serve = walk.within("grpc", |walk| {
+                    grpc(section, answer, asked, host, config, walk)
+                });
                 all.extend(serve.map(|serve| Self {
                     id: id.into(),
                     protocol: "grpc",
@@ -95,7 +98,9 @@ impl Entrance {
                 }));
             }
             if let Some(section) = &section.protocols.http {
-                let serve = walk.within("http", |walk| http(section, answer, asked, host, walk));
+                let serve = walk.within("http", |walk| {
+                    http(section, answer, asked, host, config, walk)
+                });
                 all.extend(serve.map(|serve| Self {
                     id: id.into(),
                     protocol: "http",
@@ -138,6 +143,7 @@ fn grpc(
     _: Answer,
     _: &[String],
     _: &Host,
+    _: &Config,
     walk: &mut Walk,
 ) -> Option<Serve> {
     super::not_built_in("receive-grpc", walk);
@@ -150,6 +156,7 @@ fn http(
     _: Answer,
     _: &[String],
     _: &Host,
+    _: &Config,
     walk: &mut Walk,
 ) -> Option<Serve> {
     super::not_built_in("receive-http", walk);

@@ -167,7 +167,7 @@ fn settings_that_do_not_work_are_told() {
         ),
         (
             "grpc: {auth: {authenticator: a}}",
-            "grpc::auth::authenticator: \"a\" is not supported: let in only clients that have a certificate, with `tls::client_ca_file`",
+            "grpc::auth::authenticator: failed to resolve authenticator \"a\": authenticator not found; accepted: a `bearertokenauth` of service::extensions",
         ),
         (
             "grpc: {keepalive: {enforcement_policy: {min_time: 1s}}}",

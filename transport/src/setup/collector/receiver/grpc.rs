@@ -3,7 +3,7 @@
 use super::shared::{self, Listens};
 use super::{Answer, Serve};
 use crate::config::Walk;
-use crate::config::collector::GrpcServer;
+use crate::config::collector::{Config, GrpcServer};
 use crate::receiver::grpc::{GrpcReceiver, GrpcReceiverBuilder};
 use crate::receiver::listener::Listener;
 use crate::setup::collector::Host;
@@ -14,6 +14,7 @@ pub(super) fn serve(
     answer: Answer,
     asked: &[String],
     host: &Host,
+    config: &Config,
     walk: &mut Walk,
 ) -> Option<Serve> {
     let before = walk.faults.len();
@@ -34,7 +35,7 @@ pub(super) fn serve(
             });
         }
     }
-    shared::authenticator(section.auth.as_ref(), walk);
+    let tokens = shared::authenticator(section.auth.as_ref(), config, walk);
     let kept = shared::Kept::of(asked, section.include_metadata, walk);
     let endpoint = shared::endpoint(&section.endpoint, &section.transport, walk);
     let mut builder = GrpcReceiver::builder()
@@ -69,6 +70,9 @@ pub(super) fn serve(
                 builder = builder.keepalive_timeout(parameters.timeout);
             }
         }
+    }
+    if let Some(tokens) = tokens {
+        builder = builder.bearer(tokens);
     }
     builder = shared::treated!(builder, section, kept, answer, walk);
     (walk.faults.len() == before).then(|| shared::serving(builder, GrpcReceiverBuilder::serve))

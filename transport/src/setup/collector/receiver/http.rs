@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::shared::{self, Listens};
 use super::{Answer, Serve};
 use crate::config::Walk;
-use crate::config::collector::HttpServer;
+use crate::config::collector::{Config, HttpServer};
 use crate::headers::Headers;
 use crate::receiver::http::{Cors, HttpReceiver, HttpReceiverBuilder};
 use crate::receiver::inflate::Coding;
@@ -18,10 +18,11 @@ pub(super) fn serve(
     answer: Answer,
     asked: &[String],
     host: &Host,
+    config: &Config,
     walk: &mut Walk,
 ) -> Option<Serve> {
     let before = walk.faults.len();
-    shared::authenticator(section.auth.as_ref(), walk);
+    let tokens = shared::authenticator(section.auth.as_ref(), config, walk);
     let kept = shared::Kept::of(asked, section.include_metadata, walk);
     let encodings = encodings(&section.compression_algorithms, walk);
     if !section.write_timeout.is_zero() {
@@ -77,6 +78,9 @@ pub(super) fn serve(
     }
     if let Some(names) = encodings {
         builder = builder.content_encodings(names);
+    }
+    if let Some(tokens) = tokens {
+        builder = builder.bearer(tokens);
     }
     builder = shared::treated!(builder, section, kept, answer, walk);
     (walk.faults.len() == before).then(|| shared::serving(builder, HttpReceiverBuilder::serve))

@@ -9,11 +9,13 @@ use spanwire_core::pipeline::Intake;
 
 use super::{Open, Serve};
 use crate::config::Walk;
-use crate::config::collector::{self, ADDRESS, Authenticator, METADATA};
+use crate::config::collector::{
+    self, ADDRESS, Authenticator, ComponentId, Config, Extension, METADATA,
+};
 use crate::diagnostics::Chain;
 use crate::endpoint::Endpoint;
 use crate::receiver::listener::Listener;
-use crate::receiver::{ReceiverStats, Stopped};
+use crate::receiver::{BearerTokens, ReceiverStats, Stopped};
 #[cfg(feature = "tls")]
 use crate::tls::{ServerTls, TlsVersion};
 
@@ -43,17 +45,31 @@ pub(in crate::setup::collector) fn endpoint(
     text
 }
 
-pub(super) fn authenticator(section: Option<&Authenticator>, walk: &mut Walk) {
-    if let Some(section) = section {
-        walk.within("auth", |walk| {
-            walk.within("authenticator", |walk| {
+/// The tokens of which clients have to show one; `None` without an authenticator.
+pub(super) fn authenticator(
+    section: Option<&Authenticator>,
+    config: &Config,
+    walk: &mut Walk,
+) -> Option<BearerTokens> {
+    let name = &section?.authenticator;
+    walk.within("auth", |walk| {
+        walk.within("authenticator", |walk| {
+            let id = name.parse::<ComponentId>().ok();
+            let running = id.filter(|id| config.service.extensions.contains(id));
+            let extension = running.and_then(|id| config.extensions.get(&id));
+            let Some(Extension::BearerTokenAuth(section)) = extension else {
                 walk.fault(format!(
-                    "{:?} is not supported: let in only clients that have a certificate, with `tls::client_ca_file`",
-                    section.authenticator
+                    "failed to resolve authenticator {name:?}: authenticator not found; accepted: a `bearertokenauth` of service::extensions"
                 ));
-            });
-        });
-    }
+                return None;
+            };
+            if !section.filename.is_empty() {
+                return Some(BearerTokens::new().file(&section.filename));
+            }
+            let tokens = BearerTokens::new().token(section.token.expose());
+            tokens.map_err(|error| walk.fault(error.to_string())).ok()
+        })
+    })
 }
 
 /// What is kept of a request for the processors that ask for it, and nothing else.
