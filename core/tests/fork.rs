@@ -354,7 +354,7 @@ fn a_child_does_not_repeat_its_parents_ids() {
     ids.dedup();
     assert_eq!(ids.len(), drawn, "an id was made twice");
     drop(tracer);
-    pipeline.shutdown(LONG);
+    assert!(pipeline.shutdown(LONG).is_complete());
 }
 
 #[test]

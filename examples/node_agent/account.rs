@@ -13,6 +13,8 @@ pub(crate) struct Account<'a> {
     pub(crate) stats: &'a Stats,
     /// Encoded bytes of the spans that went to the exporters.
     pub(crate) bytes: u64,
+    /// Whether spans are to go anywhere.
+    pub(crate) is_wanted: bool,
 }
 
 impl fmt::Display for Account<'_> {
@@ -32,7 +34,14 @@ impl fmt::Display for Account<'_> {
         let mut dropped = own.dropped;
         for lane in self.report.lanes() {
             dropped.merge(&lane.account.dropped);
-            write!(f, "exported   {} spans", lane.account.exported)?;
+            let verb = match self.is_wanted {
+                true => "exported  ",
+                false => "discarded ",
+            };
+            write!(f, "{verb} {} spans", lane.account.exported)?;
+            if !self.is_wanted {
+                write!(f, ": OTEL_TRACES_EXPORTER is none")?;
+            }
             if lane.account.retries > 0 {
                 write!(f, ", {} batches tried again", lane.account.retries)?;
             }

@@ -71,6 +71,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         true => Some(Sink::start()?),
         false => None,
     };
+    let is_wanted = !environment.exporters.is_empty();
     let watch = Watch::default();
     let propagator = environment.propagator();
     let pipeline = start(&options, environment, sink.as_ref(), &watch)?;
@@ -99,6 +100,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         report: &report,
         stats: &stats,
         bytes: watch.bytes(),
+        is_wanted,
     };
     print(&format!("{}{account}", watch.tree()));
     if let Some(sink) = sink {
@@ -193,9 +195,15 @@ enum Event {
     Asked(Asked),
 }
 
-/// An event comes when the program is to end.
+/// An event comes when the program is to end. Told so twice, it ends at once: whoever hears of the first time may wait for a
+/// server.
 fn signals(sender: Sender<Event>) -> Result<(), ctrlc::Error> {
+    let mut is_ending = false;
     ctrlc::set_handler(move || {
+        if std::mem::replace(&mut is_ending, true) {
+            eprintln!("node_agent: ends at once: it was told so twice");
+            std::process::exit(options::AT_ONCE);
+        }
         // Nobody listens any more: the program is ending.
         let _ = sender.send(Event::End);
     })

@@ -16,7 +16,8 @@ Relists the processes of this machine, and traces what it does.
 Usage: node_agent [OPTIONS]
 
 Without --endpoint, and without an endpoint in the environment, spans go over a socket to an OTLP/gRPC server
-inside this program. It ends with Ctrl-C, SIGTERM, or --for, and then prints one trace and the account.
+inside this program. It ends with Ctrl-C, SIGTERM, or --for, and then prints one trace and the account. A second
+Ctrl-C or SIGTERM ends it at once.
 
       --for TIME            end after this time: 500ms, 5s, 2m
       --tick TIME           relist this often [default: 1s]
@@ -34,7 +35,11 @@ inside this program. It ends with Ctrl-C, SIGTERM, or --for, and then prints one
 
 OTEL_* variables are followed as the OpenTelemetry specification has them; an option wins over a variable.
 
-Exit codes: 0 every span was exported, 1 spans were lost, 2 the options or the settings can't be used.";
+Exit codes: 0 every span was exported, 1 spans were lost, 2 the options or the settings can't be used,
+3 it was told twice to end.";
+
+/// The exit code when it was told twice to end.
+pub(crate) const AT_ONCE: i32 = 3;
 
 /// What is asked for.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -46,27 +46,27 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         print(options::HELP);
         return Ok(ExitCode::SUCCESS);
     }
-    let file = options.file().map_err(with_advice)?;
+    let files = options.files().map_err(with_advice)?;
     if options.check || options.print {
-        let collector = load(file, options.lenient)?;
+        let collector = load(files, options.lenient)?;
         for warning in collector.warnings() {
-            eprintln!("warning: {}:{warning}", file.display());
+            eprintln!("warning: {warning}");
         }
         match options.print {
             true => print(collector.config().to_string().trim_end()),
-            false => print(&format!("{}: valid", file.display())),
+            false => print(&format!("{}: valid", names(files))),
         }
         return Ok(ExitCode::SUCCESS);
     }
 
     let signals = heard(Signals::new()?);
-    let mut node = load(file, options.lenient)?
+    let mut node = load(files, options.lenient)?
         .start()
-        .map_err(|error| in_file(file, Chain(&error)))?;
+        .map_err(|error| in_files(files, &error))?;
     let mut complete = true;
     let failure = loop {
         match signals.recv_timeout(LOOK) {
-            Ok(Signal::Reload) => complete &= reload(&mut node, file, &options)?,
+            Ok(Signal::Reload) => complete &= reload(&mut node, files, &options)?,
             Ok(Signal::End) | Err(RecvTimeoutError::Disconnected) => break None,
             // A collector that takes nothing in is of no use until somebody starts it again.
             Err(RecvTimeoutError::Timeout) => {
@@ -79,10 +79,8 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let account = node.shutdown(options.drain);
     print(&account.to_string());
     if let Some(failure) = failure {
-        return Err(in_file(
-            file,
-            format_args!(" {failure}: nothing is taken in there any more"),
-        ));
+        let files = names(files);
+        return Err(format!("{files}: {failure}: nothing is taken in there any more").into());
     }
     Ok(match complete && account.is_complete() {
         true => ExitCode::SUCCESS,
@@ -110,22 +108,30 @@ fn heard(signals: Signals) -> Receiver<Signal> {
 }
 
 /// A validated configuration.
-fn load(file: &Path, lenient: bool) -> Result<Collector, Box<dyn Error>> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| in_file(file, format_args!(" {error}")))?;
+fn load(files: &[PathBuf], lenient: bool) -> Result<Collector, Box<dyn Error>> {
+    let mut texts = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+        texts.push((name, text));
+    }
+    let texts: Vec<_> = texts
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     let loaded = match lenient {
-        true => Config::load_lenient(&text, &Process),
-        false => Config::load(&text, &Process),
+        true => Config::load_all_lenient(&texts, &Process),
+        false => Config::load_all(&texts, &Process),
     };
     let collector = loaded.and_then(Collector::from_config);
-    let collector = collector.map_err(|error| wrong(file, &error))?;
+    let collector = collector.map_err(|error| wrong(files, &error))?;
     Ok(collector.diagnostics(Diagnostics::stderr()))
 }
 
 /// Goes on as the file says now, or as it was, and tells whether everything was sent so far. An error: it does not go on.
-fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<dyn Error>> {
+fn reload(node: &mut Node, files: &[PathBuf], options: &Options) -> Result<bool, Box<dyn Error>> {
     let say = Diagnostics::stderr();
-    let next = match load(file, options.lenient) {
+    let next = match load(files, options.lenient) {
         Ok(next) => next,
         Err(error) => {
             let why = Chain(&*error);
@@ -140,7 +146,7 @@ fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<d
             say.say(Level::Info, "reload", format_args!("nothing has changed"));
             None
         }
-        Err(error) if error.gone.is_some() => return Err(in_file(file, Chain(&error))),
+        Err(error) if error.gone.is_some() => return Err(in_files(files, &error)),
         Err(error) => {
             say.say(Level::Error, "reload", format_args!("{}", Chain(&error)));
             error.account
@@ -152,17 +158,28 @@ fn reload(node: &mut Node, file: &Path, options: &Options) -> Result<bool, Box<d
     Ok(ended.is_none_or(|account| account.is_complete()))
 }
 
-/// Each fault on a line, after the name of the file as compilers put it.
-fn wrong(file: &Path, error: &InvalidConfig) -> Box<dyn Error> {
+/// Each fault on a line, with the name of its file before it as compilers put it.
+fn wrong(files: &[PathBuf], error: &InvalidConfig) -> Box<dyn Error> {
     let faults = error.faults().iter();
     let lines: Vec<_> = faults
-        .map(|fault| format!("{}:{fault}", file.display()))
+        .map(|fault| match fault.file {
+            Some(_) => fault.to_string(),
+            None => format!("{}:{fault}", names(files)),
+        })
         .collect();
     lines.join("\n").into()
 }
 
-fn in_file(file: &Path, what: impl fmt::Display) -> Box<dyn Error> {
-    format!("{}:{what}", file.display()).into()
+fn in_files(files: &[PathBuf], error: &(dyn Error + 'static)) -> Box<dyn Error> {
+    format!("{}:{}", names(files), Chain(error)).into()
+}
+
+fn names(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    names.join("+")
 }
 
 fn with_advice(error: impl fmt::Display) -> Box<dyn Error> {

@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,8 @@ Takes in the spans of this node's programs and sends them on, as a Collector's c
 
 Usage: node_collector --config FILE [OPTIONS]
 
-      --config FILE   the configuration, as YAML: ${env:NAME}, ${env:NAME:-DEFAULT} and ${file:PATH} are filled in
+      --config FILE   the configuration, as YAML: ${env:NAME}, ${env:NAME:-DEFAULT} and ${file:PATH} are filled in;
+                      may be given again: what a file says goes before what those before it said, key by key
       --check         say what is wrong with it, and end; opens no socket
       --print         print it as it is used, with every default and without secrets, and end
       --lenient       leave out, with a warning, what a Collector has and this has not
@@ -21,7 +23,7 @@ Usage: node_collector --config FILE [OPTIONS]
 
 SIGTERM and SIGINT end it: receivers finish what is under way, what was taken in is sent, and the account is printed. A second
 one ends it at once.
-SIGHUP reads the file again. One that is wrong, or that can't start, changes nothing. Otherwise receivers, pipelines and
+SIGHUP reads the files again. One that is wrong, or that can't start, changes nothing. Otherwise receivers, pipelines and
 exporters start anew; meanwhile clients are refused, and send again. Files of certificates are read again when they
 change, without a signal.
 
@@ -40,7 +42,7 @@ pub(crate) const AT_ONCE: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) help: bool,
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Vec<PathBuf>,
     pub(crate) check: bool,
     pub(crate) print: bool,
     pub(crate) lenient: bool,
@@ -70,7 +72,7 @@ impl Options {
     pub(crate) fn of_process() -> Result<Self, InvalidOption> {
         let mut options = Self {
             help: false,
-            config: None,
+            config: Vec::new(),
             check: false,
             print: false,
             lenient: false,
@@ -80,7 +82,7 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Short('h') | Long("help") => options.help = true,
-                Long("config") => options.config = Some(parser.value()?.into()),
+                Long("config") => options.config.push(path(parser.value()?)?),
                 Long("check") => options.check = true,
                 Long("print") => options.print = true,
                 Long("lenient") => options.lenient = true,
@@ -91,10 +93,32 @@ impl Options {
         Ok(options)
     }
 
-    /// The file.
-    pub(crate) fn file(&self) -> Result<&PathBuf, InvalidOption> {
-        let file = self.config.as_ref();
-        file.ok_or_else(|| InvalidOption("--config: it needs a file".into()))
+    /// The files, at least one.
+    pub(crate) fn files(&self) -> Result<&[PathBuf], InvalidOption> {
+        match self.config.is_empty() {
+            true => Err(InvalidOption("--config: it needs a file".into())),
+            false => Ok(&self.config),
+        }
+    }
+}
+
+/// What a Collector takes for a file: a path, or one behind `file:`. A scheme has two characters at least, so that a letter
+/// is a drive.
+fn path(value: OsString) -> Result<PathBuf, InvalidOption> {
+    let Some((scheme, rest)) = value.to_str().and_then(|text| text.split_once(':')) else {
+        return Ok(value.into());
+    };
+    let is_scheme = scheme.len() >= 2
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
+    match (is_scheme, scheme) {
+        (true, "file") => Ok(rest.into()),
+        (true, other) => Err(InvalidOption(format!(
+            "--config: scheme \"{other}\" is not supported for uri; supported is file"
+        ))),
+        (false, _) => Ok(value.into()),
     }
 }
 

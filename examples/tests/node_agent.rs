@@ -184,6 +184,34 @@ fn a_signal_ends_it_with_everything_exported() {
     assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
 }
 
+/// Scenario: a server takes connections and says nothing; a user who is tired of waiting for it asks again.
+/// Guarantees: the second signal ends the agent before the first one would have.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = format!("http://{}", listener.local_addr().unwrap());
+    let child = agent(&["--endpoint", &nowhere], &[]);
+    // It has come as far as to export.
+    let _held = listener.accept().unwrap();
+    terminate(&child);
+    // Signals that come together are one.
+    std::thread::sleep(Duration::from_millis(500));
+    terminate(&child);
+    let (out, complaint, code) = ended(child);
+    assert_eq!(code, Some(3), "{out}");
+    assert!(complaint.contains("told so twice"), "{complaint}");
+    assert!(!out.contains("exported"), "{out}");
+}
+
+#[test]
+fn spans_for_which_no_exporter_is_wanted_are_not_called_exported() {
+    let none = [("OTEL_TRACES_EXPORTER", "none")];
+    let (out, complaint, code) = ended(agent(&["--for", "500ms"], &none));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    assert!(!out.contains("exported"), "{out}");
+    assert_eq!(number(&out, "discarded"), number(&out, "sampled"), "{out}");
+}
+
 /// Scenario: a mounted secret is rotated, by a rename as kubelet does it, while the agent sends.
 #[test]
 fn a_rotated_token_needs_no_restart_and_loses_no_span() {

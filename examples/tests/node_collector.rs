@@ -133,7 +133,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "action: insert",
         "action: add",
-        "node.yaml:31:9: processors::resource::attributes::0::action: unknown action; accepted: insert, update, upsert, delete, hash, extract, convert\n",
+        "node.yaml:31:9: processors::resource::attributes::0::action: error creating AttrProc due to unsupported action \"add\"; accepted: insert, update, upsert, delete, hash, extract, convert\n",
     ),
     (
         "    check_interval",
@@ -212,6 +212,43 @@ fn what_is_odd_is_a_warning_and_what_is_missing_can_be_left_out() {
         assert_eq!(complaints, wanted);
         assert_eq!((&*printed, code), ("node.yaml: valid\n", Some(0)));
     }
+}
+
+#[test]
+fn a_second_file_is_laid_over_the_first() {
+    let scratch = Scratch::new("overlay");
+    scratch.write(
+        "receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}}}}\nexporters: {debug: }\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n",
+    );
+    let check = |over: &str, print: &str| {
+        std::fs::write(scratch.0.join("over.yaml"), over).unwrap();
+        let arguments = ["--config", "file:node.yaml", "--config", "over.yaml", print];
+        texts(scratch.program(&arguments, &[]).output().unwrap())
+    };
+    let (complaints, printed, code) = check("exporters: {debug: {verbosity: detailed}}", "--print");
+    assert_eq!((complaints.as_str(), code), ("", Some(0)));
+    assert!(
+        printed.contains("127.0.0.1:0") && printed.contains("verbosity: detailed"),
+        "{printed}"
+    );
+    let (_, printed, _) = check("# Nothing.", "--check");
+    assert_eq!(printed, "node.yaml+over.yaml: valid\n");
+    let (complaints, _, code) = check("exporters: {debug: {verbosty: detailed}}", "--check");
+    assert_eq!(code, Some(2));
+    assert!(
+        complaints.starts_with("over.yaml:1:21: exporters::debug::verbosty: unknown key"),
+        "{complaints}"
+    );
+    let (complaints, ..) = texts(
+        scratch
+            .program(&["--config", "https://a/b"], &[])
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        complaints.starts_with("node_collector: --config: scheme \"https\" is not supported"),
+        "{complaints}"
+    );
 }
 
 #[test]

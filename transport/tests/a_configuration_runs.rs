@@ -810,15 +810,17 @@ fn messages_are_said_from_the_level_that_is_asked_for() {
         Given::default()
             .with("BACKEND", backend.address)
             .with("RETRY", "true")
+            .with("EMPTY", "")
     };
     for (level, wanted) in [
-        ("info", vec![Level::Info]),
+        ("info", vec![Level::Info, Level::Info]),
         ("WARN", vec![]),
         ("error", vec![]),
     ] {
         let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let list = heard.clone();
-        let text = format!("{ONE}  telemetry: {{logs: {{level: {level}}}}}\n");
+        let text = ONE.replace("  otlp:\n", "  otlp:\n    user_agent: ${EMPTY}\n");
+        let text = format!("{text}  telemetry: {{logs: {{level: {level}}}}}\n");
         let collector = Collector::from_config(Config::load(&text, &given()).unwrap()).unwrap();
         let node = collector
             .diagnostics(Diagnostics::new(move |said| {

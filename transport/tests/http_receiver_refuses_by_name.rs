@@ -471,6 +471,37 @@ fn what_is_too_large_is_refused_unread_and_the_answer_arrives() {
 
 /// Scenario: JSON that a connection has room for, but not with its protobuf beside it.
 #[test]
+fn encodings_are_those_that_are_taken() {
+    let (pipeline, kept) = pipeline(8 << 20);
+    let only = |names: &[&str]| {
+        let names = names.iter().copied();
+        receiver().content_encodings(names).serve(pipeline.intake())
+    };
+    let good = request(1).encode_to_vec();
+    let zipped = of_type(PROTOBUF) + "content-encoding: gzip\r\n";
+    let receiver = only(&["", "zstd"]).unwrap();
+    let answered = call(&receiver).post(&zipped, &gzip(&good));
+    assert_eq!((answered.status, answered.code()), (400, Some(3)));
+    assert_eq!(
+        answered.says(),
+        "unsupported Content-Encoding: gzip; supported: identity,zstd"
+    );
+    assert_eq!(call(&receiver).post(&of_type(PROTOBUF), &good).status, 200);
+    // A list without the empty one takes nothing that is not compressed.
+    let receiver = only(&["gzip"]).unwrap();
+    assert_eq!(call(&receiver).post(&of_type(PROTOBUF), &good).status, 400);
+    assert_eq!(call(&receiver).post(&zipped, &gzip(&good)).status, 200);
+    assert_eq!(
+        only(&["snappy"]).unwrap_err().to_string(),
+        "content encoding \"snappy\" is not supported; supported: identity,deflate,gzip,zstd"
+    );
+    let spans = exported(&pipeline, &kept)
+        .into_iter()
+        .flat_map(|it| it.resource_spans);
+    assert_eq!(spans.flat_map(|it| it.scope_spans).count(), 2);
+}
+
+#[test]
 fn json_has_half_of_the_room() {
     let (pipeline, _) = pipeline(8 << 20);
     let receiver = receiver().serve(pipeline.intake()).unwrap();

@@ -219,6 +219,12 @@ impl Marks {
         self.has(Self::REMOTE)
     }
 
+    /// Of a span of this process that is not sampled.
+    #[inline(always)]
+    pub(crate) const fn is_local_not_sampled(self) -> bool {
+        self.0 & (Self::VALID | Self::REMOTE | TraceFlags::SAMPLED.bits()) == Self::VALID
+    }
+
     /// Whether there is a trace state to be looked up.
     #[inline(always)]
     pub(crate) const fn has_state(self) -> bool {

@@ -348,7 +348,8 @@ impl Recorder {
         }
     }
 
-    /// Whether a new root is to be thinned out, because the ring fills faster than it is emptied.
+    /// Whether a new root is to be thinned out, because the ring fills faster than it is emptied; and with it a child of a local
+    /// parent that is not sampled, of which the sampler alone would make the root of a piece.
     ///
     /// From the soft mark to the last block the share of roots that are kept falls from all to none. Which are kept
     /// is told by the upper half of the trace id, which no sampler of this crate looks at: the same trace is kept
@@ -491,7 +492,8 @@ pub struct Account {
     pub overwritten: u64,
     /// Spans that the sampler did not keep; outside the law.
     pub not_sampled: u64,
-    /// Roots thinned out because the ring filled faster than it was emptied; outside the law.
+    /// Spans of traces thinned out because the ring filled faster than it was emptied: roots, and their children where the sampler
+    /// does not follow the parent; outside the law.
     pub not_sampled_overload: u64,
 }
 

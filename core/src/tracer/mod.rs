@@ -336,6 +336,13 @@ impl<'a> SpanBuilder<'a> {
         let names = if parent.marks.is_valid() {
             let flags = parent.marks.flags().with_sampled(false);
             let names = Names::new(parent.trace_id, recorder.new_span_id(), flags);
+            if parent.marks.is_local_not_sampled() && recorder.thins(parent.trace_id) {
+                // Its root may have been thinned out: a sampler that does not look at its parent would keep a piece of the trace.
+                recorder.count_overload();
+                return Span::unrecorded(
+                    names.with_state(self.again().parent_context().trace_state().clone()),
+                );
+            }
             let Foresight::Below(bound) = foresight else {
                 return again(names, foresight);
             };

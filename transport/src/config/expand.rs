@@ -56,21 +56,29 @@ impl Surroundings for Process {
     }
 }
 
-/// Expands all values of a document, keys not; then `$$` becomes `$`. Returns warnings.
+/// What is odd about references.
+#[derive(Debug, Default)]
+pub(super) struct Odd {
+    pub(super) warnings: Vec<Fault>,
+    /// What may well be meant.
+    pub(super) notes: Vec<Fault>,
+}
+
+/// Expands all values of a document, keys not; then `$$` becomes `$`.
 pub(super) fn expand(
     root: &mut Node,
     surroundings: &dyn Surroundings,
-) -> Result<Vec<Fault>, InvalidConfig> {
+) -> Result<Odd, InvalidConfig> {
     let mut expander = Expander {
         surroundings,
         path: Vec::new(),
         faults: Vec::new(),
-        warnings: Vec::new(),
+        odd: Odd::default(),
         room: MOST_BYTES,
     };
     expander.walk(root);
     if expander.faults.is_empty() {
-        Ok(expander.warnings)
+        Ok(expander.odd)
     } else {
         Err(InvalidConfig::new(expander.faults))
     }
@@ -80,7 +88,7 @@ struct Expander<'a> {
     surroundings: &'a dyn Surroundings,
     path: Vec<String>,
     faults: Vec<Fault>,
-    warnings: Vec<Fault>,
+    odd: Odd,
     /// Bytes that references may still bring into the document.
     room: usize,
 }
@@ -124,7 +132,7 @@ impl Expander<'_> {
             Value::Text(text) => {
                 if is_open(text) {
                     let message = "a `${` without its `}` is no reference, and stays as it is";
-                    self.warnings.push(Fault::new(&self.path, message));
+                    self.odd.warnings.push(Fault::new(&self.path, message));
                 }
                 unescape(text);
             }
@@ -252,7 +260,11 @@ impl Expander<'_> {
             .map_err(|error| format!("environment variable \"{name}\" {error}"))?;
         if found.is_none() && default.is_none() {
             let message = format!("environment variable \"{name}\" is unset; its value is empty");
-            self.warnings.push(Fault::new(&self.path, message));
+            self.odd.warnings.push(Fault::new(&self.path, message));
+        }
+        if found.as_deref() == Some("") {
+            let message = format!("environment variable \"{name}\" is empty");
+            self.odd.notes.push(Fault::new(&self.path, message));
         }
         Ok(found.or_else(|| default.map(Into::into)))
     }

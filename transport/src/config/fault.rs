@@ -1,10 +1,14 @@
 //! What is wrong with a configuration, and where.
 
 use core::fmt;
+use std::sync::Arc;
 
 /// A place in a file: both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Position {
+    /// Which of several texts it is in, from 0.
+    pub(super) text: usize,
     /// The line.
     pub line: usize,
     /// The column.
@@ -21,10 +25,12 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The keys that lead to it, joined by `::`; empty for the document as a whole.
+    /// The keys that lead to it, joined by `::`, and in files of Kubernetes by `.`; empty for the document as a whole.
     pub path: String,
     /// Where it stands, if it stands in a file.
     pub position: Option<Position>,
+    /// The name of the file that is in, where files have names.
+    pub file: Option<Arc<str>>,
     /// What is wrong. Holds no secret.
     pub message: String,
 }
@@ -34,6 +40,7 @@ impl Fault {
         Self {
             path: path.join("::"),
             position: None,
+            file: None,
             message: message.into(),
         }
     }
@@ -42,10 +49,37 @@ impl Fault {
         self.position = Some(position);
         self
     }
+
+    /// Of what stands under this key in the eyes of its readers.
+    pub(super) fn under(mut self, key: &str) -> Self {
+        self.path = match self.path.is_empty() {
+            true => key.into(),
+            false => format!("{key}::{}", self.path),
+        };
+        self
+    }
+
+    /// Of a text that is this one of several.
+    pub(super) fn in_text(mut self, text: usize) -> Self {
+        if let Some(position) = &mut self.position {
+            position.text = text;
+        }
+        self
+    }
+
+    /// With the name of the file, which are these.
+    pub(super) fn of(mut self, files: &[Arc<str>]) -> Self {
+        let file = self.position.and_then(|position| files.get(position.text));
+        self.file = file.cloned();
+        self
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}:")?;
+        }
         if let Some(position) = self.position {
             write!(f, "{position}: ")?;
         }
@@ -65,6 +99,11 @@ pub struct InvalidConfig {
 impl InvalidConfig {
     pub(crate) fn new(faults: Vec<Fault>) -> Self {
         Self { faults }
+    }
+
+    /// These faults, each changed.
+    pub(super) fn map(self, change: impl FnMut(Fault) -> Fault) -> Self {
+        Self::new(self.faults.into_iter().map(change).collect())
     }
 
     /// What is wrong; at least one.

@@ -13,8 +13,12 @@ pub(crate) struct Walk {
     pub(super) path: Vec<String>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) warnings: Vec<Fault>,
-    /// Whether components that are known and not built are warnings.
+    /// Whether what is known and not built is a warning.
     pub(super) lenient: bool,
+    /// Sections in which something is missing that was left out: why has been said.
+    pub(super) excused: Vec<String>,
+    /// What is said of the next span of time if it is negative, where it is not the usual.
+    pub(super) negative: Option<&'static str>,
 }
 
 impl Walk {
@@ -24,6 +28,12 @@ impl Walk {
 
     pub(crate) fn warn(&mut self, message: impl Into<String>) {
         self.warnings.push(Fault::new(&self.path, message));
+    }
+
+    /// What this key had was left out: that it is missing is no fault of its own.
+    pub(super) fn excuse(&mut self, key: &str) {
+        let path = self.path.iter().map(String::as_str).chain([key]);
+        self.excused.push(path.collect::<Vec<_>>().join("::"));
     }
 
     pub(crate) fn within<R>(&mut self, key: &str, inner: impl FnOnce(&mut Self) -> R) -> R {
@@ -65,6 +75,9 @@ pub(super) trait Setting {
 
 /// A map with known keys.
 pub(super) trait Section: Default {
+    /// Keys that the Collector has and Spanwire has not.
+    const LATER: &'static [&'static str] = &[];
+
     /// Names every key.
     fn keys(&mut self, keys: &mut Keys<'_>);
 
@@ -102,6 +115,17 @@ impl Keys<'_> {
             Mode::Print(entries) => entries.push((name.into(), setting.print())),
         }
     }
+
+    /// A span of time, and what is said where it is negative.
+    pub(super) fn time(&mut self, name: &'static str, time: &mut Duration, negative: &'static str) {
+        if let Mode::Read { walk, .. } = &mut self.0 {
+            walk.negative = Some(negative);
+        }
+        self.key(name, time);
+        if let Mode::Read { walk, .. } = &mut self.0 {
+            walk.negative = None;
+        }
+    }
 }
 
 fn read_keys<T: Section>(section: &mut T, node: &Node, walk: &mut Walk, optional: bool) {
@@ -122,12 +146,33 @@ fn read_keys<T: Section>(section: &mut T, node: &Node, walk: &mut Walk, optional
         walk,
     } = keys.0
     {
-        for (key, _) in entries {
+        for (key, node) in entries {
             let is_switch = optional && key.text == "enabled";
-            if !is_switch && !names.contains(&key.text.as_str()) {
-                walk.within(&key.text, |walk| unknown(&names, walk));
+            if is_switch || names.contains(&key.text.as_str()) {
+                continue;
             }
+            walk.within(&key.text, |walk| {
+                if T::LATER.contains(&key.text.as_str()) {
+                    later(node, walk);
+                } else {
+                    unknown(&names, walk);
+                }
+            });
         }
+    }
+}
+
+/// Of a key that is known and not supported. What it asks for may be what is done anyway.
+fn later(node: &Node, walk: &mut Walk) {
+    let is_off = match &node.value {
+        Value::Bool(on) => !on,
+        Value::List(nodes) => nodes.is_empty(),
+        _ => false,
+    };
+    match (is_off, walk.lenient) {
+        (true, _) => {}
+        (false, true) => walk.warn("is known and not supported, and left out"),
+        (false, false) => walk.fault("is known and not supported"),
     }
 }
 
@@ -344,10 +389,13 @@ impl Setting for Duration {
         let Some(text) = text(node, walk) else { return };
         match duration::parse(text) {
             Ok(duration) => *self = duration,
-            Err(NoDuration::Negative) => {
-                let key = walk.path.last().cloned().unwrap_or_default();
-                walk.fault(format!("'{key}' must be non-negative"));
-            }
+            Err(NoDuration::Negative) => match walk.negative {
+                Some(said) => walk.fault(said),
+                None => {
+                    let key = walk.path.last().cloned().unwrap_or_default();
+                    walk.fault(format!("'{key}' must be non-negative"));
+                }
+            },
             Err(NoDuration::Malformed) => walk.fault(
                 "not a duration: wanted are numbers with units (ns, us, ms, s, m, h), for instance 1m30s",
             ),

@@ -60,7 +60,7 @@ impl TracingConfiguration {
     ///
     /// [`InvalidConfig`] when the text is not YAML, or for each setting that Kubernetes refuses.
     pub fn from_kubelet(text: &str) -> Result<Option<Self>, InvalidConfig> {
-        let Some(document) = document(text, "KubeletConfiguration")? else {
+        let Some(document) = document(text, "KubeletConfiguration", KUBELET)? else {
             return Ok(None);
         };
         let Value::Map(entries) = &document.value else {
@@ -78,7 +78,8 @@ impl TracingConfiguration {
                 tracing.read(node, walk);
                 Setting::check(&mut tracing, walk);
             });
-        })?;
+        })
+        .map_err(|error| error.map(dotted))?;
         Ok(Some(tracing))
     }
 
@@ -89,11 +90,12 @@ impl TracingConfiguration {
     /// [`InvalidConfig`] when the text is not YAML or of another kind, or for each setting that Kubernetes refuses.
     pub fn from_api_server(text: &str) -> Result<Self, InvalidConfig> {
         let mut file = File::default();
-        if let Some(document) = document(text, "TracingConfiguration")? {
+        if let Some(document) = document(text, "TracingConfiguration", API_SERVER)? {
             finish(&document, |walk| {
                 file.read(&document, walk);
                 Section::check(&file.tracing, walk);
-            })?;
+            })
+            .map_err(|error| error.map(|fault| dotted(fault.under(TRACING))))?;
         }
         Ok(file.tracing)
     }
@@ -109,9 +111,37 @@ impl TracingConfiguration {
         if walk.faults.is_empty() {
             Ok(())
         } else {
-            Err(InvalidConfig::new(walk.faults))
+            Err(InvalidConfig::new(walk.faults).map(dotted))
         }
     }
+
+    /// The endpoint, if there is one: an empty one is none to the exporters of Kubernetes.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.endpoint.as_deref().filter(|target| !target.is_empty())
+    }
+}
+
+/// Versions of the API that have the kinds of files.
+const KUBELET: &[&str] = &["kubelet.config.k8s.io/v1beta1"];
+const API_SERVER: &[&str] = &[
+    "apiserver.config.k8s.io/v1",
+    "apiserver.config.k8s.io/v1beta1",
+    "apiserver.config.k8s.io/v1alpha1",
+];
+
+/// What Kubernetes calls the settings, wherever they stand.
+const TRACING: &str = "tracing";
+
+/// A path as Kubernetes writes it.
+fn dotted(mut fault: Fault) -> Fault {
+    fault.path = fault.path.replace("::", ".");
+    fault
+}
+
+/// What is wrong with an endpoint that Kubernetes takes.
+pub(crate) fn at_endpoint(why: &str) -> InvalidConfig {
+    let path = [TRACING.into(), "endpoint".into()];
+    InvalidConfig::from(Fault::new(&path, why)).map(dotted)
 }
 
 #[derive(Default)]
@@ -129,17 +159,34 @@ impl Section for File {
     }
 }
 
-/// Reads a document, and that it is of this kind if it names one.
-fn document(text: &str, kind: &str) -> Result<Option<Node>, InvalidConfig> {
+/// Reads a document, and that it is of this kind and of one of these versions if it names any.
+fn document(text: &str, kind: &str, versions: &[&str]) -> Result<Option<Node>, InvalidConfig> {
     let Some(document) = yaml::parse(text)? else {
         return Ok(None);
     };
-    if let Value::Map(entries) = &document.value
-        && let Some((_, node)) = entries.iter().find(|(key, _)| key.text == "kind")
+    let Value::Map(entries) = &document.value else {
+        return Ok(Some(document));
+    };
+    let of = |name: &str| entries.iter().find(|(key, _)| key.text == name);
+    if let Some((_, node)) = of("kind")
         && node.value != Value::Text(kind.into())
     {
         let message = format!("expected a file of kind {kind}");
         return Err(Fault::new(&["kind".into()], message).at(node.at).into());
+    }
+    if let Some((_, node)) = of("apiVersion") {
+        let version = match &node.value {
+            Value::Text(version) => version.as_str(),
+            _ => "",
+        };
+        if !versions.contains(&version) {
+            let message = format!(
+                "no kind \"{kind}\" is registered for version {version:?}; accepted: {}",
+                versions.join(", ")
+            );
+            let fault = Fault::new(&["apiVersion".into()], message);
+            return Err(fault.at(node.at).into());
+        }
     }
     Ok(Some(document))
 }

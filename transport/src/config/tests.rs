@@ -148,7 +148,7 @@ service:
         (
             "  debug:\n",
             "  debgu:\n",
-            "9:3: exporters::debgu: unknown type: \"debgu\" for id: \"debgu\" (valid values: [otlp_grpc, otlp, otlp_http, otlphttp, debug, file])\n12:5: service::pipelines::traces: references exporter \"debug\" which is not configured; configured: ",
+            "9:3: exporters::debgu: unknown type: \"debgu\" for id: \"debgu\" (valid values: [otlp_grpc, otlp, otlp_http, otlphttp, debug, file])\n12:5: service::pipelines::traces: references exporter \"debug\" which is not configured",
         ),
         (
             "  otlp:\n    protocols:",
@@ -229,54 +229,127 @@ fn bombs_of_aliases_and_of_levels_are_refused() {
 
 #[test]
 fn kubernetes_settings_are_validated_as_kubernetes_does() {
-    for (endpoint, rate, wrong) in [
-        ("localhost:4317", 0, ""),
-        ("dns://google.com:4317", 1_000_000, ""),
-        ("unix://path/to/socket", 1, ""),
-        ("", 1, ""),
+    let schemes = |scheme: &str| {
+        format!(
+            "unsupported scheme: {scheme}. Options are none, dns, unix, or unix-abstract. See https://github.com/grpc/grpc/blob/master/doc/naming.md"
+        )
+    };
+    let valid = String::new();
+    for (endpoint, rate, at_endpoint, at_rate) in [
+        ("localhost:4317", 0, valid.clone(), ""),
+        ("127.0.0.1:4317", 1_000_000, valid.clone(), ""),
+        ("dns://google.com:4317", 1_000_000, valid.clone(), ""),
+        ("dns:///google.com:4317", 1, valid.clone(), ""),
+        ("unix://path/to/socket", 1, valid.clone(), ""),
+        ("unix-abstract://name", 1, valid.clone(), ""),
+        ("", 1, valid.clone(), ""),
         (
             "localhost:4317",
             -1,
-            "tracing::samplingRatePerMillion: sampling rate must be positive",
+            valid.clone(),
+            "sampling rate must be positive",
         ),
         (
             "localhost:4317",
             1_000_001,
-            "less than or equal to one million",
+            valid,
+            "sampling rate per million must be less than or equal to one million",
         ),
-        (
-            "http://localhost:4317",
-            1,
-            "unsupported scheme: http. Options are none, dns, unix, or unix-abstract.",
-        ),
+        ("http://localhost:4317", 1, schemes("http"), ""),
+        ("https://localhost:4317", 1, schemes("https"), ""),
         (
             "dn%2s://localhost:4317",
-            1,
-            "parse \"dn%2s://localhost:4317\": ",
+            -1,
+            "parse \"dn%2s://localhost:4317\": invalid URL escape \"%2s\"".into(),
+            "sampling rate must be positive",
         ),
     ] {
-        let text = format!(
-            "authentication: {{}}\ntracing:\n  endpoint: '{endpoint}'\n  samplingRatePerMillion: {rate}\n"
+        let settings = format!("endpoint: '{endpoint}'\nsamplingRatePerMillion: {rate}\n");
+        let kubelet = format!(
+            "kind: KubeletConfiguration\ntracing:\n  {}",
+            settings.replacen('\n', "\n  ", 1)
         );
-        match TracingConfiguration::from_kubelet(&text) {
-            Ok(tracing) => {
-                assert_eq!(wrong, "", "{endpoint}");
-                assert_eq!(tracing.unwrap().endpoint.as_deref(), Some(endpoint));
-            }
-            Err(error) => assert!(
-                !wrong.is_empty() && error.to_string().contains(wrong),
-                "{error}"
+        let server = format!("kind: TracingConfiguration\n{settings}");
+        let made = TracingConfiguration {
+            endpoint: Some(endpoint.into()),
+            sampling_rate_per_million: Some(rate),
+        };
+        // Kubernetes names the settings alike wherever they stand.
+        for (found, places) in [
+            (
+                TracingConfiguration::from_kubelet(&kubelet).map(Option::unwrap),
+                ["3:3: ", "4:3: "],
             ),
+            (
+                TracingConfiguration::from_api_server(&server),
+                ["2:1: ", "3:1: "],
+            ),
+            (made.check().map(|()| made.clone()), ["", ""]),
+        ] {
+            let mut wanted: Vec<_> = [
+                (places[1], "tracing.samplingRatePerMillion", at_rate),
+                (places[0], "tracing.endpoint", &at_endpoint),
+            ]
+            .into_iter()
+            .filter(|(.., wrong)| !wrong.is_empty())
+            .map(|(place, path, wrong)| format!("{place}{path}: {wrong}"))
+            .collect();
+            wanted.sort();
+            match found {
+                Ok(tracing) => {
+                    assert_eq!(wanted, [""; 0], "{endpoint}");
+                    assert_eq!(tracing, made);
+                }
+                Err(error) => {
+                    let mut found: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
+                    found.sort();
+                    assert_eq!(found, wanted);
+                }
+            }
         }
     }
-    assert_eq!(
-        TracingConfiguration::from_kubelet("kind: KubeletConfiguration"),
-        Ok(None)
-    );
-    let file = "apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nsamplingRatePerMillion: 7\n";
-    let tracing = TracingConfiguration::from_api_server(file).unwrap();
-    assert_eq!(tracing.sampling_rate_per_million, Some(7));
-    assert!(TracingConfiguration::from_api_server("endpont: x").is_err());
+    for text in ["kind: KubeletConfiguration", "tracing:", ""] {
+        assert_eq!(TracingConfiguration::from_kubelet(text), Ok(None));
+    }
+    let unset = TracingConfiguration::from_kubelet("tracing: {}").unwrap();
+    assert_eq!(unset, Some(TracingConfiguration::default()));
+    for version in ["v1", "v1beta1", "v1alpha1"] {
+        let file = format!(
+            "apiVersion: apiserver.config.k8s.io/{version}\nkind: TracingConfiguration\nsamplingRatePerMillion: 7\n"
+        );
+        let tracing = TracingConfiguration::from_api_server(&file).unwrap();
+        assert_eq!(tracing.sampling_rate_per_million, Some(7));
+    }
+    let said = |error: InvalidConfig| error.to_string();
+    for (text, wanted) in [
+        ("endpont: x", "1:1: tracing.endpont: unknown key"),
+        (
+            "apiVersion: v1\nkind: TracingConfiguration\n",
+            "1:13: apiVersion: no kind \"TracingConfiguration\" is registered for version \"v1\"; accepted: apiserver.config.k8s.io/v1, ",
+        ),
+        (
+            "kind: KubeletConfiguration",
+            "1:7: kind: expected a file of kind TracingConfiguration",
+        ),
+    ] {
+        let found = TracingConfiguration::from_api_server(text).map_err(said);
+        assert!(found.as_ref().unwrap_err().starts_with(wanted), "{found:?}");
+    }
+    let beta = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ntracing: {endpoint: 'a:1'}\n";
+    assert!(TracingConfiguration::from_kubelet(beta).unwrap().is_some());
+    for (text, wanted) in [
+        (
+            &*beta.replace("v1beta1", "v2"),
+            "1:13: apiVersion: no kind \"KubeletConfiguration\" is registered for version \"kubelet.config.k8s.io/v2\"; accepted: kubelet.config.k8s.io/v1beta1",
+        ),
+        (
+            "tracing: {samplingRatePerMillion: many}",
+            "1:11: tracing.samplingRatePerMillion: expected type 'int', got unconvertible type 'string'",
+        ),
+    ] {
+        let found = TracingConfiguration::from_kubelet(text).map_err(said);
+        assert_eq!(found, Err(wanted.into()));
+    }
 }
 
 proptest! {

@@ -102,6 +102,15 @@ impl Places {
 
 /// Reads one document; `None` when there is nothing in it.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, InvalidConfig> {
+    parse_one_of(text, 0)
+}
+
+/// Reads one document, which is this one of several.
+pub(super) fn parse_one_of(text: &str, index: usize) -> Result<Option<Node>, InvalidConfig> {
+    read(text, index).map_err(|error| error.map(|fault| fault.in_text(index)))
+}
+
+fn read(text: &str, index: usize) -> Result<Option<Node>, InvalidConfig> {
     if text.len() > MOST_BYTES {
         let message = format!("a document of more than {MOST_BYTES} bytes");
         return Err(Fault::new(&[], message).into());
@@ -122,7 +131,53 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, InvalidConfig> {
             event => document = Some(reader.node(event, at, 0)?),
         }
     }
+    if let Some(document) = &mut document
+        && index > 0
+    {
+        stand_in(document, index);
+    }
     Ok(document)
+}
+
+/// Says of all that is in a document which of several it is.
+fn stand_in(node: &mut Node, text: usize) {
+    node.at.text = text;
+    match &mut node.value {
+        Value::Map(entries) => {
+            for (key, node) in entries {
+                key.at.text = text;
+                stand_in(node, text);
+            }
+        }
+        Value::List(nodes) => nodes.iter_mut().for_each(|node| stand_in(node, text)),
+        _ => {}
+    }
+}
+
+/// Lays a document over another: maps become one, anything else takes the place of what was there.
+pub(super) fn lay_over(under: &mut Node, over: Node) {
+    match (&mut under.value, over) {
+        (
+            Value::Map(entries),
+            Node {
+                value: Value::Map(others),
+                ..
+            },
+        ) => {
+            for (key, node) in others {
+                match entries.iter_mut().find(|(own, _)| own.text == key.text) {
+                    Some((own, under)) => {
+                        if !matches!((&under.value, &node.value), (Value::Map(_), Value::Map(_))) {
+                            own.at = key.at;
+                        }
+                        lay_over(under, node);
+                    }
+                    None => entries.push((key, node)),
+                }
+            }
+        }
+        (_, over) => *under = over,
+    }
 }
 
 struct Reader<'a> {
@@ -139,6 +194,7 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let marker = error.marker();
                 let at = Position {
+                    text: 0,
                     line: marker.line(),
                     column: marker.col() + 1,
                 };
@@ -257,6 +313,7 @@ fn merge(entries: &mut Vec<(Key, Node)>, node: Node) -> Result<(), InvalidConfig
 
 fn position(span: &Span) -> Position {
     Position {
+        text: 0,
         line: span.start.line(),
         column: span.start.col() + 1,
     }

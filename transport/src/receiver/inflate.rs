@@ -243,5 +243,48 @@ impl ZstdFrame {
     }
 }
 
+/// The codings that a receiver takes.
+#[cfg(feature = "receive-http")]
+pub(super) struct Codings {
+    /// `None`: all that are built in.
+    only: Option<Vec<Coding>>,
+    names: String,
+}
+
+#[cfg(feature = "receive-http")]
+impl Default for Codings {
+    fn default() -> Self {
+        Self {
+            only: None,
+            names: Coding::NAMES.into(),
+        }
+    }
+}
+
+#[cfg(feature = "receive-http")]
+impl Codings {
+    /// Those of these names, or one that is not built in.
+    pub(super) fn of(names: &[String]) -> Result<Self, String> {
+        let coding = |name: &String| Coding::from_name(name).ok_or_else(|| name.clone());
+        let shown = names.iter().map(|name| match name.trim() {
+            "" => "identity",
+            name => name,
+        });
+        Ok(Self {
+            only: Some(names.iter().map(coding).collect::<Result<_, _>>()?),
+            names: shown.collect::<Vec<_>>().join(","),
+        })
+    }
+
+    pub(super) fn take(&self, coding: Coding) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&coding))
+    }
+
+    /// As `accept-encoding` lists them.
+    pub(super) fn names(&self) -> &str {
+        &self.names
+    }
+}
+
 #[cfg(test)]
 mod tests;

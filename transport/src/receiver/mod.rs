@@ -76,7 +76,7 @@ pub(crate) mod listener;
 mod body;
 
 // Bodies that come compressed.
-mod inflate;
+pub(crate) mod inflate;
 
 // Who may send.
 mod bearer;

@@ -16,9 +16,7 @@ pub(super) fn exporter(
     let told = |error: InvalidGrpcExporter| {
         let variable = match &error {
             #[cfg(feature = "tls")]
-            InvalidGrpcExporter::Tls(tls) => {
-                super::otlp::at_fault(tls, &said.sources, otlp.variable)
-            }
+            InvalidGrpcExporter::Tls(tls) => super::otlp::at_fault(tls, said, otlp.variable),
             _ => otlp.variable,
         };
         let why = Chain(&error).to_string();

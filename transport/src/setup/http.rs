@@ -44,7 +44,7 @@ pub(super) fn exporter(
         let (variable, why) = match &error {
             #[cfg(feature = "tls")]
             InvalidHttpExporter::Tls(tls) => (
-                super::otlp::at_fault(tls, &said.sources, otlp.variable),
+                super::otlp::at_fault(tls, said, otlp.variable),
                 Chain(&error).to_string(),
             ),
             InvalidHttpExporter::Proxy(proxy) => (proxy.variable(), proxy.to_string()),

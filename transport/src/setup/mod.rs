@@ -35,6 +35,10 @@ mod grpc;
 #[cfg(feature = "http")]
 mod http;
 
+// What a component of Kubernetes is told.
+#[cfg(feature = "config")]
+mod kubernetes;
+
 // A Collector's configuration, running.
 #[cfg(feature = "config")]
 pub mod collector;

@@ -4,8 +4,6 @@ use core::time::Duration;
 
 use super::{Setup, problem};
 use crate::compression::{Compression, UnknownCompression};
-#[cfg(feature = "tls")]
-use crate::config::environment::Sources;
 use crate::config::environment::{self, Fault, Problem};
 use crate::headers::Headers;
 #[cfg(feature = "tls")]
@@ -56,7 +54,12 @@ impl<'a> Otlp<'a> {
 
 /// The variable to name where this is at fault; `endpoint` is that of the endpoint.
 #[cfg(feature = "tls")]
-pub(super) fn at_fault(error: &TlsError, from: &Sources, endpoint: &'static str) -> &'static str {
+pub(super) fn at_fault(
+    error: &TlsError,
+    said: &environment::Otlp,
+    endpoint: &'static str,
+) -> &'static str {
+    let from = &said.sources;
     match error.part() {
         TlsPart::Roots => from.certificate,
         TlsPart::Certificate => from.client_certificate,

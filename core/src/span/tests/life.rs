@@ -157,4 +157,15 @@ fn roots_are_thinned_consistently_when_the_ring_fills() {
     let root = world.tracer.start("root");
     assert!(!root.is_recording());
     assert_eq!(world.recorder.account().not_sampled_overload, 1);
+    // The sampler here keeps whatever it is asked about, and is not asked about a piece of that trace.
+    let child = world.tracer.span("child").child_of(root.context()).start();
+    assert!(!child.is_recording());
+    assert_eq!(child.context().trace_id(), root.context().trace_id());
+    assert_eq!(world.recorder.account().not_sampled_overload, 2);
+    // Of a trace that began elsewhere, and of one whose root was kept, nothing is thinned.
+    let elsewhere = root.context().clone().with_remote(true);
+    for kept in [&elsewhere, parent.context()] {
+        let child = world.tracer.span("child").child_of(kept).start();
+        assert!(child.is_recording());
+    }
 }

@@ -1,5 +1,6 @@
 //! Receivers and extensions, and their settings.
 
+use super::super::duration;
 use super::super::keys::{Keys, Section, Walk};
 use super::net::{GrpcServer, HttpServer, check_port};
 
@@ -60,6 +61,54 @@ impl Section for ResponseBody {
     }
 }
 
+/// What the Collector checks, and does nothing with. So is it here.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CheckCollectorPipeline {
+    /// Without effect. Default: no.
+    pub enabled: bool,
+    /// Without effect. Default: `5m`.
+    pub interval: String,
+    /// Without effect; more than 0. Default: 5.
+    pub exporter_failure_threshold: i64,
+}
+
+impl Default for CheckCollectorPipeline {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            interval: "5m".into(),
+            exporter_failure_threshold: 5,
+        }
+    }
+}
+
+impl Section for CheckCollectorPipeline {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.key("enabled", &mut self.enabled);
+        keys.key("interval", &mut self.interval);
+        keys.key(
+            "exporter_failure_threshold",
+            &mut self.exporter_failure_threshold,
+        );
+    }
+
+    fn check(&self, walk: &mut Walk) {
+        if duration::parse(&self.interval).is_err() {
+            walk.fault(format!(
+                "invalid interval {:?}: wanted is a duration, for instance 5m",
+                self.interval
+            ));
+        }
+        if self.exporter_failure_threshold <= 0 {
+            walk.fault("exporter_failure_threshold must be greater than zero");
+        }
+        if self.enabled {
+            walk.warn("has no effect: what is answered is whether pipelines run");
+        }
+    }
+}
+
 /// The `health_check` extension.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -70,6 +119,8 @@ pub struct HealthCheck {
     pub path: String,
     /// What it answers.
     pub response_body: Option<ResponseBody>,
+    /// Without effect, as in the Collector.
+    pub check_collector_pipeline: CheckCollectorPipeline,
 }
 
 impl Default for HealthCheck {
@@ -78,15 +129,41 @@ impl Default for HealthCheck {
             endpoint: "localhost:13133".into(),
             path: "/".into(),
             response_body: None,
+            check_collector_pipeline: CheckCollectorPipeline::default(),
         }
     }
 }
 
 impl Section for HealthCheck {
+    const LATER: &'static [&'static str] = &[
+        "auth",
+        "component_health",
+        "compression_algorithms",
+        "cors",
+        "grpc",
+        "http",
+        "idle_timeout",
+        "include_metadata",
+        "keep_alives_enabled",
+        "max_request_body_size",
+        "middlewares",
+        "read_header_timeout",
+        "read_timeout",
+        "response_headers",
+        "tls",
+        "transport",
+        "use_v2",
+        "write_timeout",
+    ];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("endpoint", &mut self.endpoint);
         keys.key("path", &mut self.path);
         keys.key("response_body", &mut self.response_body);
+        keys.key(
+            "check_collector_pipeline",
+            &mut self.check_collector_pipeline,
+        );
     }
 
     fn check(&self, walk: &mut Walk) {

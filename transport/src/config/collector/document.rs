@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::super::expand::{Surroundings, expand};
-use super::super::fault::{Fault, InvalidConfig};
+use super::super::fault::InvalidConfig;
 use super::super::keys::{Printed, Setting, Walk, lay_out, unknown};
 use super::super::yaml::{self, Node, Value};
 use super::component::{HealthCheck, OtlpReceiver};
 use super::exporter::{DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter};
 use super::id::ComponentId;
+use super::known;
 use super::processors::{Attributes, Batch, Filter, MemoryLimiter, ProbabilisticSampler, Resource};
 use super::telemetry::Telemetry;
 
 /// An enum of components: for each the types that name it, the first of them current, the others aliases.
 macro_rules! components {
-    ($(#[$doc:meta])* $name:ident, $what:literal, later [$($later:literal),*],
+    ($(#[$doc:meta])* $name:ident, $what:literal, later $later:expr,
      $($(#[$variant_doc:meta])* $variant:ident($inner:ty) = [$($kind:literal),+];)*) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ macro_rules! components {
         impl Component for $name {
             const WHAT: &'static str = $what;
             const KINDS: &'static [&'static str] = &[$($($kind),+),*];
-            const LATER: &'static [&'static str] = &[$($later),*];
+            const LATER: &'static [&'static str] = $later;
 
             fn new(kind: &str) -> Option<Self> {
                 match kind {
@@ -40,6 +40,8 @@ macro_rules! components {
     };
 }
 
+const CONNECTOR: &str = "connector";
+
 trait Component: Sized {
     const WHAT: &'static str;
     const KINDS: &'static [&'static str];
@@ -50,13 +52,13 @@ trait Component: Sized {
 
 components!(
     /// What spans come in through.
-    Receiver, "receiver", later ["jaeger", "zipkin", "prometheus", "kafka", "opencensus", "hostmetrics", "filelog"],
+    Receiver, "receiver", later known::RECEIVERS,
     /// OTLP.
     Otlp(OtlpReceiver) = ["otlp"];
 );
 components!(
     /// What may change, drop or hold spans on their way.
-    Processor, "processor", later ["tail_sampling", "k8sattributes", "resourcedetection", "transform", "span", "groupbytrace"],
+    Processor, "processor", later known::PROCESSORS,
     /// Bounds memory.
     MemoryLimiter(MemoryLimiter) = ["memory_limiter"];
     /// Gathers spans.
@@ -72,7 +74,7 @@ components!(
 );
 components!(
     /// What takes spans away.
-    Exporter, "exporter", later ["logging", "kafka", "zipkin", "prometheus", "loadbalancing", "nop"],
+    Exporter, "exporter", later known::EXPORTERS,
     /// OTLP/gRPC.
     OtlpGrpc(OtlpGrpcExporter) = ["otlp_grpc", "otlp"];
     /// OTLP/HTTP.
@@ -84,7 +86,7 @@ components!(
 );
 components!(
     /// What runs beside the pipelines.
-    Extension, "extension", later ["zpages", "pprof", "file_storage", "memory_limiter", "basicauth", "bearertokenauth", "oidc"],
+    Extension, "extension", later known::EXTENSIONS,
     /// Answers probes.
     HealthCheck(HealthCheck) = ["health_check"];
 );
@@ -152,74 +154,7 @@ pub struct Config {
     pub service: Service,
 }
 
-/// A valid configuration and what was odd about its text.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Loaded {
-    /// The configuration.
-    pub config: Config,
-    /// Warnings: unset variables, line breaks left out of headers, and, when lenient, what is not supported.
-    pub warnings: Vec<Fault>,
-    /// Where things stand in the text.
-    places: Option<yaml::Places>,
-}
-
-impl Loaded {
-    /// These faults at their positions in the text, in the order of it.
-    pub(crate) fn placed(&self, faults: Vec<Fault>) -> Vec<Fault> {
-        match &self.places {
-            Some(places) => placed(faults, places),
-            None => faults,
-        }
-    }
-}
-
-/// One that was made in code: there is no text that anything could stand in.
-impl From<Config> for Loaded {
-    fn from(config: Config) -> Self {
-        Self {
-            config,
-            warnings: Vec::new(),
-            places: None,
-        }
-    }
-}
-
-fn placed(faults: Vec<Fault>, places: &yaml::Places) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = faults
-        .into_iter()
-        .map(|fault| {
-            let at = places.find(&fault.path);
-            fault.at(at)
-        })
-        .collect();
-    faults.sort_by_key(|fault| fault.position);
-    faults
-}
-
 impl Config {
-    /// Reads a document, strictly.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidConfig`] with everything that is wrong.
-    pub fn load(text: &str, surroundings: &dyn Surroundings) -> Result<Loaded, InvalidConfig> {
-        Self::read(text, surroundings, false)
-    }
-
-    /// Reads a document in which components and pipelines that the Collector knows and Spanwire does not build are
-    /// left out with a warning.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidConfig`] with everything else that is wrong.
-    pub fn load_lenient(
-        text: &str,
-        surroundings: &dyn Surroundings,
-    ) -> Result<Loaded, InvalidConfig> {
-        Self::read(text, surroundings, true)
-    }
-
     /// Checks a configuration that was made in code.
     ///
     /// # Errors
@@ -235,43 +170,8 @@ impl Config {
         }
     }
 
-    fn read(text: &str, from: &dyn Surroundings, lenient: bool) -> Result<Loaded, InvalidConfig> {
-        let mut root = match yaml::parse(text)? {
-            Some(root) if root.value != Value::Null => root,
-            _ => return Err(Fault::new(&[], "empty configuration file").into()),
-        };
-        let warnings = expand(&mut root, from)?;
-        let mut walk = Walk {
-            lenient,
-            ..Walk::default()
-        };
-        let mut config = Self::default();
-        config.sections(&root, &mut walk);
-        let unread: Vec<String> = walk.faults.iter().map(|f| f.path.clone()).collect();
-        config.validate(&mut walk);
-        // What is missing from a section may be what could not be read in it.
-        let known = unread.len();
-        let follows = |fault: &Fault| {
-            let section = format!("{}::", fault.path);
-            unread.iter().any(|path| path.starts_with(&section))
-        };
-        let found = walk.faults.split_off(known);
-        walk.faults
-            .extend(found.into_iter().filter(|fault| !follows(fault)));
-        let places = yaml::Places::of(&root);
-        if walk.faults.is_empty() {
-            let warnings = warnings.into_iter().chain(walk.warnings).collect();
-            Ok(Loaded {
-                config,
-                warnings: placed(warnings, &places),
-                places: Some(places),
-            })
-        } else {
-            Err(InvalidConfig::new(placed(walk.faults, &places)))
-        }
-    }
-
-    fn sections(&mut self, root: &Node, walk: &mut Walk) {
+    /// Reads the sections of a document.
+    pub(super) fn sections(&mut self, root: &Node, walk: &mut Walk) {
         let mut skipped = Vec::new();
         for (key, node) in map(root, walk) {
             walk.within(&key.text, |walk| match key.text.as_str() {
@@ -280,7 +180,7 @@ impl Config {
                 "exporters" => components(&mut self.exporters, node, walk, &mut skipped),
                 "extensions" => components(&mut self.extensions, node, walk, &mut skipped),
                 "service" => {}
-                "connectors" => not_built("connectors are", walk),
+                "connectors" => self.connectors(node, walk, &mut skipped),
                 _ => unknown(
                     &[
                         "receivers",
@@ -293,11 +193,51 @@ impl Config {
                 ),
             });
         }
+        self.check_connectors(&skipped, walk);
         for (key, node) in map(root, walk)
             .iter()
             .filter(|(key, _)| key.text == "service")
         {
             walk.within(&key.text, |walk| self.read_service(node, walk, &skipped));
+        }
+    }
+
+    /// Connectors are not built: who names one is told no more than that.
+    fn connectors(
+        &self,
+        node: &Node,
+        walk: &mut Walk,
+        skipped: &mut Vec<(&'static str, ComponentId)>,
+    ) {
+        not_built("connectors are", walk);
+        for (key, _) in map(node, walk) {
+            match key.text.parse::<ComponentId>() {
+                Ok(id) => {
+                    skipped.push((CONNECTOR, id.clone()));
+                    skipped.push((Receiver::WHAT, id.clone()));
+                    skipped.push((Exporter::WHAT, id));
+                }
+                Err(message) => walk.within(&key.text, |walk| walk.fault(message)),
+            }
+        }
+    }
+
+    fn check_connectors(&self, skipped: &[(&'static str, ComponentId)], walk: &mut Walk) {
+        for (_, id) in skipped.iter().filter(|(what, _)| *what == CONNECTOR) {
+            for (what, is_one) in [
+                (Receiver::WHAT, self.receivers.contains_key(id)),
+                (Exporter::WHAT, self.exporters.contains_key(id)),
+            ] {
+                if is_one {
+                    walk.within("connectors", |walk| {
+                        walk.within(&id.to_string(), |walk| {
+                            walk.fault(format!(
+                                "ambiguous ID: Found both \"{id}\" {what} and \"{id}\" connector; change one of the ids"
+                            ));
+                        });
+                    });
+                }
+            }
         }
     }
 
@@ -341,7 +281,8 @@ impl Config {
             }
         }
         let mut pipeline = Pipeline::default();
-        for (key, node) in map(node, walk) {
+        let entries = map(node, walk);
+        for (key, node) in entries {
             walk.within(&key.text, |walk| match key.text.as_str() {
                 "receivers" => pipeline.receivers = ids(node, walk, "receiver", skipped),
                 "processors" => pipeline.processors = ids(node, walk, "processor", skipped),
@@ -349,12 +290,34 @@ impl Config {
                 _ => unknown(&["receivers", "processors", "exporters"], walk),
             });
         }
+        let lists = [
+            ("receivers", &pipeline.receivers),
+            ("exporters", &pipeline.exporters),
+        ];
+        for (what, left) in lists {
+            let named = |(key, node): &(yaml::Key, Node)| {
+                key.text == what
+                    && match &node.value {
+                        Value::List(nodes) => !nodes.is_empty(),
+                        Value::Text(_) => true,
+                        _ => false,
+                    }
+            };
+            if !left.is_empty() || !entries.iter().any(named) {
+                continue;
+            }
+            if walk.lenient {
+                return walk.warn(format!("none of its {what} is supported: it is left out"));
+            }
+            walk.excuse(what);
+        }
         if self.service.pipelines.insert(id, pipeline).is_some() {
             walk.fault(format!("duplicate name {text:?}"));
         }
     }
 
-    fn validate(&mut self, walk: &mut Walk) {
+    /// Finds what is wrong with sections that could be read, and among them.
+    pub(super) fn validate(&mut self, walk: &mut Walk) {
         let faults_before = walk.faults.len();
         check_all("receivers", &mut self.receivers, walk);
         check_all("processors", &mut self.processors, walk);
@@ -422,9 +385,12 @@ fn references<C>(
 ) {
     for id in ids.iter().filter(|id| !configured.contains_key(id)) {
         let known: Vec<String> = configured.keys().map(ToString::to_string).collect();
+        let known = match known.is_empty() {
+            true => String::new(),
+            false => format!("; configured: {}", known.join(", ")),
+        };
         walk.fault(format!(
-            "references {what} \"{id}\" which is not configured; configured: {}",
-            known.join(", ")
+            "references {what} \"{id}\" which is not configured{known}"
         ));
     }
 }
@@ -470,15 +436,21 @@ fn components<C: Component>(
             };
             let accepted = C::KINDS.join(", ");
             let Some(mut component) = C::new(id.kind()) else {
-                if C::LATER.contains(&id.kind()) {
-                    let what = format!("the {} `{}` is known and", C::WHAT, id.kind());
+                if known::is_known(C::LATER, id.kind()) {
+                    let hint = match (C::WHAT, id.kind()) {
+                        ("exporter", "logging") => {
+                            ": the logging exporter has been deprecated, use the debug exporter instead"
+                        }
+                        _ => "",
+                    };
+                    let what = format!("the {} `{}` is known and not supported", C::WHAT, id.kind());
                     if walk.lenient {
-                        walk.warn(format!("{what} not supported, and left out"));
+                        walk.warn(format!("{what}, and left out{hint}"));
+                    } else if hint.is_empty() {
+                        walk.fault(format!("{what}; accepted: {accepted}"));
                     } else {
-                        walk.fault(format!("{what} not supported; accepted: {accepted}"));
+                        walk.fault(format!("{what}{hint}"));
                     }
-                    // Who names it is told no more than that.
-                    skipped.push((C::WHAT, id));
                 } else {
                     walk.fault(format!(
                         "unknown type: {:?} for id: {:?} (valid values: [{accepted}])",
@@ -486,6 +458,8 @@ fn components<C: Component>(
                         key.text
                     ));
                 }
+                // Who names it is told no more than that.
+                skipped.push((C::WHAT, id));
                 return;
             };
             component.setting().read(node, walk);

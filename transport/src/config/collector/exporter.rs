@@ -99,6 +99,8 @@ impl Default for SendingQueue {
 }
 
 impl Section for SendingQueue {
+    const LATER: &'static [&'static str] = &["batch", "storage"];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("num_consumers", &mut self.num_consumers);
         keys.key("queue_size", &mut self.queue_size);
@@ -181,6 +183,8 @@ impl Default for OtlpGrpcExporter {
 }
 
 impl Section for OtlpGrpcExporter {
+    const LATER: &'static [&'static str] = &["batcher", "middlewares"];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("endpoint", &mut self.endpoint);
         keys.key("timeout", &mut self.timeout);
@@ -286,6 +290,26 @@ impl Default for OtlpHttpExporter {
 }
 
 impl Section for OtlpHttpExporter {
+    const LATER: &'static [&'static str] = &[
+        "batcher",
+        "compression_params",
+        "cookies",
+        "disable_keep_alives",
+        "force_attempt_http2",
+        "http2_ping_timeout",
+        "http2_read_idle_timeout",
+        "idle_conn_timeout",
+        "logs_endpoint",
+        "max_conns_per_host",
+        "max_idle_conns",
+        "max_idle_conns_per_host",
+        "metrics_endpoint",
+        "middlewares",
+        "profiles_endpoint",
+        "read_buffer_size",
+        "write_buffer_size",
+    ];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("endpoint", &mut self.endpoint);
         keys.key("traces_endpoint", &mut self.traces_endpoint);
@@ -365,9 +389,13 @@ impl Section for DebugExporter {
             .any(|word| self.verbosity.eq_ignore_ascii_case(word))
         {
             walk.within("verbosity", |walk| {
+                // The Collector knows this one by its own name.
+                let shown = match self.verbosity.eq_ignore_ascii_case("none") {
+                    true => "None",
+                    false => &self.verbosity,
+                };
                 walk.fault(format!(
-                    "verbosity level {:?} is not supported; accepted: basic, normal, detailed",
-                    self.verbosity
+                    "verbosity level {shown:?} is not supported; accepted: basic, normal, detailed"
                 ))
             });
         }
@@ -386,6 +414,17 @@ pub struct FileExporter {
 }
 
 impl Section for FileExporter {
+    const LATER: &'static [&'static str] = &[
+        "compression",
+        "create_directory",
+        "directory_permissions",
+        "encoding",
+        "flush_interval",
+        "format",
+        "group_by",
+        "rotation",
+    ];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("path", &mut self.path);
         keys.key("append", &mut self.append);

@@ -3,8 +3,10 @@
 use core::fmt;
 use core::str::FromStr;
 
+use super::symbols::is_symbol;
+
 /// `type` or `type/name`: a type is a letter, then up to 62 letters, digits and `_`; a name 1 to 1024 bytes without
-/// blanks and control characters.
+/// blanks, control characters and symbols.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentId {
     kind: String,
@@ -53,8 +55,7 @@ impl FromStr for ComponentId {
             return Err(format!("invalid character(s) in type {kind:?}"));
         }
         let name = name.unwrap_or_default();
-        let bad = |c: char| c.is_whitespace() || c.is_control() || "$+<=>^`|~".contains(c);
-        if name.len() > 1024 || name.contains(bad) {
+        if name.len() > 1024 || name.contains(is_symbol) {
             return Err(format!("invalid character(s) in name {name:?}"));
         }
         Ok(Self {

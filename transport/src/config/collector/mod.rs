@@ -1,5 +1,9 @@
 //! The OpenTelemetry Collector's configuration.
 
+// What no name may have.
+#[rustfmt::skip]
+mod symbols;
+
 // Ids: `type` or `type/name`.
 mod id;
 
@@ -21,15 +25,23 @@ mod exporter;
 // What a collector says of itself.
 mod telemetry;
 
+// Types of components that the Collector has.
+#[rustfmt::skip]
+mod known;
+
 // Components by id, and the pipelines between them.
 mod document;
 
-pub use component::{HealthCheck, OtlpReceiver, Protocols, ResponseBody};
-pub use document::{Config, Exporter, Extension, Loaded, Pipeline, Processor, Receiver, Service};
+// Texts, laid over one another, to such components, and what is odd about them.
+mod load;
+
+pub use component::{CheckCollectorPipeline, HealthCheck, OtlpReceiver, Protocols, ResponseBody};
+pub use document::{Config, Exporter, Extension, Pipeline, Processor, Receiver, Service};
 pub use exporter::{
     DebugExporter, FileExporter, OtlpGrpcExporter, OtlpHttpExporter, Retry, SendingQueue,
 };
 pub use id::ComponentId;
+pub use load::Loaded;
 pub use net::{
     Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
     ServerKeepalive, ServerParameters, ServerTls,
@@ -42,3 +54,6 @@ pub use processors::{
 };
 pub use secret::{Headers, Literal, Secret};
 pub use telemetry::{Logs, Metrics, MetricsReader, Telemetry};
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,13 @@ impl Default for ClientTls {
 }
 
 impl Section for ClientTls {
+    const LATER: &'static [&'static str] = &[
+        "cipher_suites",
+        "curve_preferences",
+        "include_insecure_cipher_suites",
+        "tpm",
+    ];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("insecure", &mut self.insecure);
         keys.key("insecure_skip_verify", &mut self.insecure_skip_verify);
@@ -143,6 +150,14 @@ impl Default for ServerTls {
 }
 
 impl Section for ServerTls {
+    const LATER: &'static [&'static str] = &[
+        "cipher_suites",
+        "curve_preferences",
+        "include_insecure_cipher_suites",
+        "include_system_ca_certs_pool",
+        "tpm",
+    ];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("ca_file", &mut self.ca_file);
         keys.key("ca_pem", &mut self.ca_pem);
@@ -184,6 +199,8 @@ pub struct Authenticator {
 }
 
 impl Section for Authenticator {
+    const LATER: &'static [&'static str] = &["request_params"];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("authenticator", &mut self.authenticator);
     }
@@ -348,6 +365,8 @@ impl Default for GrpcServer {
 }
 
 impl Section for GrpcServer {
+    const LATER: &'static [&'static str] = &["dialer", "middlewares"];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("endpoint", &mut self.endpoint);
         keys.key("transport", &mut self.transport);
@@ -417,7 +436,8 @@ pub struct HttpServer {
     pub max_request_body_size: u64,
     /// Keeps for processors the headers of requests that they ask for with `from_context`, and no other. Default: no.
     pub include_metadata: bool,
-    /// Without effect: every encoding that is built in is taken. Default: those of the Collector.
+    /// Encodings of bodies that are taken, empty for none; those that are not built in are refused. Default: those of the
+    /// Collector, which stands for all that are built in.
     pub compression_algorithms: Vec<String>,
     /// Headers of every response. Default: none.
     pub response_headers: Headers,
@@ -449,9 +469,18 @@ impl Default for HttpServer {
             cors: None,
             max_request_body_size: 20 << 20,
             include_metadata: false,
-            compression_algorithms: ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"]
-                .map(Into::into)
-                .into(),
+            compression_algorithms: [
+                "",
+                "gzip",
+                "zstd",
+                "zlib",
+                "snappy",
+                "deflate",
+                "lz4",
+                "x-snappy-framed",
+            ]
+            .map(Into::into)
+            .into(),
             response_headers: Headers::default(),
             read_timeout: Duration::ZERO,
             read_header_timeout: Duration::ZERO,
@@ -466,6 +495,8 @@ impl Default for HttpServer {
 }
 
 impl Section for HttpServer {
+    const LATER: &'static [&'static str] = &["middlewares"];
+
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("endpoint", &mut self.endpoint);
         keys.key("transport", &mut self.transport);
@@ -488,6 +519,33 @@ impl Section for HttpServer {
 
     fn check(&self, walk: &mut Walk) {
         check_endpoint(walk, &self.endpoint, &self.transport);
+        for (key, path) in [
+            ("traces_url_path", &self.traces_url_path),
+            ("metrics_url_path", &self.metrics_url_path),
+            ("logs_url_path", &self.logs_url_path),
+        ] {
+            walk.within(key, |walk| check_url_path(walk, path));
+        }
+    }
+}
+
+/// What Go reads as a path, and no query behind it.
+fn check_url_path(walk: &mut Walk, path: &str) {
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(1..3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let mut escapes = path.match_indices('%');
+    let before_slash = path.split('/').next().unwrap_or_default();
+    let is_wrong = before_slash.contains(':')
+        || path.contains(|c: char| c.is_ascii_control())
+        || !escapes.all(|(at, _)| path.get(at..).is_some_and(is_escape));
+    if is_wrong {
+        walk.fault(format!("invalid HTTP URL path set for signal: {path:?}"));
+    } else if path.contains([' ', '?', '#', '<', '>', '`']) {
+        walk.fault(format!(
+            "has a query, or characters that have to be percent-encoded: {path:?}"
+        ));
     }
 }
 

@@ -29,7 +29,6 @@ mod otlp;
 // Every variable, in one table.
 mod table;
 
-pub(crate) use otlp::Sources;
 pub use otlp::{Compression, Endpoint, Header, Otlp, Protocol, Secret};
 pub use table::{VARIABLES, Variable};
 pub use value::Fault;

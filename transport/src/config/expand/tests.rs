@@ -32,7 +32,11 @@ impl Surroundings for Fixed {
 fn expanded(text: &str) -> Result<Node, String> {
     let mut node = Node::new(
         Value::Text(text.into()),
-        crate::config::Position { line: 1, column: 1 },
+        crate::config::Position {
+            text: 0,
+            line: 1,
+            column: 1,
+        },
     );
     expand(&mut node, &Fixed).map_err(|error| error.to_string())?;
     Ok(node)

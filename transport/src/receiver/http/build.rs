@@ -15,6 +15,7 @@ use crate::otlp::HTTP_PATH;
 use crate::receiver::acceptor::Listening;
 use crate::receiver::bearer::BearerTokens;
 use crate::receiver::connection::{HTTP_CONNECTION_BYTES, Stay};
+use crate::receiver::inflate::{Coding, Codings};
 use crate::receiver::listener::{ListenError, Listener};
 use crate::receiver::request::{Admission, Treatment, some};
 use crate::receiver::settings::shared_methods;
@@ -59,6 +60,7 @@ pub struct HttpReceiverBuilder {
     treatment: Treatment,
     cors: Option<Cors>,
     response_headers: Headers,
+    encodings: Option<Vec<String>>,
 }
 
 impl HttpReceiverBuilder {
@@ -89,6 +91,7 @@ impl HttpReceiverBuilder {
             treatment: Treatment::default(),
             cors: None,
             response_headers: Headers::new(),
+            encodings: None,
         }
     }
 
@@ -192,6 +195,16 @@ impl HttpReceiverBuilder {
         self
     }
 
+    /// The values of `Content-Encoding` that are taken, `identity` or an empty one for a body as it is; others are answered
+    /// with 400. `deflate` and `zlib` are one. Default: all that are built in.
+    pub fn content_encodings<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.encodings = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Binds, and begins to take in what is offered to `intake`.
     ///
     /// # Errors
@@ -199,6 +212,12 @@ impl HttpReceiverBuilder {
     /// [`InvalidHttpReceiver`] names the setting at fault.
     pub fn serve(self, intake: Intake) -> Result<HttpReceiver, InvalidHttpReceiver> {
         let path = checked_path(self.path)?;
+        let codings = match self.encodings {
+            Some(names) => {
+                Codings::of(&names).map_err(|name| InvalidHttpReceiver::Encoding { name })?
+            }
+            None => Codings::default(),
+        };
         if let Some(why) = self.cors.as_ref().and_then(Cors::fault) {
             return Err(InvalidHttpReceiver::Cors { why });
         }
@@ -210,6 +229,7 @@ impl HttpReceiverBuilder {
                 read_timeout: self.read_timeout,
                 cors: self.cors,
                 headers: CurrentHeaders::new(&self.response_headers),
+                codings,
             },
         );
         let http = Http {
@@ -247,6 +267,11 @@ pub enum InvalidHttpReceiver {
         /// The path.
         path: String,
     },
+    /// A coding of bodies that is not built in.
+    Encoding {
+        /// Its name.
+        name: String,
+    },
     /// A setting of [`Cors`] that no browser would understand.
     Cors {
         /// Which, and why.
@@ -262,6 +287,11 @@ impl fmt::Display for InvalidHttpReceiver {
                 f,
                 "traces_url_path '{}' has a query, or characters that have to be percent-encoded",
                 path.escape_debug()
+            ),
+            Self::Encoding { name } => write!(
+                f,
+                "content encoding {name:?} is not supported; supported: {}",
+                Coding::NAMES
             ),
             Self::Cors { why } => write!(f, "cors: {why}"),
         }

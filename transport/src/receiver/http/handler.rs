@@ -22,7 +22,7 @@ use crate::otlp::json::read::read_request;
 use crate::receiver::body::{Draft, Pace, Source, Trouble, in_a_while};
 use crate::receiver::client;
 use crate::receiver::connection::{Connection, Hold};
-use crate::receiver::inflate::Coding;
+use crate::receiver::inflate::{Coding, Codings};
 use crate::receiver::request::{Admission, Refusal, settle};
 use crate::receiver::tally::{Kind, Tally};
 use crate::receiver::wait::Taken;
@@ -44,6 +44,7 @@ pub(super) struct Settings {
     pub(super) read_timeout: Option<Duration>,
     pub(super) cors: Option<Cors>,
     pub(super) headers: CurrentHeaders,
+    pub(super) codings: Codings,
 }
 
 /// Where requests are answered.
@@ -186,6 +187,7 @@ impl Handler {
             // Encoded more than once.
             (Some(_), Some(_)) => None,
         };
+        let coding = coding.filter(|coding| self.settings.codings.take(*coding));
         coding.map(|coding| (form, coding)).ok_or_else(|| {
             let names: Vec<_> = headers
                 .get_all(CONTENT_ENCODING)
@@ -195,7 +197,7 @@ impl Handler {
             let message = format!(
                 "unsupported Content-Encoding: {}; supported: {}",
                 names.join(", "),
-                Coding::NAMES
+                self.settings.codings.names()
             );
             (Some(form), Refusal::new(Code::InvalidArgument, message))
         })

@@ -223,7 +223,8 @@ impl Collector {
         self
     }
 
-    /// Takes the memory, starts the pipelines and opens the sockets, and says the [`warnings`](Self::warnings).
+    /// Takes the memory, starts the pipelines and opens the sockets, and says the [`warnings`](Self::warnings), and variables
+    /// that are set and empty.
     ///
     /// # Errors
     ///
@@ -252,6 +253,9 @@ impl Collector {
     }
 
     fn tell_warnings(&self) {
+        for note in &self.loaded.notes {
+            self.say(Level::Info, format_args!("{note}"));
+        }
         for warning in &self.warnings {
             self.say(Level::Warn, format_args!("{warning}"));
         }

@@ -182,8 +182,8 @@ fn settings_that_do_not_work_are_told() {
             "http::write_timeout: has no effect: answers are small, and a connection that takes none is cut",
         ),
         (
-            "http: {compression_algorithms: [gzip]}",
-            "http::compression_algorithms: has no effect: every encoding that is built in is taken",
+            "http: {compression_algorithms: [gzip, snappy]}",
+            "http::compression_algorithms::1: \"snappy\" is not supported; accepted: \"\" and identity, deflate, gzip",
         ),
         (
             "http: {response_headers: {'a b': c}}",

@@ -61,8 +61,11 @@ impl Action {
             "extract" => self.check_given(walk, "pattern", &self.pattern),
             "convert" => self.check_converting(walk),
             _ => walk.within("action", |walk| {
-                walk.fault(
-                    "unknown action; accepted: insert, update, upsert, delete, hash, extract, convert",
+                let accepted = "insert, update, upsert, delete, hash, extract, convert";
+                let action = &self.action;
+                wrong(
+                    walk,
+                    &format!("unsupported action {action:?}; accepted: {accepted}"),
                 );
             }),
         }
@@ -146,13 +149,13 @@ impl Action {
         }
         let pattern = Pattern::regex(&self.pattern);
         pattern
-            .map_err(|error| walk.within("pattern", |walk| walk.fault(error.to_string())))
+            .map_err(|error| walk.within("pattern", |walk| wrong(walk, &error.to_string())))
             .ok()
     }
 
     fn extraction(&self, walk: &mut Walk) -> Option<Extraction> {
         Extraction::new(&self.pattern)
-            .map_err(|error| walk.within("pattern", |walk| walk.fault(error.to_string())))
+            .map_err(|error| walk.within("pattern", |walk| wrong(walk, &error.to_string())))
             .ok()
     }
 
@@ -234,7 +237,10 @@ impl Action {
             let is_known = is_set || uses_pattern || kind == "convert";
             if given && !used && is_known {
                 walk.within(name, |walk| {
-                    walk.fault(format!("the action `{kind}` does not use {name:?}"));
+                    wrong(
+                        walk,
+                        &format!("action \"{kind}\" does not use the {name:?} field"),
+                    );
                 });
             }
         }

@@ -37,7 +37,8 @@ impl Section for Batch {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.key("send_batch_size", &mut self.send_batch_size);
         keys.key("send_batch_max_size", &mut self.send_batch_max_size);
-        keys.key("timeout", &mut self.timeout);
+        let negative = "timeout must be greater or equal to 0";
+        keys.time("timeout", &mut self.timeout, negative);
         keys.key("metadata_keys", &mut self.metadata_keys);
         keys.key(
             "metadata_cardinality_limit",

@@ -7,6 +7,8 @@ use std::path::Path;
 use super::cgroup::Memory;
 use crate::config::keys::{Keys, Section, Walk};
 
+const NO_INTERVAL: &str = "'check_interval' must be greater than zero";
+
 /// The `memory_limiter` processor.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -49,7 +51,7 @@ impl Default for MemoryLimiter {
 
 impl Section for MemoryLimiter {
     fn keys(&mut self, keys: &mut Keys<'_>) {
-        keys.key("check_interval", &mut self.check_interval);
+        keys.time("check_interval", &mut self.check_interval, NO_INTERVAL);
         keys.key("limit_mib", &mut self.limit_mib);
         keys.key("spike_limit_mib", &mut self.spike_limit_mib);
         keys.key("limit_percentage", &mut self.limit_percentage);
@@ -74,10 +76,30 @@ impl Section for MemoryLimiter {
 
     fn check(&self, walk: &mut Walk) {
         if self.check_interval.is_zero() {
-            walk.fault("'check_interval' must be greater than zero");
+            walk.fault(NO_INTERVAL);
         }
         if self.min_gc_interval_when_soft_limited < self.min_gc_interval_when_hard_limited {
             walk.fault("'min_gc_interval_when_soft_limited' should be larger than 'min_gc_interval_when_hard_limited'");
+        }
+        let [soft, hard] = [
+            (
+                "soft",
+                self.min_gc_interval_when_soft_limited,
+                self.max_gc_interval_when_soft_limited,
+            ),
+            (
+                "hard",
+                self.min_gc_interval_when_hard_limited,
+                self.max_gc_interval_when_hard_limited,
+            ),
+        ];
+        for (which, min, max) in [soft, hard] {
+            if !max.is_zero() && max < min {
+                walk.fault(format!("'max_gc_interval_when_{which}_limited' must be at least 'min_gc_interval_when_{which}_limited', or 0"));
+            }
+        }
+        if !soft.2.is_zero() && soft.2 < hard.2 {
+            walk.fault("'max_gc_interval_when_soft_limited' should be larger than 'max_gc_interval_when_hard_limited'");
         }
         if self.limit_mib == 0 && self.limit_percentage == 0 {
             walk.fault("'limit_mib' or 'limit_percentage' must be greater than zero");

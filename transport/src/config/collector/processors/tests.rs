@@ -213,7 +213,7 @@ fn mistakes_as_a_user_sees_them() {
         (
             "attributes: {actions: [{key: a, action: hsh}]}",
             "action: hsh",
-            "processors::attributes::actions::0::action: unknown action; accepted: insert, update, upsert, delete, hash, extract, convert",
+            "processors::attributes::actions::0::action: error creating AttrProc due to unsupported action \"hsh\"; accepted: insert, update, upsert, delete, hash, extract, convert",
         ),
         (
             "attributes: {actions: [{key: a, action: insert}]}",
@@ -238,7 +238,7 @@ fn mistakes_as_a_user_sees_them() {
         (
             "attributes: {actions: [{key: a, action: extract, pattern: '(x)'}]}",
             "pattern",
-            "processors::attributes::actions::0::pattern: a group has no name: every group is written (?P<name>..)",
+            "processors::attributes::actions::0::pattern: error creating AttrProc due to a group has no name: every group is written (?P<name>..)",
         ),
         (
             "attributes: {actions: [{key: a, action: extract}]}",
@@ -258,7 +258,7 @@ fn mistakes_as_a_user_sees_them() {
         (
             "attributes: {actions: [{key: a, action: delete, value: 1}]}",
             "value",
-            "processors::attributes::actions::0::value: the action `delete` does not use \"value\"",
+            "processors::attributes::actions::0::value: error creating AttrProc due to action \"delete\" does not use the \"value\" field",
         ),
         (
             "attributes: {actions: [{key: a, action: delete}], include: {services: [x]}}",
@@ -344,6 +344,41 @@ fn mistakes_as_a_user_sees_them() {
             "batch: {send_batch_size: 10, send_batch_max_size: 9}",
             "",
             "processors::batch: send_batch_max_size must be greater or equal to send_batch_size",
+        ),
+        (
+            "batch: {metadata_keys: [Tenant, tenant]}",
+            "",
+            "processors::batch: duplicate entry in metadata_keys: \"tenant\" (case-insensitive)\n3:13: processors::batch::metadata_keys: is not supported: requests to a server are not kept apart by who sent the spans; leave it out for `from_context` behind this batch, since what is known about senders stays with their spans",
+        ),
+        (
+            "batch: {timeout: -1s}",
+            "timeout",
+            "processors::batch::timeout: timeout must be greater or equal to 0",
+        ),
+        (
+            "memory_limiter: {check_interval: -1s, limit_percentage: 50}",
+            "check_interval",
+            "processors::memory_limiter::check_interval: 'check_interval' must be greater than zero",
+        ),
+        (
+            "memory_limiter: {check_interval: 1s, limit_percentage: 50, min_gc_interval_when_soft_limited: 31s}",
+            "",
+            "processors::memory_limiter: 'max_gc_interval_when_soft_limited' must be at least 'min_gc_interval_when_soft_limited', or 0",
+        ),
+        (
+            "memory_limiter: {check_interval: 1s, limit_percentage: 50, min_gc_interval_when_hard_limited: 2s, max_gc_interval_when_hard_limited: 1s}",
+            "",
+            "processors::memory_limiter: 'max_gc_interval_when_hard_limited' must be at least 'min_gc_interval_when_hard_limited', or 0",
+        ),
+        (
+            "memory_limiter: {check_interval: 1s, limit_percentage: 50, max_gc_interval_when_soft_limited: 20s}",
+            "",
+            "processors::memory_limiter: 'max_gc_interval_when_soft_limited' should be larger than 'max_gc_interval_when_hard_limited'",
+        ),
+        (
+            "memory_limiter: {check_interval: 1s, limit_percentage: 50, max_gc_interval_when_hard_limited: -1s}",
+            "max_gc",
+            "processors::memory_limiter::max_gc_interval_when_hard_limited: 'max_gc_interval_when_hard_limited' must be non-negative",
         ),
         (
             "memory_limiter: {check_interval: 1s, limit_percentage: 101}",

@@ -8,6 +8,7 @@ use crate::config::Walk;
 use crate::config::collector::HttpServer;
 use crate::headers::Headers;
 use crate::receiver::http::{Cors, HttpReceiver, HttpReceiverBuilder};
+use crate::receiver::inflate::Coding;
 use crate::receiver::listener::Listener;
 use crate::setup::collector::Host;
 
@@ -22,12 +23,7 @@ pub(super) fn serve(
     let before = walk.faults.len();
     shared::authenticator(section.auth.as_ref(), walk);
     let kept = shared::Kept::of(asked, section.include_metadata, walk);
-    let usual = HttpServer::default();
-    if section.compression_algorithms != usual.compression_algorithms {
-        walk.within("compression_algorithms", |walk| {
-            walk.warn("has no effect: every encoding that is built in is taken");
-        });
-    }
+    let encodings = encodings(&section.compression_algorithms, walk);
     if !section.write_timeout.is_zero() {
         walk.within("write_timeout", |walk| {
             walk.warn("has no effect: answers are small, and a connection that takes none is cut");
@@ -79,8 +75,34 @@ pub(super) fn serve(
         }
         builder = builder.cors(cors);
     }
+    if let Some(names) = encodings {
+        builder = builder.content_encodings(names);
+    }
     builder = shared::treated!(builder, section, kept, answer, walk);
     (walk.faults.len() == before).then(|| shared::serving(builder, HttpReceiverBuilder::serve))
+}
+
+/// What a list asks for; `None` where it is the Collector's own, which stands for all that is built in.
+fn encodings<'a>(asked: &'a [String], walk: &mut Walk) -> Option<&'a [String]> {
+    if asked == HttpServer::default().compression_algorithms {
+        return None;
+    }
+    walk.within("compression_algorithms", |walk| {
+        for (index, name) in asked.iter().enumerate() {
+            if Coding::from_name(name).is_none() {
+                let built = Coding::NAMES.replace(',', ", ");
+                walk.within(&index.to_string(), |walk| {
+                    walk.fault(format!(
+                        "{name:?} is not supported; accepted: \"\" and {built}"
+                    ));
+                });
+            }
+        }
+        if asked.is_empty() {
+            walk.fault("leaves no request that could be taken");
+        }
+    });
+    Some(asked)
 }
 
 impl Listens for HttpReceiver {
