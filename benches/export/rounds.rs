@@ -126,7 +126,7 @@ impl Trouble {
     }
 }
 
-/// The back-off that what was refused first has come to after so many seconds, give or take.
+/// The longest back-off that what was refused first may have come to after so many seconds, its jitter included.
 pub fn interval(seconds: f64) -> f64 {
     let retry = Retry::default();
     let mut wait = retry.initial.as_secs_f64();
@@ -135,7 +135,7 @@ pub fn interval(seconds: f64) -> f64 {
         wait = (wait * f64::from(retry.multiplier_percent) / 100.0).min(retry.max.as_secs_f64());
         due += wait;
     }
-    wait
+    wait * (1.0 + f64::from(retry.jitter_percent) / 100.0)
 }
 
 /// Runs everything.

@@ -833,6 +833,40 @@ fn messages_are_said_from_the_level_that_is_asked_for() {
     }
 }
 
+#[test]
+fn what_is_lost_is_told_while_a_node_runs() {
+    let backend = Server::start(|_, _| Answer::status(16, "no token", &[]));
+    let given = Given::default()
+        .with("BACKEND", backend.address)
+        .with("RETRY", "true");
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let list = heard.clone();
+    let collector = Collector::from_config(Config::load(ONE, &given).unwrap()).unwrap();
+    let node = collector
+        .diagnostics(Diagnostics::new(move |said| {
+            list.lock()
+                .unwrap()
+                .push((said.level, said.message.to_string()));
+        }))
+        .start()
+        .unwrap();
+    let kubelet = kubelet(node.listening()[0].address());
+    record(&kubelet, 3);
+    assert!(kubelet.shutdown(LONG).is_complete());
+    let begun = std::time::Instant::now();
+    let told = |what: &str| {
+        let heard = heard.lock().unwrap();
+        heard
+            .iter()
+            .any(|(level, said)| *level <= Level::Warn && said.contains(what))
+    };
+    while !told("lost") {
+        assert!(begun.elapsed() < LONG, "{heard:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(node);
+}
+
 #[cfg(feature = "file")]
 const FILED: &str = "
 receivers: {otlp: {protocols: {grpc: {endpoint: '${env:LISTEN}'}}}}

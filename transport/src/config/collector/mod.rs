@@ -48,7 +48,9 @@ pub use net::{
     Authenticator, ClientKeepalive, ClientTls, Cors, EnforcementPolicy, GrpcServer, HttpServer,
     ServerKeepalive, ServerParameters, ServerTls,
 };
-pub(crate) use processors::{ADDRESS, METADATA};
+#[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
+pub(crate) use processors::ADDRESS;
+pub(crate) use processors::METADATA;
 pub use processors::{
     Action, Attributes, Batch, Filter, MatchAttribute, MatchLibrary, MatchRegexp, MatchSpans,
     Memory, MemoryLimiter, MemorySource, ProbabilisticSampler, Resource, SpanFilter,

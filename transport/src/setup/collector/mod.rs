@@ -274,6 +274,12 @@ impl Collector {
         self.voice().say(level, message);
     }
 
+    /// The diagnostics, down to the level that the configuration asks for.
+    fn heard(&self) -> Diagnostics {
+        let most = self.loaded.config.service.telemetry.logs.most();
+        self.diagnostics.up_to(Some(most))
+    }
+
     fn voice(&self) -> Voice {
         Voice {
             diagnostics: self.diagnostics.clone(),

@@ -129,7 +129,7 @@ impl Running {
         }
         #[cfg(feature = "file")]
         plan.with_files(FileExporterBuilder::check)?;
-        let pipeline = plan.pipeline(collector.adjust.as_ref())?;
+        let pipeline = plan.pipeline(collector.adjust.as_ref(), collector.heard())?;
         let mut listening: Vec<Listening> = Vec::new();
         for entrance in &plan.entrances {
             // A receiver exists because a pipeline names it.

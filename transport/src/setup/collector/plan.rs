@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use spanwire_core::pipeline::{Branch, InvalidPipeline, Pipeline};
+use spanwire_core::pipeline::{Branch, InvalidPipeline, Pipeline, Stats};
 
 use super::exporter::Outlet;
 use super::health::Probe;
@@ -13,6 +13,7 @@ use super::scrape::Scrape;
 use super::{Adjust, Host, StartError, Voice};
 use crate::config::Walk;
 use crate::config::collector::{self, ComponentId, Config, Extension, METADATA, Receiver};
+use crate::diagnostics::{Diagnostics, Losses};
 
 /// How long a sender waits for what processors make of its spans, at most: until then it is mostly known.
 const PROCESSING: Duration = Duration::from_secs(1);
@@ -68,13 +69,20 @@ impl Plan {
         }
     }
 
-    /// The pipelines, as one: they share doors and exporters.
-    pub(super) fn pipeline(&self, adjust: Option<&Adjust>) -> Result<Pipeline, StartError> {
+    /// The pipelines, as one: they share doors and exporters. What is lost meanwhile is told to `diagnostics`.
+    pub(super) fn pipeline(
+        &self,
+        adjust: Option<&Adjust>,
+        diagnostics: Diagnostics,
+    ) -> Result<Pipeline, StartError> {
         let builder = match adjust {
             Some(adjust) => adjust(Pipeline::builder()),
             None => Pipeline::builder(),
         };
-        let mut builder = self.budget.tell(builder);
+        let mut builder = self.budget.tell(builder).observer(move || {
+            let mut losses = Losses::new(diagnostics.clone());
+            move |stats: &Stats| losses.tell(stats)
+        });
         for outlet in &self.outlets {
             builder = outlet.add(builder);
         }
