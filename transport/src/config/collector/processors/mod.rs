@@ -18,7 +18,9 @@ mod attributes;
 mod filter;
 mod probabilistic_sampler;
 
-pub(crate) use attributes::{ADDRESS, METADATA};
+#[cfg(any(feature = "receive-grpc", feature = "receive-http"))]
+pub(crate) use attributes::ADDRESS;
+pub(crate) use attributes::METADATA;
 pub use attributes::{Action, Attributes, Resource};
 pub use batch::Batch;
 pub use cgroup::{Memory, MemorySource};
