@@ -1,5 +1,4 @@
 //! What a sampler says of a span is on the wire, and what a builder was told is what the sampler hears.
-#![cfg(feature = "std")]
 
 use std::time::Duration;
 
