@@ -16,7 +16,7 @@ use bytes::Bytes;
 use client::{Client, LONG, framed, head, hear, pipeline, push, receiver, request, run};
 use prost::Message;
 use spanwire_transport::otlp::grpc::{Code, retry_info};
-use spanwire_transport::receiver::{BODY_GRACE, CONNECTION_BYTES, READ_AHEAD_BYTES};
+use spanwire_transport::receiver::{BODY_GRACE, BODY_STALL, CONNECTION_BYTES, READ_AHEAD_BYTES};
 use waiting::eventually;
 
 mod allocated;
@@ -576,6 +576,40 @@ fn a_request_takes_no_more_than_it_is_charged() {
         each(before, 63) <= charge()
     });
     println!("{} bytes a request, {} charged", each(before, 63), charge());
+}
+
+/// Scenario: a thousand connections that each send half of a request and stall, until a client that comes after them is served.
+/// Guarantees: it is served in a few seconds, though all of them are in front of it and have never left by themselves.
+#[test]
+fn a_client_behind_a_thousand_that_stall_is_served() {
+    let _alone = alone();
+    let (pipeline, _) = pipeline(32 * MIB);
+    let receiver = receiver()
+        .max_connections(40)
+        .serve(pipeline.intake())
+        .unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut half = OPENING.to_vec();
+    half.extend(frame(1, 4, 1, &header_block()));
+    let mut data = frame(0, 0, 1, &[0; 16_000]);
+    data.truncate(8000);
+    half.extend(data);
+    let stalling: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(&half).unwrap();
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    run(async {
+        let mut other = Client::connect(address).await;
+        assert_eq!(other.export(&request(1).encode_to_vec()).await.code, 0);
+    });
+    let waited = begun.elapsed();
+    println!("served after {waited:?}: {:?}", receiver.stats());
+    assert!(waited < (1000 / 40) * BODY_STALL, "{waited:?}");
+    drop(stalling);
 }
 
 /// Scenario: requests of 1 span, and of 512, on one connection.

@@ -130,7 +130,7 @@ impl<P: Protocol> Acceptor<P> {
                     if !gone {
                         // Out of descriptors, or of memory: asking again at once is in vain, and one fewer would help.
                         count(&counts.accept_failures, 1);
-                        self.members.evict(&mut self.members.live());
+                        let _ = self.members.evict(&mut self.members.live());
                         sleep(PAUSE).await;
                     }
                     continue;

@@ -15,7 +15,7 @@ use spanwire_core::limiter::{Account, Buffer, Permit, Refused};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{BODY_GRACE, Connection, Hold, SLOWEST_BYTES_PER_SECOND};
-use super::pressure::{BODY_STALL, Need};
+use super::pressure::Need;
 
 /// The first step of a permit.
 const STEP: usize = 64 << 10;
@@ -398,7 +398,7 @@ impl<'a, B> Source<'a, B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    /// A body on this connection. After [`BODY_STALL`] without a byte it can be told to go.
+    /// A body on this connection. After a while without a byte it can be told to go.
     pub(crate) fn new(body: B, pace: Pace, connection: &'a Connection) -> Self {
         Self {
             body,
@@ -412,7 +412,10 @@ where
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         loop {
             match self.frame().await? {
-                None => return Ok(None),
+                None => {
+                    self.connection.prove();
+                    return Ok(None);
+                }
                 Some(Err(_)) => return Err(Trouble::Abandoned),
                 Some(Ok(frame)) => {
                     // Trailers of a request mean nothing here.
@@ -437,7 +440,7 @@ where
         }
         let slow = self.pace.next_by();
         let until = self.pace.deadline.map_or(slow, |at| at.min(slow));
-        let stall = Instant::now() + BODY_STALL;
+        let stall = Instant::now() + self.connection.stalls_after();
         if let Ok(frame) = timeout_at(until.min(stall), frame.as_mut()).await {
             return Ok(frame);
         }

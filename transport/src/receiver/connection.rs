@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::pressure::{Need, Pressure, Stalled, Wait};
+use super::pressure::{BODY_STALL, FIRST_BODY_STALL, Need, Pressure, Stalled, Wait};
 use super::stats::{Counts, count};
 use crate::dial::Connection as Stream;
 
@@ -42,8 +42,11 @@ pub const READ_AHEAD_BYTES: usize = 48 << 10;
 /// How long a connection that was asked to leave may still take when it does nothing.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The same for one that has never asked for anything, or has stalled.
+/// The same for one that has never asked for anything.
 const BRIEF: Duration = Duration::from_millis(100);
+
+/// The same for one that has stalled: it sends nothing that could cross with its answer.
+const ABRUPT: Duration = Duration::from_millis(10);
 
 /// How long connections may stay.
 #[derive(Clone, Debug)]
@@ -102,6 +105,8 @@ struct State {
     waiting: AtomicUsize,
     /// Whether there was ever a request.
     served: AtomicBool,
+    /// Whether a body has ever come to its end.
+    proven: AtomicBool,
     /// Whether the last answer is on its way.
     parting: AtomicBool,
     /// Milliseconds after `began` at which the last request ended, or stalled.
@@ -138,6 +143,7 @@ impl Connection {
             stalled: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             served: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
             parting: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             asked: AtomicU8::new(0),
@@ -205,6 +211,19 @@ impl Connection {
     /// The last answer is on its way, and what is still coming is of no use.
     pub(super) fn part(&self) {
         self.0.parting.store(true, Ordering::Relaxed);
+    }
+
+    /// A body has come to its end.
+    pub(super) fn prove(&self) {
+        self.0.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// How long a body may say nothing before it has stalled.
+    pub(super) fn stalls_after(&self) -> Duration {
+        match self.0.proven.load(Ordering::Relaxed) {
+            true => BODY_STALL,
+            false => FIRST_BODY_STALL,
+        }
     }
 
     /// A body that holds so many bytes at least has stalled, until what is returned is dropped.
@@ -376,8 +395,11 @@ impl Connection {
         // hang up is not waited for.
         loop {
             let parting = self.0.parting.load(Ordering::Relaxed);
-            let known = self.is_served() && !parting && why != Leave::Stalled;
-            let farewell = if known { FAREWELL } else { BRIEF };
+            let farewell = match why {
+                Leave::Stalled => ABRUPT,
+                _ if parting || !self.is_served() => BRIEF,
+                _ => FAREWELL,
+            };
             let farewell = Instant::now() + farewell;
             let until = last.map_or(farewell, |last| last.min(farewell));
             if timeout_at(until, protocol.as_mut()).await.is_ok()

@@ -25,7 +25,7 @@ const SILENT: Duration = Duration::from_millis(50);
 /// How long until another is asked when one does not go.
 const NEXT: Duration = Duration::from_millis(100);
 
-/// The most that leave at once for others.
+/// The most that leave at once for others, where newcomers come one after the other.
 const MOST_LEAVING: usize = 8;
 
 /// How often it is looked whether there is room again.
@@ -57,6 +57,9 @@ pub(super) struct Live {
     charged: usize,
     /// When an idle connection was last asked to leave for another.
     evicted: Option<Instant>,
+    /// How many leave at once, and when that was last not enough.
+    leaving: usize,
+    crowded: Option<Instant>,
     pub(super) wakers: Vec<Waker>,
 }
 
@@ -125,7 +128,7 @@ impl Members {
         // However small its part, a receiver has one connection.
         let part = pressure.part(account.limit()).max(charge);
         if live.connections.len() >= most || live.charged.saturating_add(charge) > part {
-            self.evict(&mut live);
+            self.make_room(&mut live);
             return Ok(None);
         }
         // Who is here already comes first.
@@ -156,13 +159,24 @@ impl Members {
         let _ = timeout(LOOK, self.freed.notified()).await;
     }
 
+    /// Asks one to leave, and twice as many as before while there are others in line: they can't be counted, and each that is
+    /// waited for by itself takes its time.
+    fn make_room(&self, live: &mut Live) {
+        let again = live.crowded.is_some_and(|at| at.elapsed() < SETTLED);
+        live.leaving = if again { 2 * live.leaving } else { 1 };
+        live.leaving = live.leaving.min(MOST_LEAVING);
+        live.crowded = Some(Instant::now());
+        while live.count_leaving() < live.leaving && self.evict(live) {}
+    }
+
     /// Asks a connection to leave that is missed least: one that has its last answer, or has asked for nothing yet, then one
     /// whose requests have stalled, then the one that was idle longest. Who sends now and then keeps its place.
-    pub(super) fn evict(&self, live: &mut Live) {
+    /// `false` where nobody is to.
+    pub(super) fn evict(&self, live: &mut Live) -> bool {
         let connections = || live.connections.values();
-        let leaving = connections().filter(|one| one.is_asked()).count();
+        let leaving = live.count_leaving();
         if leaving >= MOST_LEAVING {
-            return;
+            return false;
         }
         let quiet = || {
             let staying = connections().filter(|one| !one.is_asked());
@@ -181,14 +195,14 @@ impl Members {
             .filter(|(standing, quiet, one)| settled(*standing, *quiet, one))
             .min_by_key(|(standing, quiet, _)| (*standing, Reverse(*quiet)));
         let Some((standing, _, one)) = first else {
-            return;
+            return false;
         };
         if standing == Standing::Idle {
             // One that has never asked for anything will do, in a moment; and so does one that is about to go.
             let unserved = quiet().any(|(standing, ..)| standing == Standing::Unserved);
             let lately = live.evicted.is_some_and(|at| at.elapsed() < NEXT);
             if unserved || (lately && leaving > 0) {
-                return;
+                return false;
             }
         }
         one.evict();
@@ -196,6 +210,15 @@ impl Members {
         if standing == Standing::Idle {
             live.evicted = Some(Instant::now());
         }
+        true
+    }
+}
+
+impl Live {
+    /// Connections that were asked to leave, and have not yet.
+    fn count_leaving(&self) -> usize {
+        let connections = self.connections.values();
+        connections.filter(|one| one.is_asked()).count()
     }
 }
 

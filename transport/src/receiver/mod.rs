@@ -14,7 +14,8 @@
 //!   for as long as it lives. What is executed inherits none of them.
 //! - A body that arrives at less than [`SLOWEST_BYTES_PER_SECOND`], [`BODY_GRACE`] aside, is cut.
 //! - A request that finds no room waits for half a second at most, if it is bodies on their way that take it. Those that have
-//!   said nothing for [`BODY_STALL`] are cut for it, the longest silent first, and may come again.
+//!   said nothing for [`BODY_STALL`] are cut for it, the longest silent first, and may come again; on a connection that has sent
+//!   no body whole yet, [`FIRST_BODY_STALL`] will do.
 //!
 //! # What bad input gets
 //!
@@ -112,5 +113,5 @@ pub use connection::{
     BODY_GRACE, CONNECTION_BYTES, HTTP_CONNECTION_BYTES, READ_AHEAD_BYTES, SLOWEST_BYTES_PER_SECOND,
 };
 pub use listener::{ListenError, Stopped};
-pub use pressure::BODY_STALL;
+pub use pressure::{BODY_STALL, FIRST_BODY_STALL};
 pub use stats::ReceiverStats;

@@ -1,8 +1,8 @@
 //! Who needs room in a share, and who is in the way.
 //!
 //! The receivers on one share of the memory know of each other: together their connections take a third of it at most, each
-//! receiver's the same part. A body that has said nothing for [`BODY_STALL`] can be told to go: the longest silent first,
-//! and only while a request finds no room, or a newcomer no place.
+//! receiver's the same part. A body that has said nothing for [`BODY_STALL`], or for [`FIRST_BODY_STALL`], can be told to go:
+//! the longest silent first, and only while a request finds no room, or a newcomer no place.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -16,6 +16,10 @@ use tokio::time::{Instant, timeout_at};
 /// How long a body may say nothing before it can be told to go, so that a request that finds no room has its bytes, or a
 /// newcomer the place of its connection.
 pub const BODY_STALL: Duration = Duration::from_millis(250);
+
+/// The same on a connection of which no body has come to its end yet: nobody who comes is kept waiting for long by a crowd that
+/// only begins. It is more than a round trip between nodes takes.
+pub const FIRST_BODY_STALL: Duration = Duration::from_millis(100);
 
 /// How long a request waits for room while bodies that are on their way hold it: until they are here, or have stalled and are
 /// told to go.

@@ -9,7 +9,7 @@ use spanwire_core::limiter::{Door, MemoryLimiter, OVERHEAD};
 
 use super::*;
 use crate::receiver::connection::Stay;
-use crate::receiver::pressure::Pressure;
+use crate::receiver::pressure::{BODY_STALL, FIRST_BODY_STALL, Pressure};
 
 const MIB: usize = 1 << 20;
 
@@ -295,6 +295,25 @@ async fn a_connection_that_leaves_for_another_takes_its_stalled_bodies_along() {
     };
     let (stalled, ()) = tokio::join!(source.next(), leaving);
     assert_eq!(stalled, Err(Trouble::Stalled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_body_stalls_sooner_than_one_that_others_went_before() {
+    let connection = connection(4 * MIB);
+    for stall in [FIRST_BODY_STALL, BODY_STALL] {
+        let chunks = VecDeque::from([(Duration::from_secs(3), 10)]);
+        let mut source = Source::new(Slowly(chunks, None), Pace::begin(None), &connection);
+        let looking = async {
+            let _busy = connection.begin();
+            tokio::time::sleep(stall - Duration::from_millis(1)).await;
+            assert!(connection.standing().is_none(), "{stall:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            assert!(connection.standing().is_some(), "{stall:?}");
+        };
+        let (taken, ()) = tokio::join!(source.next(), looking);
+        assert!(matches!(taken, Ok(Some(_))), "{taken:?}");
+        assert_eq!(source.next().await, Ok(None));
+    }
 }
 
 #[tokio::test(start_paused = true)]
