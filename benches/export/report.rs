@@ -45,17 +45,20 @@ pub fn print(figures: &Figures, effort: &Effort) {
         "In handfuls, every 10 ms. CPU: less that of the same client making none. Resident: the most above the start of \
          the process, pages of files not counted.\n"
     );
-    println!("| peer | CPU, % of a core | x | CPU a span, us | resident, MiB | missing |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| peer | CPU, % of a core | x | CPU a span, us | of which recording | resident, MiB | missing |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for (name, offered) in &figures.calm {
         let ours = share(figures.calm(Name::Spanwire));
         let share = share(offered);
         println!(
-            "| {} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} |",
+            "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} |",
             name.word(),
             share * 100.0,
             share / ours,
             share * 1e6 / CALM as f64,
+            median(offered.iter().map(|offered| offered.recording)) / 1e3,
             resident(offered) / MEBIBYTE,
             offered.iter().map(|offered| offered.missing).sum::<f64>(),
         );

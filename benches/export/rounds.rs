@@ -34,8 +34,8 @@ impl Effort {
     pub const FULL: Self = Self {
         rounds: 7,
         flood: 800,
-        calm_rounds: 2,
-        calm: 4000,
+        calm_rounds: 5,
+        calm: 3000,
         far: [30_000, 5000],
         trouble: [14_000, 4000],
     };
