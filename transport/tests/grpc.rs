@@ -23,6 +23,8 @@ use spanwire_transport::runtime::Runtime;
 use tokio::sync::Semaphore;
 use waiting::eventually;
 
+#[cfg(feature = "tls")]
+mod authority;
 mod server;
 #[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
@@ -625,61 +627,12 @@ fn longest_wait_beside(batch: Batch) -> (Duration, Duration) {
 
 #[cfg(feature = "tls")]
 mod tls {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use rustls::server::WebPkiClientVerifier;
-    use rustls::{RootCertStore, ServerConfig};
+    use authority::Authority;
+    use rustls::ServerConfig;
     use spanwire_transport::diagnostics::Chain;
     use spanwire_transport::tls::ClientTls;
 
     use super::*;
-
-    struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-    impl Authority {
-        fn new() -> Self {
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            let key = KeyPair::generate().unwrap();
-            Self(CertifiedIssuer::self_signed(params, key).unwrap())
-        }
-
-        fn pem(&self) -> String {
-            self.0.pem()
-        }
-
-        /// A certificate for a name, and its key.
-        fn issue(&self, name: &str) -> (String, String) {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec![name.to_string()]).unwrap();
-            let certificate = params.signed_by(&key, &self.0).unwrap();
-            (certificate.pem(), key.serialize_pem())
-        }
-
-        fn server(&self, name: &str, clients: Option<&Self>) -> Arc<ServerConfig> {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let builder = ServerConfig::builder_with_provider(provider.clone())
-                .with_safe_default_protocol_versions()
-                .unwrap();
-            let builder = match clients {
-                None => builder.with_no_client_auth(),
-                Some(authority) => {
-                    let mut roots = RootCertStore::empty();
-                    roots.add(authority.0.der().clone()).unwrap();
-                    let verifier =
-                        WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-                    builder.with_client_cert_verifier(verifier.build().unwrap())
-                }
-            };
-            let (chain, key) = self.issue(name);
-            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            let mut config = builder.with_single_cert(chain, key).unwrap();
-            config.alpn_protocols = vec![b"h2".to_vec()];
-            Arc::new(config)
-        }
-    }
 
     fn serve(at: &str, config: Arc<ServerConfig>) -> (Server, String) {
         let server = Server::listen(at, |_, _| Answer::ok(), Some(config));
@@ -697,7 +650,7 @@ mod tls {
     #[test]
     fn a_server_that_is_trusted_and_ones_that_are_not() {
         let (ours, other) = (Authority::new(), Authority::new());
-        let (server, url) = serve("127.0.0.1:0", ours.server("localhost", None));
+        let (server, url) = serve("127.0.0.1:0", ours.server("localhost", None, "h2"));
         let with = |pem| {
             GrpcExporter::builder()
                 .endpoint(&*url)
@@ -756,7 +709,7 @@ mod tls {
         // The address stays taken while there is no server.
         let address = refusing();
         let at = address.to_string();
-        let (server, url) = serve(&at, old.server("localhost", Some(&old)));
+        let (server, url) = serve(&at, old.server("localhost", Some(&old), "h2"));
         let tls = ClientTls::new()
             .roots_file(&files[0].0)
             .identity_files(&files[1].0, &files[2].0);
@@ -774,7 +727,7 @@ mod tls {
         );
 
         drop(server);
-        let server = retry_listen(&at, &new.server("localhost", Some(&new)));
+        let server = retry_listen(&at, &new.server("localhost", Some(&new), "h2"));
         record(&pipeline, 10);
         let report = failed(&pipeline);
         assert_eq!(report.unsettled(), 10, "{report:?}");

@@ -20,9 +20,11 @@ use spanwire_transport::headers::Headers;
 use spanwire_transport::runtime::Runtime;
 use spanwire_transport::tls::ClientTls;
 
+use authority::Authority;
 use server::{Received, Server, answer, ok, serve};
 use waiting::failed;
 
+mod authority;
 #[path = "http/proxies.rs"]
 mod proxies;
 #[path = "http/server.rs"]
@@ -466,7 +468,7 @@ fn identity(name: &str) -> (Arc<rustls::ServerConfig>, String) {
 #[test]
 fn under_tls_a_server_is_trusted_by_its_root_alone() {
     let (config, certificate) = identity("localhost");
-    let server = Server::under(Some(config), |_, _| Some(ok()));
+    let server = Server::under(move || Some(config.clone()), |_, _| Some(ok()));
     let url = format!("https://localhost:{}", server.address.port());
     let exporter = HttpExporter::builder().endpoint(&url).timeout(LONG);
     let trusting = exporter
@@ -480,6 +482,66 @@ fn under_tls_a_server_is_trusted_by_its_root_alone() {
     let report = failed(&pipeline);
     assert!(failure(&report).contains("tls: "), "{report}");
     assert_eq!(server.seen().len(), 1);
+}
+
+/// Scenario: the server asks for a certificate, and both it and the roots are renewed in their files.
+#[test]
+fn a_client_certificate_and_its_renewal() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let name = format!("spanwire-http-{}-identity", std::process::id());
+    let files =
+        ["ca", "crt", "key"].map(|kind| std::env::temp_dir().join(&name).with_extension(kind));
+    let write = |authority: &Authority| {
+        let (chain, key) = authority.issue("agent");
+        for (file, pem) in files.iter().zip([authority.pem(), chain, key]) {
+            std::fs::write(file, pem).unwrap();
+        }
+    };
+    write(&old);
+    let shown = Arc::new(Mutex::new(old.server("localhost", Some(&old), "http/1.1")));
+    let shows = shown.clone();
+    // A connection for each request, as behind a server that restarts.
+    let close = || answer(200, "connection: close\r\n", b"");
+    let server = Server::under(
+        move || Some(shows.lock().unwrap().clone()),
+        move |_, _| Some(close()),
+    );
+    let url = format!("https://localhost:{}", server.address.port());
+    let exporter = HttpExporter::builder().endpoint(&url).timeout(LONG);
+    let without = exporter.clone().tls(ClientTls::new().roots_pem(old.pem()));
+    let tls = ClientTls::new()
+        .roots_file(&files[0])
+        .identity_files(&files[1], &files[2]);
+    let renewed = pipeline(exporter.tls(tls));
+    assert!(send(&renewed, 10).is_complete());
+    assert_eq!(server.seen().len(), 1);
+
+    let without = pipeline(without);
+    without.tracer("scope").start("span").end();
+    let report = failed(&without);
+    assert_eq!(
+        report.unsettled(),
+        1,
+        "a client without a certificate: {report:?}"
+    );
+    assert_eq!(server.seen().len(), 1);
+
+    *shown.lock().unwrap() = new.server("localhost", Some(&new), "http/1.1");
+    renewed.tracer("scope").start("span").end();
+    let report = failed(&renewed);
+    assert_eq!(report.unsettled(), 1, "{report:?}");
+    assert!(
+        failure(&report).contains("invalid peer certificate"),
+        "{report}"
+    );
+    write(&new);
+    let report = renewed.flush(LONG);
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(server.seen().len(), 2);
+    assert_eq!(server.seen()[1].spans(), 1);
+    for file in files {
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 #[test]

@@ -5,11 +5,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use authority::Authority;
 use server::{Answer, Received, Server};
 use spanwire_core::attribute::KeyValue;
 use spanwire_core::batch::Batch;
@@ -23,6 +19,7 @@ use spanwire_transport::diagnostics::Diagnostics;
 use spanwire_transport::setup::Setup;
 use waiting::eventually;
 
+mod authority;
 mod server;
 #[path = "../../core/tests/waiting/mod.rs"]
 mod waiting;
@@ -307,43 +304,14 @@ impl Drop for Scratch {
     }
 }
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn issue(authority: &Authority) -> (String, String) {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
-    (certificate.pem(), key.serialize_pem())
-}
-
-/// A server that shows a certificate of this authority, and asks for one.
-fn closed_server(authority: &Authority) -> Server {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-    let (chain, key) = issue(authority);
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()],
-            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Server::listen("127.0.0.1:0", |_, _| Answer::ok(), Some(Arc::new(config)))
-}
-
 #[test]
 fn certificates() {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = Authority::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let server = closed_server(&authority);
+    let authority = Authority::new();
+    // It asks for a certificate.
+    let shown = authority.server("localhost", Some(&authority), "h2");
+    let server = Server::listen("127.0.0.1:0", |_, _| Answer::ok(), Some(shown));
     let url = format!("https://localhost:{}", server.address.port());
-    let (chain, key) = issue(&authority);
+    let (chain, key) = authority.issue("agent");
     let files = [
         ("CERTIFICATE", Scratch::new("ca", &authority.pem())),
         ("CLIENT_CERTIFICATE", Scratch::new("crt", &chain)),

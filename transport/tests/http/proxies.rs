@@ -104,7 +104,7 @@ fn tunnels(
 #[test]
 fn under_tls_a_proxy_leads_on_and_reads_nothing() {
     let (config, certificate) = identity("collector.example");
-    let server = Server::under(Some(config), |_, _| Some(ok()));
+    let server = Server::under(move || Some(config.clone()), |_, _| Some(ok()));
     let (proxy, asked) = tunnels(
         "HTTP/1.1 200 Connected\r\nvia: x\r\n\r\n",
         Some(server.address),

@@ -42,12 +42,12 @@ impl Server {
     pub(super) fn start(
         judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
-        Self::under(None, judge)
+        Self::under(|| None, judge)
     }
 
-    /// Its threads end with the process.
+    /// What each connection is shown is asked anew. Its threads end with the process.
     pub(super) fn under(
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: impl Fn() -> Option<Arc<rustls::ServerConfig>> + Send + 'static,
         judge: impl Fn(usize, &Received) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -58,7 +58,7 @@ impl Server {
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let (stream, desk, judge) = (stream.unwrap(), desk.clone(), judge.clone());
-                let tls = tls.clone();
+                let tls = tls();
                 thread::spawn(move || match tls {
                     None => serve(stream, number, &desk, &*judge),
                     Some(tls) => {
