@@ -86,6 +86,6 @@ impl fmt::Display for Reasons<'_> {
 
 /// The most memory this process ever had resident, in KiB.
 fn peak_kib() -> Option<u64> {
-    let status = machine::read(std::process::id(), "status").ok()?;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
     machine::number(&status, "VmHWM")
 }

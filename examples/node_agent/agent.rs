@@ -10,14 +10,15 @@ use spanwire_core::id::TraceId;
 use spanwire_core::span::{Span, Status};
 use spanwire_core::tracer::Tracer;
 
-use crate::machine::{self, Process};
+use crate::machine::{self, Proc, Process};
 
-/// A read that takes longer than this is reported as an error: `/proc` is memory.
+/// A read that takes longer than this is reported as an error: a procfs is memory.
 const SLOW: Duration = Duration::from_millis(20);
 
 /// The agent, and what it saw last.
 pub(crate) struct Agent {
     tracer: Tracer,
+    proc: Proc,
     known: BTreeMap<u32, Process>,
     ticks: i64,
 }
@@ -36,9 +37,10 @@ pub(crate) struct Tick {
 }
 
 impl Agent {
-    pub(crate) fn new(tracer: Tracer) -> Self {
+    pub(crate) fn new(tracer: Tracer, proc: Proc) -> Self {
         Self {
             tracer,
+            proc,
             known: BTreeMap::new(),
             ticks: 0,
         }
@@ -80,7 +82,7 @@ impl Agent {
         let mut span = self.tracer.start("relist");
         let entered = span.enter();
         let mut seen = BTreeMap::new();
-        let pids = match machine::pids() {
+        let pids = match self.proc.pids() {
             Ok(pids) => pids,
             Err(error) => {
                 drop(entered);
@@ -111,7 +113,7 @@ impl Agent {
             .attributes(&attributes)
             .start();
         let start = Instant::now();
-        let process = match look(pid) {
+        let process = match look(&self.proc, pid) {
             Ok(process) => process,
             Err(error) => {
                 fail(&mut span, &error, tick);
@@ -150,10 +152,10 @@ impl Agent {
     }
 }
 
-fn look(pid: u32) -> io::Result<Process> {
-    let command = machine::read(pid, "comm")?.trim_end().to_owned();
-    let status = machine::read(pid, "status")?;
-    let cgroup = machine::read(pid, "cgroup")?;
+fn look(proc: &Proc, pid: u32) -> io::Result<Process> {
+    let command = proc.read(pid, "comm")?.trim_end().to_owned();
+    let status = proc.read(pid, "status")?;
+    let cgroup = proc.read(pid, "cgroup")?;
     let group = machine::group(&cgroup);
     Ok(Process {
         command,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 /// A process, as it was when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,21 +15,27 @@ pub(crate) struct Process {
     pub(crate) pod: Option<String>,
 }
 
-/// The numbers of all processes, in rising order.
-pub(crate) fn pids() -> io::Result<Vec<u32>> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        pids.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
-    }
-    pids.sort_unstable();
-    Ok(pids)
-}
+/// A mounted procfs: that of this machine, or of the host when a container has it elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Proc(pub(crate) PathBuf);
 
-/// One file of a process.
-pub(crate) fn read(pid: u32, file: &str) -> io::Result<String> {
-    let bytes = fs::read(format!("/proc/{pid}/{file}"))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+impl Proc {
+    /// The numbers of all processes, in rising order.
+    pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
+        let mut pids = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let name = entry?.file_name();
+            pids.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+        }
+        pids.sort_unstable();
+        Ok(pids)
+    }
+
+    /// One file of a process.
+    pub(crate) fn read(&self, pid: u32, file: &str) -> io::Result<String> {
+        let bytes = fs::read(self.0.join(pid.to_string()).join(file))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
 }
 
 /// The number behind a key in the text of a `status` file: `VmRSS:     1234 kB`.

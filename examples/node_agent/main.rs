@@ -87,7 +87,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         print(&format!("serves     http://{bound}/relist"));
     }
 
-    let mut agent = Agent::new(pipeline.tracer("node-agent"));
+    let mut agent = Agent::new(pipeline.tracer("node-agent"), options.proc.clone());
     work(&mut agent, &options, &watch, &events);
 
     if let Some(receiver) = receiver {

@@ -10,6 +10,8 @@ use spanwire_core::sampler::PerMillion;
 use spanwire_transport::config::environment::Protocol;
 use spanwire_transport::endpoint::Endpoint;
 
+use crate::machine::Proc;
+
 pub(crate) const HELP: &str = "\
 Relists the processes of this machine, and traces what it does.
 
@@ -21,6 +23,7 @@ Ctrl-C or SIGTERM ends it at once.
 
       --for TIME            end after this time: 500ms, 5s, 2m
       --tick TIME           relist this often [default: 1s]
+      --proc DIR            where to look for processes, such as where a container has its host's [default: /proc]
       --endpoint URL        where spans go: http://HOST:PORT, https://HOST:PORT, unix:PATH, HOST:PORT
       --protocol NAME       grpc, http/protobuf, http/json
       --header NAME=VALUE   send a header with every request; may be repeated
@@ -47,6 +50,7 @@ pub(crate) struct Options {
     pub(crate) help: bool,
     pub(crate) run_for: Option<Duration>,
     pub(crate) tick: Duration,
+    pub(crate) proc: Proc,
     pub(crate) endpoint: Option<String>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) headers: Vec<Header>,
@@ -102,6 +106,7 @@ impl Options {
             help: false,
             run_for: None,
             tick: Duration::from_secs(1),
+            proc: Proc("/proc".into()),
             endpoint: None,
             protocol: None,
             headers: Vec::new(),
@@ -116,6 +121,7 @@ impl Options {
                 Short('h') | Long("help") => options.help = true,
                 Long("for") => options.run_for = Some(time("--for", &text("--for", &mut parser)?)?),
                 Long("tick") => options.tick = time("--tick", &text("--tick", &mut parser)?)?,
+                Long("proc") => options.proc = proc(parser.value()?.into())?,
                 Long("endpoint") => {
                     options.endpoint = Some(endpoint(text("--endpoint", &mut parser)?)?);
                 }
@@ -211,6 +217,17 @@ fn rate(option: &str, text: &str) -> Result<i32, InvalidOption> {
     match PerMillion::new(rate) {
         Ok(_) => Ok(rate),
         Err(error) => Err(InvalidOption::new(option, error)),
+    }
+}
+
+fn proc(path: PathBuf) -> Result<Proc, InvalidOption> {
+    let proc = Proc(path);
+    match proc.pids() {
+        Ok(_) => Ok(proc),
+        Err(error) => Err(InvalidOption::new(
+            "--proc",
+            format_args!("{}: {error}", proc.0.display()),
+        )),
     }
 }
 

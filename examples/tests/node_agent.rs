@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::propagation::TraceContext;
@@ -51,8 +53,12 @@ fn agent(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
 }
 
 fn terminate(child: &Child) {
+    signal(child, "-TERM");
+}
+
+fn signal(child: &Child, signal: &str) {
     let kill: Output = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
+        .args([signal, &child.id().to_string()])
         .output()
         .unwrap();
     assert!(kill.status.success(), "{kill:?}");
@@ -166,41 +172,48 @@ fn spans_that_nobody_takes_are_counted_as_lost() {
     assert!(sampled > 0 && out.contains("last failure: "), "{out}");
 }
 
+/// Guarantees: Ctrl-C, which sends SIGINT, ends it as SIGTERM does.
 #[test]
 fn a_signal_ends_it_with_everything_exported() {
-    let mut child = agent(&["--tick", "100ms", "--serve", "127.0.0.1:0"], &[]);
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let serves = said(&mut out, "serves     http://");
-    // Whoever is answered asks one that works and knows what to do when it is told to end.
-    let answer = ask(serves.strip_suffix("/relist").unwrap(), "/relist", "");
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    std::thread::sleep(Duration::from_secs(1));
-    terminate(&child);
-    let out = text(&mut out);
-    let complaint = text(&mut child.stderr.take().unwrap());
-    let code = child.wait().unwrap().code();
-    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
-    assert!(number(&out, "sampled") > 0, "{out}");
-    assert_eq!(number(&out, "received"), number(&out, "sampled"), "{out}");
+    for told in ["-TERM", "-INT"] {
+        let mut child = agent(&["--tick", "100ms", "--serve", "127.0.0.1:0"], &[]);
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let serves = said(&mut out, "serves     http://");
+        // Whoever is answered asks one that works and knows what to do when it is told to end.
+        let answer = ask(serves.strip_suffix("/relist").unwrap(), "/relist", "");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        std::thread::sleep(Duration::from_secs(1));
+        signal(&child, told);
+        let out = text(&mut out);
+        let complaint = text(&mut child.stderr.take().unwrap());
+        let code = child.wait().unwrap().code();
+        assert_eq!((complaint.as_str(), code), ("", Some(0)), "{told}: {out}");
+        let sampled = number(&out, "sampled");
+        assert!(out.starts_with("trace ") && sampled > 0, "{told}: {out}");
+        assert_eq!(number(&out, "exported"), sampled, "{told}: {out}");
+        assert_eq!(number(&out, "received"), sampled, "{told}: {out}");
+    }
 }
 
 /// Scenario: a server takes connections and says nothing; a user who is tired of waiting for it asks again.
-/// Guarantees: the second signal ends the agent before the first one would have.
+/// Guarantees: the second signal, whichever the first was, ends the agent before the first one would have.
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nowhere = format!("http://{}", listener.local_addr().unwrap());
-    let child = agent(&["--endpoint", &nowhere], &[]);
-    // It has come as far as to export.
-    let _held = listener.accept().unwrap();
-    terminate(&child);
-    // Signals that come together are one.
-    std::thread::sleep(Duration::from_millis(500));
-    terminate(&child);
-    let (out, complaint, code) = ended(child);
-    assert_eq!(code, Some(3), "{out}");
-    assert!(complaint.contains("told so twice"), "{complaint}");
-    assert!(!out.contains("exported"), "{out}");
+    for [first, second] in [["-TERM", "-TERM"], ["-INT", "-INT"], ["-INT", "-TERM"]] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let nowhere = format!("http://{}", listener.local_addr().unwrap());
+        let child = agent(&["--endpoint", &nowhere], &[]);
+        // It has come as far as to export.
+        let _held = listener.accept().unwrap();
+        signal(&child, first);
+        // Signals that come together are one.
+        std::thread::sleep(Duration::from_millis(500));
+        signal(&child, second);
+        let (out, complaint, code) = ended(child);
+        assert_eq!(code, Some(3), "{first} {second}: {out}");
+        assert!(complaint.contains("told so twice"), "{complaint}");
+        assert!(!out.contains("exported"), "{out}");
+    }
 }
 
 #[test]
@@ -337,6 +350,205 @@ fn spans_are_shown_where_that_is_asked_for() {
         out.contains("inspect process") && !out.contains("received"),
         "{out}"
     );
+}
+
+/// The requests among the lines that were printed, read by OpenTelemetry's own messages, and the rest.
+fn requests(out: &str) -> (Vec<Span>, String) {
+    let (lines, rest): (Vec<&str>, Vec<&str>) = out.lines().partition(|line| line.starts_with('{'));
+    let requests = lines.into_iter().map(|line| {
+        serde_json::from_str::<ExportTraceServiceRequest>(line)
+            .unwrap_or_else(|error| panic!("{error}: {line}"))
+    });
+    let spans = requests
+        .flat_map(|request| request.resource_spans)
+        .flat_map(|resource| resource.scope_spans)
+        .flat_map(|scope| scope.spans)
+        .collect();
+    (spans, rest.join("\n"))
+}
+
+#[test]
+fn spans_on_standard_output_are_otlp_json_a_request_a_line() {
+    let stdout = [("OTEL_TRACES_EXPORTER", "otlp/stdout")];
+    let (out, complaint, code) = ended(agent(&["--for", "300ms"], &stdout));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    let (spans, rest) = requests(&out);
+    assert_eq!(number(&rest, "sampled"), spans.len() as u64, "{rest}");
+    assert_eq!(number(&rest, "exported"), spans.len() as u64, "{rest}");
+    // One trace, joined up: this process is inspected within the relist of the tick.
+    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    let (tick, relist) = (named("tick"), named("relist"));
+    let own = Some(i64::from(std::process::id()));
+    let inspect = spans.iter().find(|span| pid(span) == own).unwrap();
+    assert!(tick.parent_span_id.is_empty(), "{tick:?}");
+    assert_eq!(relist.parent_span_id, tick.span_id);
+    assert_eq!(inspect.name, "inspect process");
+    assert_eq!(inspect.parent_span_id, relist.span_id);
+    assert!(spans.iter().all(|span| span.trace_id == tick.trace_id));
+    assert!(spans.iter().all(|span| span.trace_id.len() == 16));
+}
+
+fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a Value> {
+    let found = span.attributes.iter().find(|pair| pair.key == key)?;
+    found.value.as_ref()?.value.as_ref()
+}
+
+fn pid(span: &Span) -> Option<i64> {
+    match attribute(span, "process.pid")? {
+        Value::IntValue(pid) => Some(*pid),
+        _ => None,
+    }
+}
+
+/// A procfs of a test's own.
+struct Proc(PathBuf);
+
+impl Proc {
+    fn new(name: &str) -> Self {
+        let name = format!("spanwire-agent-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// A process with these files of it.
+    fn process(&self, pid: u32, files: &[(&str, &str)]) -> PathBuf {
+        let folder = self.0.join(pid.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        for (file, text) in files {
+            std::fs::write(folder.join(file), text).unwrap();
+        }
+        folder
+    }
+
+    fn option(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Proc {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const STATUS: (&str, &str) = ("status", "Name:\tfine\nVmRSS:\t     12 kB\n");
+const CGROUP: (&str, &str) = ("cgroup", "0::/init.scope\n");
+
+/// Scenario: among the processes, one is gone between the listing and the look, one does not let itself be read, and one
+/// takes its time to answer.
+/// Guarantees: each of them is a span with an error that says so, and costs no other process anything.
+#[test]
+fn processes_that_cannot_be_read_and_slow_ones_are_errors() {
+    let proc = Proc::new("troubled");
+    proc.process(1, &[("comm", "fine\n"), STATUS, CGROUP]);
+    // What is left of a process that ends after it was listed: a name, and nothing behind it.
+    proc.process(2, &[]);
+    // It is listed, and refuses to be read: root may read whatever the bits of a file say, but no directory.
+    let refusing = proc.process(3, &[("comm", "refusing\n"), CGROUP]);
+    std::fs::create_dir(refusing.join("status")).unwrap();
+    let slow = proc.process(4, &[("comm", "slow\n"), CGROUP]);
+    let pipe = slow.join("status");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // Who opens a pipe waits for the other end, and who reads it, for what is written.
+    std::thread::spawn(move || {
+        let mut pipe = std::fs::File::create(pipe).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        pipe.write_all(STATUS.1.as_bytes()).unwrap();
+    });
+    std::fs::write(proc.0.join("version"), "no process").unwrap();
+
+    let arguments = ["--for", "500ms", "--tick", "1h", "--proc", proc.option()];
+    let stdout = [("OTEL_TRACES_EXPORTER", "otlp/stdout")];
+    let (out, complaint, code) = ended(agent(&arguments, &stdout));
+    assert_eq!((complaint.as_str(), code), ("", Some(0)), "{out}");
+    let (spans, rest) = requests(&out);
+    let of = |process: i64| {
+        let found = spans.iter().find(|span| pid(span) == Some(process));
+        found.unwrap_or_else(|| panic!("no {process} in {spans:?}"))
+    };
+    let inspected = spans.iter().filter(|span| span.name == "inspect process");
+    assert_eq!(inspected.count(), 4, "{spans:?}");
+    let memory = |process| attribute(of(process), "process.memory.usage");
+    let took = |process| of(process).end_time_unix_nano - of(process).start_time_unix_nano;
+    // On a machine that has other things to do, one that would be quick may be slow too.
+    let late = of(1).status.as_ref().filter(|status| status.code == 2);
+    let late = late.map(|status| status.message.as_str());
+    assert!(late.is_none() || took(1) > 20_000_000, "{late:?}");
+    for (process, failed, recorded) in [
+        (1, late.and(Some("slow read")), None),
+        (
+            2,
+            Some("No such file or directory (os error 2)"),
+            Some("exception"),
+        ),
+        (3, Some("Is a directory (os error 21)"), Some("exception")),
+        (4, Some("slow read"), None),
+    ] {
+        let span = of(process);
+        let status = span.status.as_ref().filter(|status| status.code == 2);
+        assert_eq!(
+            status.map(|status| status.message.as_str()),
+            failed,
+            "{span:?}"
+        );
+        let events = span.events.iter().map(|event| event.name.as_str());
+        assert_eq!(events.collect::<Vec<_>>(), Vec::from_iter(recorded));
+        // What was read all the same is there, and nothing else.
+        let read = recorded.is_none().then_some(Value::IntValue(12 * 1024));
+        assert_eq!(memory(process), read.as_ref(), "{span:?}");
+        let shown = failed.map(|failed| format!("ERROR {failed}"));
+        assert!(shown.is_none_or(|shown| rest.contains(&shown)), "{rest}");
+    }
+    assert!(took(4) > 100_000_000, "{} ns", took(4));
+    let tick = spans.iter().find(|span| span.name == "tick").unwrap();
+    let counted = ["processes", "errors"].map(|key| attribute(tick, key));
+    let expected = [2, 3 + i64::from(late.is_some())].map(Value::IntValue);
+    assert_eq!(counted, [Some(&expected[0]), Some(&expected[1])]);
+}
+
+/// Scenario: the whole procfs goes away while the agent runs, and comes back.
+/// Guarantees: the relist is the one span that fails, no process is said to have ended, and the agent goes on.
+#[test]
+fn a_procfs_that_cannot_be_listed_is_an_error_and_no_end_of_processes() {
+    let proc = Proc::new("leaving");
+    proc.process(1, &[("comm", "fine\n"), STATUS, CGROUP]);
+    let arguments = [
+        "--tick",
+        "1h",
+        "--serve",
+        "127.0.0.1:0",
+        "--proc",
+        proc.option(),
+    ];
+    let stdout = [("OTEL_TRACES_EXPORTER", "otlp/stdout")];
+    let mut child = agent(&arguments, &stdout);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let serves = said(&mut out, "serves     http://");
+    let relist = || ask(serves.strip_suffix("/relist").unwrap(), "/relist", "");
+    let answer = relist();
+    assert!(answer.contains("\r\n1 processes, "), "{answer}");
+    let away = proc.0.with_extension("away");
+    std::fs::rename(&proc.0, &away).unwrap();
+    let answer = relist();
+    std::fs::rename(&away, &proc.0).unwrap();
+    assert!(
+        answer.contains(" 0 started, 0 ended, 1 errors "),
+        "{answer}"
+    );
+    let answer = relist();
+    assert!(
+        answer.contains("\r\n1 processes, 0 pods, 0 started, 0 ended, "),
+        "{answer}"
+    );
+    terminate(&child);
+    let out = text(&mut out);
+    assert!(child.wait().unwrap().success(), "{out}");
+    let (spans, _) = requests(&out);
+    let relists = spans.iter().filter(|span| span.name == "relist");
+    let failed = relists.map(|span| span.status.as_ref().map_or(0, |status| status.code));
+    assert_eq!(failed.collect::<Vec<_>>(), [0, 0, 2, 0], "{spans:?}");
 }
 
 /// What stands behind a word at the start of the next line.
@@ -496,6 +708,7 @@ fn help_is_given_and_bad_arguments_are_named() {
         (&["--for"], "--for"),
         (&["--for", "5 weeks"], "--for"),
         (&["--tick", "0s"], "--tick"),
+        (&["--proc", "/nowhere"], "--proc"),
         (&["--endpoint", "ftp://host"], "--endpoint"),
         (&["--protocol", "smoke"], "--protocol"),
         (&["--header", "hunter2"], "--header"),
