@@ -5,7 +5,6 @@
 #![cfg(all(feature = "grpc", feature = "http", feature = "gzip", feature = "tls"))]
 
 use core::time::Duration;
-use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 use spanwire_core::attribute::{KeyValue, Value};
@@ -22,40 +21,15 @@ use spanwire_transport::exporter::http::{Encoding, HttpExporter};
 use spanwire_transport::headers::Headers;
 use spanwire_transport::tls::ClientTls;
 
+#[path = "interop/identity.rs"]
+mod identity;
 #[path = "interop/python.rs"]
 mod python;
 
+use identity::Identity;
 use python::Python;
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// A certificate that is its own authority, and its key, in files that go with it.
-struct Identity {
-    certificate: String,
-    files: [PathBuf; 2],
-}
-
-impl Identity {
-    fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-        let certificate = made.cert.pem();
-        let files = ["crt", "key"].map(|kind| {
-            let name = format!("spanwire-interop-{}.{kind}", std::process::id());
-            std::env::temp_dir().join(name)
-        });
-        std::fs::write(&files[0], &certificate).unwrap();
-        std::fs::write(&files[1], made.signing_key.serialize_pem()).unwrap();
-        Self { certificate, files }
-    }
-}
-
-impl Drop for Identity {
-    fn drop(&mut self) {
-        for file in &self.files {
-            let _ = std::fs::remove_file(file);
-        }
-    }
-}
 
 const START: u64 = 1_700_000_000_000_000_000;
 
@@ -192,10 +166,10 @@ fn an_independent_server_understands_every_field() {
         return;
     };
     let identity = Identity::new();
-    let mut python = Python::start(&interpreter, &identity.files);
+    let mut python = Python::start(&interpreter, &identity.0);
     let mut headers = Headers::new();
     headers.set("x-tenant", "blue").unwrap();
-    let tls = ClientTls::new().roots_pem(&identity.certificate);
+    let tls = ClientTls::new().roots_file(&identity.0[0]);
     let place = |secure: bool, [plain_port, secure_port]: [u16; 2]| match secure {
         false => format!("http://127.0.0.1:{plain_port}"),
         true => format!("https://localhost:{secure_port}"),
