@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
@@ -335,6 +336,49 @@ fn lines_go_to_any_writer_and_a_failure_tears_one_only() {
     let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
     let line = |name| Json::batch(&batch(name)).to_string();
     assert_eq!(lines, [line("a"), line("c")]);
+}
+
+/// Scenario: a program prints lines of its own while batches of several writes each go to standard output. Guarantees: every
+/// line is one of either. Runs itself again, since a process has one standard output.
+#[test]
+fn a_line_on_standard_output_is_whole_whatever_else_the_program_prints() {
+    const MARK: &str = "SPANWIRE_TEST_PRINTS";
+    const OWN: &str = "a line of the program";
+    if std::env::var_os(MARK).is_some() {
+        println!("\n{OWN}");
+        let is_done = Arc::<AtomicBool>::default();
+        let told = is_done.clone();
+        let prints = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                println!("{OWN}");
+            }
+        });
+        let mut exporter = LinesExporter::stdout();
+        for _ in 0..20 {
+            let many = (0..4000).flat_map(|_| batch(&"span ".repeat(20)).into_segments());
+            let outcome = export(&mut exporter, Batch::from_iter(many));
+            assert_eq!(outcome, Outcome::Exported);
+        }
+        is_done.store(true, Ordering::Relaxed);
+        return prints.join().unwrap();
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let test = "a_line_on_standard_output_is_whole_whatever_else_the_program_prints";
+    child.env(MARK, "1").args(["--exact", test, "--nocapture"]);
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let out = String::from_utf8(output.stdout).unwrap();
+    // What tests say of themselves is before and behind.
+    let lines = out.lines().skip_while(|line| *line != OWN);
+    let (own, lines): (Vec<_>, Vec<_>) = lines.partition(|line| *line == OWN);
+    assert!(own.len() > 1, "they are printed side by side");
+    let mut requests = 0;
+    for line in lines.iter().filter(|line| line.contains("resourceSpans")) {
+        let request = serde_json::from_str::<ExportTraceServiceRequest>(line);
+        assert!(request.is_ok(), "{} bytes: {request:?}", line.len());
+        requests += 1;
+    }
+    assert_eq!(requests, 20);
 }
 
 #[test]

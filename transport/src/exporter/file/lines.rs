@@ -47,15 +47,20 @@ pub(super) fn late(batch: Batch, reply: Reply) {
 #[derive(Debug)]
 pub struct LinesExporter<W> {
     out: W,
+    line: fn(&mut W, &Batch) -> io::Result<()>,
     /// The line before failed and may lack its end.
     torn: bool,
 }
 
 impl LinesExporter<io::Stdout> {
-    /// Writes lines to standard output.
+    /// Writes lines to standard output, which is locked for one line at a time: whatever else the program prints there comes
+    /// between lines.
     #[must_use]
     pub fn stdout() -> Self {
-        Self::new(io::stdout())
+        Self {
+            line: |out, batch| write_line(out.lock(), batch),
+            ..Self::new(io::stdout())
+        }
     }
 }
 
@@ -63,7 +68,11 @@ impl<W: Write> LinesExporter<W> {
     /// Writes lines to this writer, which need not be buffered.
     #[must_use]
     pub const fn new(out: W) -> Self {
-        Self { out, torn: false }
+        Self {
+            out,
+            line: |out, batch| write_line(out, batch),
+            torn: false,
+        }
     }
 
     fn write(&mut self, batch: &Batch) -> io::Result<()> {
@@ -71,7 +80,7 @@ impl<W: Write> LinesExporter<W> {
             self.out.write_all(b"\n")?;
             self.torn = false;
         }
-        write_line(&mut self.out, batch)
+        (self.line)(&mut self.out, batch)
             .and_then(|()| self.out.flush())
             .inspect_err(|_| self.torn = true)
     }
