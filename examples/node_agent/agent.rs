@@ -104,7 +104,7 @@ impl Agent {
         seen
     }
 
-    /// Looks at one process. `None`: it is gone, or does not let us look.
+    /// Looks at one process. One that does not let us look is as it was. `None`: it is gone, or was never seen.
     fn inspect(&self, pid: u32, tick: &mut Tick) -> Option<Process> {
         let attributes = [KeyValue::new("process.pid", i64::from(pid))];
         let mut span = self
@@ -117,7 +117,8 @@ impl Agent {
             Ok(process) => process,
             Err(error) => {
                 fail(&mut span, &error, tick);
-                return None;
+                let known = self.known.get(&pid);
+                return known.filter(|_| !is_gone(&error)).cloned();
             }
         };
         span.set_attribute("process.command", process.command.as_str())
@@ -163,6 +164,12 @@ fn look(proc: &Proc, pid: u32) -> io::Result<Process> {
         cgroup: group.to_owned(),
         pod: machine::pod(group),
     })
+}
+
+/// Whether a process has ended since it was listed: its files are not there, or, opened before, belong to nobody.
+fn is_gone(error: &io::Error) -> bool {
+    const NO_SUCH_PROCESS: i32 = 3;
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS)
 }
 
 fn event(span: &mut Span<'_>, what: &str, (pid, process): (&u32, &Process)) {

@@ -508,6 +508,36 @@ fn processes_that_cannot_be_read_and_slow_ones_are_errors() {
     assert_eq!(counted, [Some(&expected[0]), Some(&expected[1])]);
 }
 
+/// Scenario: a process that was seen does not let itself be read any more, and later it is gone.
+/// Guarantees: it is an error first, and no end; then it has ended.
+#[test]
+fn a_process_that_cannot_be_read_has_not_ended() {
+    let proc = Proc::new("refusing");
+    let folder = proc.process(1, &[("comm", "refusing\n"), STATUS, CGROUP]);
+    let arguments = ["--tick", "1h", "--serve", "127.0.0.1:0"];
+    let arguments = [&arguments[..], &["--proc", proc.option()]].concat();
+    let mut child = agent(&arguments, &[("OTEL_TRACES_EXPORTER", "none")]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let serves = said(&mut out, "serves     http://");
+    let relist = || ask(serves.strip_suffix("/relist").unwrap(), "/relist", "");
+    let answer = relist();
+    assert!(answer.contains("\r\n1 processes, "), "{answer}");
+    std::fs::remove_file(folder.join("status")).unwrap();
+    std::fs::create_dir(folder.join("status")).unwrap();
+    let answer = relist();
+    let refused = "\r\n1 processes, 0 pods, 0 started, 0 ended, 1 errors ";
+    assert!(answer.contains(refused), "{answer}");
+    // It is listed still, and gone when it is looked at.
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let answer = relist();
+    let gone = "\r\n0 processes, 0 pods, 0 started, 1 ended, 1 errors ";
+    assert!(answer.contains(gone), "{answer}");
+    terminate(&child);
+    let out = text(&mut out);
+    assert!(child.wait().unwrap().success(), "{out}");
+}
+
 /// Scenario: the whole procfs goes away while the agent runs, and comes back.
 /// Guarantees: the relist is the one span that fails, no process is said to have ended, and the agent goes on.
 #[test]
