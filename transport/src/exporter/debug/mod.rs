@@ -91,23 +91,31 @@ impl core::error::Error for InvalidVerbosity {}
 #[derive(Debug)]
 pub struct DebugExporter<W> {
     out: W,
+    write: fn(&mut W, &Shown<'_>) -> io::Result<()>,
     verbosity: Verbosity,
     sampling: Sampling,
 }
 
 impl DebugExporter<io::Stderr> {
-    /// Shows batches on standard error.
+    /// Shows batches on standard error, which is locked for one batch at a time: whatever else the program says there comes
+    /// between batches.
     #[must_use]
     pub fn stderr() -> Self {
-        Self::new(io::stderr())
+        Self {
+            write: |out, shown| shown.write_to(out.lock()),
+            ..Self::new(io::stderr())
+        }
     }
 }
 
 impl DebugExporter<io::Stdout> {
-    /// Shows batches on standard output.
+    /// Shows batches on standard output, which is locked for one batch at a time.
     #[must_use]
     pub fn stdout() -> Self {
-        Self::new(io::stdout())
+        Self {
+            write: |out, shown| shown.write_to(out.lock()),
+            ..Self::new(io::stdout())
+        }
     }
 }
 
@@ -117,6 +125,7 @@ impl<W: Write> DebugExporter<W> {
     pub fn new(out: W) -> Self {
         Self {
             out,
+            write: |out, shown| shown.write_to(out),
             verbosity: Verbosity::default(),
             sampling: Sampling::new(2, 1),
         }
@@ -144,7 +153,26 @@ impl<W: Write> DebugExporter<W> {
     }
 
     fn show(&mut self, batch: &Batch) -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(16 << 10, &mut self.out);
+        let shown = Shown {
+            batch,
+            verbosity: self.verbosity,
+            batches_not_shown: self.sampling.not_shown(),
+        };
+        (self.write)(&mut self.out, &shown)
+    }
+}
+
+/// A batch, as it is shown.
+struct Shown<'a> {
+    batch: &'a Batch,
+    verbosity: Verbosity,
+    batches_not_shown: u64,
+}
+
+impl Shown<'_> {
+    fn write_to(&self, out: impl Write) -> io::Result<()> {
+        let batch = self.batch;
+        let mut out = BufWriter::with_capacity(16 << 10, out);
         let now = Stamp(unix_nanos(SystemTime::now()));
         let resources = runs(batch).count();
         write!(
@@ -152,7 +180,7 @@ impl<W: Write> DebugExporter<W> {
             "{now}\tinfo\tTraces\t{{\"resource spans\": {resources}, \"spans\": {}",
             batch.spans()
         )?;
-        match self.sampling.not_shown() {
+        match self.batches_not_shown {
             0 => out.write_all(b"}\n")?,
             count => writeln!(out, ", \"batches not shown\": {count}}}")?,
         }
