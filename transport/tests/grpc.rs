@@ -1,5 +1,5 @@
 //! The gRPC exporter against a real server: every status end to end, what is sent, and over what.
-#![cfg(feature = "grpc")]
+#![cfg(all(feature = "grpc", feature = "gzip"))]
 
 use core::time::Duration;
 use std::path::PathBuf;
