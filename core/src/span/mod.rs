@@ -331,6 +331,11 @@ impl<'a> Span<'a> {
         }
     }
 
+    #[inline(never)]
+    fn finish_here(&mut self) {
+        self.finish(None);
+    }
+
     /// Has the span counted, or the consumer woken, after it has ended: the consumer is the caller's code, and may
     /// panic.
     #[cold]
@@ -354,10 +359,12 @@ impl<'a> Span<'a> {
 }
 
 impl Drop for Span<'_> {
-    // Inlined, so that what is dropped needs no call of its own to end.
+    // Inlined: a span that is not recorded costs its owner a look, and no call.
     #[inline(always)]
     fn drop(&mut self) {
-        self.finish(None);
+        if self.live.is_some() {
+            self.finish_here();
+        }
     }
 }
 
