@@ -328,13 +328,13 @@ fn the_deadline_of_the_pipeline_ends_an_export() {
 /// Scenario: the server vanishes behind a connection that stands.
 /// Guarantees: with keep-alive that is noticed long before the timeout of an export.
 #[test]
-fn keep_alive_notices_a_server_that_has_vanished() {
+fn keepalive_notices_a_server_that_has_vanished() {
     let server = Server::start(|number, _| match number {
         0 => Answer::Freeze,
         _ => Answer::ok(),
     });
     let alive = Duration::from_millis(100);
-    let pipeline = pipeline(exporter(&server).keep_alive(alive, alive));
+    let pipeline = pipeline(exporter(&server).keepalive(alive, alive));
     let start = Instant::now();
     let report = send(&pipeline, 10);
     assert!(report.is_complete(), "{report:?}");

@@ -19,7 +19,7 @@ use crate::clock::Moment;
 use crate::engine::PipelineId;
 use crate::fork;
 use crate::limiter::{MemoryLimiter, Permit};
-use crate::recorder::{Account, Origin, Recorder};
+use crate::recorder::{Origin, Recorder, RecorderAccount};
 use crate::resource::InstrumentationScope;
 use crate::sampler::Sampler;
 use crate::stats::DropReason;
@@ -333,7 +333,7 @@ impl Life {
     }
 
     /// This program's own spans in this process. Those that were alive when it was forked off count as started here.
-    pub(super) fn account(&self) -> Account {
+    pub(super) fn account(&self) -> RecorderAccount {
         let mut own = self.recorder.account();
         for ancestor in &self.ancestors {
             let forked = ancestor.account().dropped.get(DropReason::Forked);

@@ -8,7 +8,7 @@ use super::IntakeAccount;
 use super::branch::Names;
 use crate::engine::LaneReport;
 use crate::limiter::Usage;
-use crate::recorder::Account;
+use crate::recorder::RecorderAccount;
 
 /// How a flush or a shutdown ended: the account of every span, at the doors and on every lane.
 ///
@@ -35,7 +35,7 @@ use crate::recorder::Account;
 #[derive(Clone, Debug, Default)]
 #[must_use = "a report says whether spans were lost"]
 pub struct Report {
-    pub(super) own: Account,
+    pub(super) own: RecorderAccount,
     pub(super) neighbours: IntakeAccount,
     pub(super) lanes: Vec<LaneReport>,
     pub(super) lost: u64,
@@ -87,7 +87,7 @@ impl Report {
 
     /// This program's own spans.
     #[must_use]
-    pub fn own(&self) -> &Account {
+    pub fn own(&self) -> &RecorderAccount {
         &self.own
     }
 
@@ -164,7 +164,7 @@ impl fmt::Display for Report {
 #[non_exhaustive]
 pub struct Stats {
     /// This program's own spans.
-    pub own: Account,
+    pub own: RecorderAccount,
     /// The spans of neighbours.
     pub neighbours: IntakeAccount,
     /// Every lane; none where the pipeline's thread did not answer.

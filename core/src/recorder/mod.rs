@@ -216,7 +216,7 @@ impl Recorder {
 
     /// What became of the spans so far.
     #[must_use]
-    pub fn account(&self) -> Account {
+    pub fn account(&self) -> RecorderAccount {
         let mut dropped = Dropped::default();
         for (count, reason) in Count::DROPS {
             dropped.add(reason, self.counters.get(count) as u64);
@@ -224,7 +224,7 @@ impl Recorder {
         // Read after the drops: a span that is being counted is seen as live, never as both.
         let admitted = self.ring.admitted() as u64;
         let started = self.counters.get(Count::Started) as u64;
-        Account {
+        RecorderAccount {
             started,
             admitted,
             dropped,
@@ -481,7 +481,7 @@ impl fmt::Debug for Recorder {
 /// pointer has 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Account {
+pub struct RecorderAccount {
     /// Spans that were sampled.
     pub started: u64,
     /// Spans that ended and were taken into the ring.
@@ -497,7 +497,7 @@ pub struct Account {
     pub not_sampled_overload: u64,
 }
 
-impl Account {
+impl RecorderAccount {
     /// Sampled spans that have not ended.
     #[must_use]
     pub fn live(&self) -> u64 {

@@ -32,7 +32,7 @@ pub struct GrpcExporterBuilder {
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) shared: Shared,
-    pub(super) keep_alive: Option<(Duration, Duration)>,
+    pub(super) keepalive: Option<(Duration, Duration)>,
 }
 
 impl GrpcExporterBuilder {
@@ -41,7 +41,7 @@ impl GrpcExporterBuilder {
             endpoint: "http://localhost:4317".into(),
             settings: Settings {
                 shared: Shared::new(4317),
-                keep_alive: None,
+                keepalive: None,
             },
         }
     }
@@ -54,11 +54,11 @@ impl GrpcExporterBuilder {
 
     shared_methods!();
 
-    /// Asks the server whether it is there this often, also when nothing is sent, and connects anew when it does not
+    /// Asks the server after every `time` whether it is there, also when nothing is sent, and connects anew when it does not
     /// answer within `timeout`. Default: never, since many servers hang up on clients that ask more often than every five
     /// minutes. Without it, a server that has vanished is noticed by the first export that gets no answer.
-    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.settings.keep_alive = Some((interval, timeout));
+    pub fn keepalive(mut self, time: Duration, timeout: Duration) -> Self {
+        self.settings.keepalive = Some((time, timeout));
         self
     }
 

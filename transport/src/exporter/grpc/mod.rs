@@ -349,9 +349,9 @@ impl Client {
         // What a server may send before we have looked at it is held in memory.
         http.initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW.saturating_mul(exports));
-        if let Some((interval, timeout)) = settings.keep_alive {
+        if let Some((time, timeout)) = settings.keepalive {
             http.timer(TokioTimer::new())
-                .keep_alive_interval(interval)
+                .keep_alive_interval(time)
                 .keep_alive_timeout(timeout)
                 .keep_alive_while_idle(true);
         }

@@ -57,7 +57,7 @@ mod plan;
 // What runs.
 mod node;
 
-pub use self::node::{Account, Listening, Node, Received, Reload, ReloadError};
+pub use self::node::{Listening, Node, NodeAccount, Received, Reload, ReloadError};
 use self::plan::Plan;
 
 /// The component of what is said to people.

@@ -29,7 +29,7 @@ mod account;
 // Another configuration, in place.
 mod reload;
 
-pub use self::account::{Account, Received};
+pub use self::account::{NodeAccount, Received};
 pub use self::reload::{Reload, ReloadError};
 
 /// A collector that runs inside this program. Made by [`Collector::start`].
@@ -194,7 +194,7 @@ impl Running {
     }
 
     /// Takes in no more, and exports what was taken in.
-    fn shutdown(&self, within: Duration) -> Account {
+    fn shutdown(&self, within: Duration) -> NodeAccount {
         self.probes.unavailable();
         let begun = Instant::now();
         // What senders have under way is finished first, and half of the time is left for the way out.
@@ -219,7 +219,7 @@ impl Running {
         #[cfg(not(feature = "listen"))]
         let _ = (half, &mut received);
         let report = Box::new(self.pipeline.shutdown(left(within)));
-        Account { report, received }
+        NodeAccount { report, received }
     }
 }
 
@@ -314,7 +314,7 @@ impl Node {
     /// Ends: probes are told so, receivers accept no more and finish what is under way within half of the time, and then what
     /// was taken in is exported within the rest. Waits on this thread; on the one thread of a host's runtime that it runs on,
     /// nothing would go on meanwhile.
-    pub fn shutdown(self, within: Duration) -> Account {
+    pub fn shutdown(self, within: Duration) -> NodeAccount {
         self.running.shutdown(within)
     }
 

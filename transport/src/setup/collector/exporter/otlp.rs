@@ -66,7 +66,7 @@ pub(super) fn grpc(
         .runtime(host.runtime.clone());
     if let Some(keepalive) = &section.keepalive {
         if keepalive.permit_without_stream {
-            builder = builder.keep_alive(keepalive.time, keepalive.timeout);
+            builder = builder.keepalive(keepalive.time, keepalive.timeout);
         } else {
             walk.within("keepalive", |walk| {
                 walk.warn("has no effect without `permit_without_stream: true`: an export that gets no answer is noticed by its timeout");

@@ -7,7 +7,7 @@ use spanwire_core::pipeline::Report;
 /// How a [`Node`](super::Node) ended: what came in through each receiver, and what became of every span.
 #[derive(Clone, Debug)]
 #[must_use = "an account says whether spans were lost"]
-pub struct Account {
+pub struct NodeAccount {
     pub(super) report: Box<Report>,
     pub(super) received: Vec<Received>,
 }
@@ -27,7 +27,7 @@ pub struct Received {
     pub cut: usize,
 }
 
-impl Account {
+impl NodeAccount {
     /// The pipelines' account.
     pub fn report(&self) -> &Report {
         &self.report
@@ -47,7 +47,7 @@ impl Account {
     }
 }
 
-impl fmt::Display for Account {
+impl fmt::Display for NodeAccount {
     /// A line for each receiver, the door for this program's own spans, and each lane.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for received in &self.received {

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::{Account, Collector, Node, Running, StartError};
+use super::{Collector, Node, NodeAccount, Running, StartError};
 use crate::diagnostics::{Chain, Level};
 
 /// How a reload went.
@@ -13,7 +13,7 @@ pub enum Reload {
     /// Both configurations are the same: nothing happened.
     Unchanged,
     /// The new one runs. The account of the old one.
-    Restarted(Account),
+    Restarted(NodeAccount),
 }
 
 /// Why the new configuration does not run.
@@ -25,7 +25,7 @@ pub struct ReloadError {
     /// Why the old one could not start again; `None`: it runs.
     pub gone: Option<Box<StartError>>,
     /// The account of the old one up to then, if it was ended at all.
-    pub account: Option<Account>,
+    pub account: Option<NodeAccount>,
 }
 
 impl fmt::Display for ReloadError {
