@@ -1,17 +1,18 @@
 //! The process of one peer: makes spans as it is told on its standard input, and answers with numbers.
 
 use std::{
-    fs,
     io::{self, BufRead, Write},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{
+use spanwire_benches::{
     cpu::{self, Place},
-    peers::{self, Name, Peer},
+    memory,
     tally::Tally,
 };
+
+use crate::peers::{self, Name, Peer};
 
 /// Spans that are offered at a rate come in handfuls this far apart: few wake-ups, and fewer spans than the SDK queues.
 const TICK: Duration = Duration::from_millis(10);
@@ -160,12 +161,7 @@ impl Client {
     }
 }
 
-/// Bytes resident that are not pages of files: the binary is the same for all.
+/// Bytes resident in this process.
 fn resident() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kibibytes.unwrap_or(f64::NAN) * 1024.0
+    memory::resident(std::process::id())
 }

@@ -1,8 +1,9 @@
 //! What a span costs until a server has counted it, beside the peers: `cargo bench -p spanwire-benches --bench export`.
 //!
 //! The benchmark of the OpenTelemetry specification: spans with ten attributes, keys and values of twenty characters,
-//! over OTLP/gRPC to a server in another process that answers at once. Flags, after `--`: `--quick` for a smoke test;
-//! `--trouble 60` for a server that is in trouble for a minute, and nothing else.
+//! over OTLP/gRPC to a server in another process that answers at once. It fails where a goal is missed. Flags, after `--`:
+//! `--quick` for a smoke test, whose times and rates are no evidence, so that they decide nothing; `--trouble 60` for a server
+//! that is in trouble for a minute, and nothing else.
 
 #![allow(unreachable_pub, reason = "a program has no outside")]
 #![allow(
@@ -12,23 +13,25 @@
 )]
 
 mod client;
-#[path = "../record/cpu.rs"]
-mod cpu;
 mod peers;
-mod process;
 mod report;
 mod rounds;
-mod sink;
-mod tally;
 mod verdict;
 
-use std::{env, io};
+use std::io;
+
+use spanwire_benches::{
+    cpu::Neighbours,
+    goal::{self, Deciding},
+    sink,
+    words::{self, unknown},
+};
 
 use peers::Name;
 use rounds::Effort;
 
 fn main() -> io::Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let words = words::all();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["--sink", tally] => sink::run(tally, 0),
@@ -37,18 +40,20 @@ fn main() -> io::Result<()> {
             client::run(name, tally, port.parse().map_err(io::Error::other)?)
         }
         _ => {
-            // `cargo bench` says `--bench`; `cargo test --benches` does not, and wants to know only whether it runs.
-            let quick = words.contains(&"--quick") || !words.contains(&"--bench");
-            let effort = if quick { Effort::QUICK } else { Effort::FULL };
+            let (effort, deciding) = if words::ask_for_a_smoke_test(&words) {
+                (Effort::QUICK, Deciding::NotByTheClock)
+            } else {
+                (Effort::FULL, Deciding::All)
+            };
             let trouble = words.iter().position(|word| *word == "--trouble");
-            let neighbours = cpu::Neighbours::watch();
-            match trouble {
+            let neighbours = Neighbours::watch();
+            let outcome = match trouble {
                 Some(at) => {
                     let seconds = words.get(at + 1).and_then(|word| word.parse().ok());
                     let seconds: u64 = seconds.filter(|it| *it > 0).ok_or_else(unknown)?;
                     let figures = rounds::troubles(effort.with_trouble(seconds))?;
                     report::print_troubles(&figures);
-                    verdict::print(verdict::of_troubles(&figures));
+                    goal::print(verdict::of_troubles(&figures), deciding)
                 }
                 None => {
                     let mut figures = rounds::run(effort)?;
@@ -57,15 +62,11 @@ fn main() -> io::Result<()> {
                     report::print_troubles(&figures);
                     let mut goals = verdict::of_calm(&figures);
                     goals.extend(verdict::of_troubles(&figures));
-                    verdict::print(goals);
+                    goal::print(goals, deciding)
                 }
-            }
-            report::circumstances(neighbours.cores());
-            Ok(())
+            };
+            println!("\n{}", neighbours.told());
+            outcome
         }
     }
-}
-
-fn unknown() -> io::Error {
-    io::Error::other("a word this program does not know")
 }

@@ -1,5 +1,7 @@
 //! The tables, as markdown on standard output.
 
+use spanwire_benches::{figure::median, memory::MEBIBYTE};
+
 use crate::{
     peers::Name,
     rounds::{BUSY, CALM, Effort, Figures, Flood, Offered},
@@ -120,16 +122,6 @@ fn said(number: Option<f64>) -> String {
     number.map_or_else(|| "nothing".into(), |number| format!("{number:.0}"))
 }
 
-/// Says how far the run can be trusted.
-pub fn circumstances(others: f64) {
-    println!(
-        "\nOther processes kept {others:.2} cores busy while this ran, servers of this benchmark that had not ended \
-         included."
-    );
-}
-
-pub const MEBIBYTE: f64 = 1024.0 * 1024.0;
-
 impl Figures {
     pub fn floods(&self, name: Name) -> &[Flood] {
         let found = self.floods.iter().find(|entry| entry.0 == name);
@@ -168,10 +160,4 @@ pub fn resident(offered: &[Offered]) -> f64 {
         .iter()
         .map(|each| each.resident)
         .fold(f64::NAN, f64::max)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spanwire_benches::{process::Process, sink::Mood, tally::Tally};
 use spanwire_core::engine::Retry;
 
-use crate::{peers::Name, process::Process, sink::Mood, tally::Tally};
+use crate::peers::Name;
 
 /// Spans a second that every peer can make.
 pub const CALM: u64 = 10_000;

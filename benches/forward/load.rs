@@ -2,18 +2,22 @@
 
 use std::{
     cell::RefCell,
-    convert::Infallible,
     io::{self, BufRead, Read, Write},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Version};
-use http_body::{Body as HttpBody, Frame};
-use spanwire_benches::request::{Text, encoded};
+use http_body::Body as _;
+use spanwire_benches::{
+    cpu::{self, Place},
+    figure::percentile,
+    grpc::{self, EXPORT, Whole},
+    request::{Text, encoded},
+    tally::Tally,
+};
 use tokio::task::LocalSet;
 use tonic::{
     body::Body,
@@ -21,11 +25,7 @@ use tonic::{
 };
 use tower_service::Service;
 
-use crate::{
-    cpu::{self, Place},
-    relays::Coding,
-    tally::Tally,
-};
+use crate::relays::Coding;
 
 /// Spans of a request: what SDKs send.
 pub const SPANS: usize = 512;
@@ -90,7 +90,7 @@ pub fn run(coding: Coding, tally: &str, to: u16) -> io::Result<()> {
                 sender.await.expect("it does not panic");
             }
         });
-        let mut flood = flood.take();
+        let flood = flood.take();
         let mut last = Instant::now();
         let mut counted = tally.spans();
         while tally.spans() - before < flood.sent && last.elapsed() < Duration::from_secs(3) {
@@ -100,7 +100,8 @@ pub fn run(coding: Coding, tally: &str, to: u16) -> io::Result<()> {
             }
         }
         let missing = flood.sent.saturating_sub(tally.spans() - before);
-        let [median, p99] = [50, 99].map(|percent| flood.percentile(percent));
+        let [median, p99] =
+            [50, 99].map(|percent| percentile(flood.calls.iter().copied(), percent));
         println!(
             "{} {} {} {median} {p99} {missing}",
             flood.sent,
@@ -119,14 +120,6 @@ struct Flood {
     calls: Vec<f64>,
 }
 
-impl Flood {
-    fn percentile(&mut self, percent: usize) -> f64 {
-        self.calls.sort_by(f64::total_cmp);
-        let at = self.calls.len() * percent / 100;
-        self.calls.get(at).copied().unwrap_or(f64::NAN)
-    }
-}
-
 /// The gRPC message.
 fn message(coding: Coding) -> io::Result<Bytes> {
     let bytes = encoded(SPANS, Text::Ascii);
@@ -140,19 +133,15 @@ fn message(coding: Coding) -> io::Result<Bytes> {
         }
         Coding::Zstd => zstd::encode_all(bytes.as_slice(), 1)?,
     };
-    let mut message = vec![u8::from(coding != Coding::Plain)];
-    message.extend((body.len() as u32).to_be_bytes());
-    message.extend(body);
-    Ok(message.into())
+    Ok(grpc::message(coding != Coding::Plain, &body))
 }
 
 /// Whether the request was taken.
 async fn send(mut channel: Channel, message: Bytes, coding: Coding) -> bool {
-    let mut request = Request::new(Body::new(Whole(Some(message))));
+    let mut request = Request::new(Body::new(Whole::new(message)));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() =
-        http::Uri::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    *request.uri_mut() = http::Uri::from_static(EXPORT);
     let headers = request.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/grpc"));
     headers.insert("te", HeaderValue::from_static("trailers"));
@@ -171,22 +160,4 @@ async fn send(mut channel: Channel, message: Bytes, coding: Coding) -> bool {
         taken = taken.or(frame.trailers_ref().and_then(is_ok));
     }
     taken == Some(true)
-}
-
-struct Whole(Option<Bytes>);
-
-impl HttpBody for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
 }

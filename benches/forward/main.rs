@@ -19,37 +19,31 @@
     reason = "it runs on an operating system"
 )]
 
-#[allow(dead_code, reason = "the other benchmark asks for more")]
-#[path = "../record/alloc.rs"]
-mod alloc;
-#[allow(dead_code, reason = "the other benchmark asks for more")]
-#[path = "../record/cpu.rs"]
-mod cpu;
 mod load;
-#[path = "../export/process.rs"]
-mod process;
 mod relays;
 mod report;
 mod rounds;
-#[allow(dead_code, reason = "the other benchmark asks for more")]
-#[path = "../export/sink.rs"]
-mod sink;
-#[path = "../export/tally.rs"]
-mod tally;
 mod trouble;
 mod verdict;
 
-use std::{env, io};
+use std::io;
+
+use spanwire_benches::{
+    alloc::Counting,
+    cpu::Neighbours,
+    goal::{self, Deciding},
+    sink,
+    words::{self, unknown},
+};
 
 use relays::{Coding, Name};
 use rounds::Effort;
-use verdict::Deciding;
 
 #[global_allocator]
-static ALLOCATOR: alloc::Counting = alloc::Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 fn main() -> io::Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let words = words::all();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let port = |word: &str| word.parse::<u16>().map_err(io::Error::other);
     let coding = |word: &str| Coding::from_word(word).ok_or_else(unknown);
@@ -71,10 +65,11 @@ fn main() -> io::Result<()> {
             } else {
                 (trouble::Effort::FULL, Deciding::All)
             };
-            let neighbours = cpu::Neighbours::watch();
-            let missed = verdict::print_goals(trouble::run(effort)?, deciding);
-            report::circumstances(neighbours.cores());
-            outcome(missed)
+            let neighbours = Neighbours::watch();
+            let goals = trouble::run(effort)?;
+            let outcome = goal::print(goals, deciding);
+            println!("\n{}", neighbours.told());
+            outcome
         }
         ["--against", to, process, ..] => {
             let process = process.parse().map_err(io::Error::other)?;
@@ -82,32 +77,17 @@ fn main() -> io::Result<()> {
             Ok(())
         }
         _ => {
-            // `cargo bench` says `--bench`; `cargo test --benches` does not, and wants to know only whether it runs.
-            let quick = words.contains(&"--quick") || !words.contains(&"--bench");
-            let (effort, deciding) = if quick {
+            let (effort, deciding) = if words::ask_for_a_smoke_test(&words) {
                 (Effort::QUICK, Deciding::None)
             } else {
                 (Effort::FULL, Deciding::All)
             };
-            let neighbours = cpu::Neighbours::watch();
-            let figures = rounds::run(effort)?;
-            let others = neighbours.cores();
-            report::print(&figures);
-            let missed = verdict::print(&figures, deciding);
-            report::circumstances(others);
-            outcome(missed)
+            let neighbours = Neighbours::watch();
+            let cases = rounds::run(effort)?;
+            report::print(&cases);
+            let outcome = goal::print(verdict::goals(&cases), deciding);
+            println!("\n{}", neighbours.told());
+            outcome
         }
     }
-}
-
-/// What a run ends with that missed so many goals.
-fn outcome(missed: usize) -> io::Result<()> {
-    match missed {
-        0 => Ok(()),
-        missed => Err(io::Error::other(format!("{missed} goals not met"))),
-    }
-}
-
-fn unknown() -> io::Error {
-    io::Error::other("a word this program does not know")
 }

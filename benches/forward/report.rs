@@ -1,12 +1,12 @@
 //! The table, as markdown on standard output.
 
+use spanwire_benches::{figure, memory::MEBIBYTE};
+
 use crate::{
     load::{SPANS, request_bytes},
     relays::{Coding, Name},
     rounds::{Case, Flood},
 };
-
-pub const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Prints every row.
 pub fn print(cases: &[Case]) {
@@ -59,14 +59,6 @@ pub fn print_other(floods: &[Flood]) {
     );
 }
 
-/// Says how far the run can be trusted.
-pub fn circumstances(others: f64) {
-    println!(
-        "\nOther processes kept {others:.2} cores busy while this ran, processes of this benchmark that had not ended \
-         included."
-    );
-}
-
 impl Case {
     /// CPU a span in nanoseconds.
     pub fn cpu(&self) -> f64 {
@@ -98,9 +90,7 @@ impl Case {
 }
 
 fn median(floods: &[Flood], of: impl Fn(&Flood) -> f64) -> f64 {
-    let mut values: Vec<f64> = floods.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    figure::median(floods.iter().map(of))
 }
 
 pub fn find(cases: &[Case], name: Name, coding: Coding) -> Option<&Case> {

@@ -8,11 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    process::Process,
-    relays::{Coding, Name},
-    tally::Tally,
-};
+use spanwire_benches::{memory::resident, process::Process, tally::Tally};
+
+use crate::relays::{Coding, Name};
 
 /// How long a run takes.
 #[derive(Clone, Copy, Debug)]
@@ -222,14 +220,4 @@ impl Drop for Chain {
         // Nobody else has a use for it.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Bytes resident that are not pages of files: the binary is the same for all.
-fn resident(process: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kibibytes.unwrap_or(f64::NAN) * 1024.0
 }

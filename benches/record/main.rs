@@ -1,6 +1,7 @@
 //! What a span costs, beside the peers: `cargo bench -p spanwire-benches --bench record`.
 //!
-//! Flags, after `--`: `--quick` for a smoke test, `--callgrind` for instructions a span.
+//! It fails where a goal is missed. Flags, after `--`: `--quick` for a smoke test, `--callgrind` for instructions a span; with
+//! either, times and rates decide nothing.
 
 #![allow(unreachable_pub, reason = "a program has no outside")]
 #![allow(
@@ -9,9 +10,7 @@
     reason = "it runs on an operating system"
 )]
 
-mod alloc;
 mod callgrind;
-mod cpu;
 mod hand;
 mod peer;
 mod peers;
@@ -23,16 +22,23 @@ mod validate;
 mod verdict;
 mod worker;
 
-use std::{env, io};
+use std::io;
+
+use spanwire_benches::{
+    alloc::Counting,
+    cpu::Neighbours,
+    goal::{self, Deciding},
+    words::{self, unknown},
+};
 
 use peer::{Fate, Name, Shape};
 use rounds::Effort;
 
 #[global_allocator]
-static ALLOCATOR: alloc::Counting = alloc::Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 fn main() -> io::Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let words = words::all();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["--worker", name, fate] => {
@@ -45,8 +51,7 @@ fn main() -> io::Result<()> {
             worker::run_once(name, fate, shape, rounds::BATCH);
         }
         _ => {
-            // `cargo bench` says `--bench`; `cargo test --benches` does not, and wants to know only whether it runs.
-            let quick = words.contains(&"--quick") || !words.contains(&"--bench");
+            let quick = words::ask_for_a_smoke_test(&words);
             compare(quick, words.contains(&"--callgrind"))?;
         }
     }
@@ -55,23 +60,25 @@ fn main() -> io::Result<()> {
 
 fn compare(quick: bool, callgrind: bool) -> io::Result<()> {
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let neighbours = cpu::Neighbours::watch();
+    // Who counts instructions asks for no times.
+    let deciding = if quick || callgrind {
+        Deciding::NotByTheClock
+    } else {
+        Deciding::All
+    };
+    let neighbours = Neighbours::watch();
     let figures = rounds::run(effort)?;
-    let others = neighbours.cores();
+    let others = neighbours.told();
     let readings = validate::run(effort.rounds);
     let instructions = callgrind.then(|| callgrind::run(quick));
     report::print(&figures, &readings, instructions.as_ref());
-    verdict::print(&figures, &readings);
-    report::circumstances(others);
-    Ok(())
+    let outcome = goal::print(verdict::goals(&figures, &readings), deciding);
+    report::circumstances(&others);
+    outcome
 }
 
 fn peer(name: &str, fate: &str) -> io::Result<(Name, Fate)> {
     let name = Name::from_word(name).ok_or_else(unknown)?;
     let fate = Fate::from_word(fate).ok_or_else(unknown)?;
     Ok((name, fate))
-}
-
-fn unknown() -> io::Error {
-    io::Error::other("a word this program does not know")
 }

@@ -34,10 +34,9 @@ pub fn print(
 }
 
 /// Says how far the run can be trusted.
-pub fn circumstances(others: f64) {
+pub fn circumstances(others: &str) {
     println!(
-        "\nOther processes kept {others:.2} cores busy while this ran. Above 0.1, figures of more than one thread mean \
-         little; ratios of one thread, and allocations, hold."
+        "\n{others} Above 0.1, figures of more than one thread mean little; ratios of one thread, and allocations, hold."
     );
 }
 

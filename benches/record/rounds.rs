@@ -1,13 +1,8 @@
 //! One run: every peer does every case in turn, round after round, so that all of them see the same noise.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    io::{self, BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::{collections::BTreeMap, io};
 
-use spanwire_benches::payload::Attributes;
+use spanwire_benches::{payload::Attributes, process::Process};
 
 use crate::{
     peer::{FAMILY, Fate, Name, Shape},
@@ -218,48 +213,23 @@ fn floods(workers: &mut [Worker], figures: &mut Figures, effort: Effort) -> io::
 struct Worker {
     name: Name,
     fate: Fate,
-    process: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    process: Process,
 }
 
 impl Worker {
     fn start(name: Name, fate: Fate) -> io::Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
-            .args(["--worker", name.word(), fate.word()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(requests), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err(io::Error::other("a worker without pipes"));
-        };
         Ok(Self {
             name,
             fate,
-            process,
-            requests,
-            answers: BufReader::new(answers),
+            process: Process::start(&["--worker", name.word(), fate.word()])?,
         })
     }
 
     fn ask(&mut self, request: &Request) -> io::Result<Vec<f64>> {
-        writeln!(self.requests, "{request}")?;
-        let mut answer = String::new();
-        if self.answers.read_line(&mut answer)? == 0 {
-            let who = (self.name.word(), self.fate.word());
-            return Err(io::Error::other(format!("{who:?} ended at {request}")));
-        }
-        let words = answer
-            .split_whitespace()
-            .map(|word| word.parse().map_err(io::Error::other));
-        words.collect()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It holds nothing worth saving, and its own exporter may be blocked on purpose.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let answer = self.process.ask(&request.to_string());
+        answer.map_err(|error| {
+            let (name, fate) = (self.name.word(), self.fate.word());
+            io::Error::other(format!("{name}, {fate}, at {request}: {error}"))
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! What was measured of one case, and what is made of it: medians and minima.
 
+use spanwire_benches::figure::median;
+
 /// The batches of one peer in one case. Times are nanoseconds a span.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
@@ -114,11 +116,4 @@ impl Floods {
     pub fn cpu(&self) -> f64 {
         median(self.cpu.iter().copied())
     }
-}
-
-/// The middle one, or the upper of two. Not a number for none.
-pub fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

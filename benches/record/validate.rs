@@ -4,10 +4,12 @@ use std::hint::black_box;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use spanwire_benches::request::{Text, encoded};
+use spanwire_benches::{
+    cpu,
+    figure::median,
+    request::{Text, encoded},
+};
 use spanwire_core::wire::validate::{Limits, validate};
-
-use crate::{cpu, samples::median};
 
 const SPANS: usize = 512;
 
@@ -50,8 +52,8 @@ fn read(text: Text, rounds: usize) -> Reading {
     Reading {
         text,
         bytes: bytes.len() as f64 / SPANS as f64,
-        decoded: median(decoded.into_iter()),
-        validated: median(validated.into_iter()),
+        decoded: median(decoded),
+        validated: median(validated),
     }
 }
 

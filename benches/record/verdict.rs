@@ -1,6 +1,13 @@
 //! The goals, each with its figure from this run.
 
-use spanwire_benches::{payload::Attributes, request::Text};
+use spanwire_benches::{
+    goal::{
+        Bound::{AtLeast, AtMost},
+        Goal,
+    },
+    payload::Attributes,
+    request::Text,
+};
 
 use crate::{
     peer::{Fate, Name, Shape},
@@ -13,133 +20,90 @@ use crate::{
 const FOUR: Shape = Shape::Root(Attributes::Four);
 const TEN: Shape = Shape::Root(Attributes::Ten);
 
-/// A figure and what it has to be.
-struct Goal {
-    what: &'static str,
-    figure: f64,
-    bound: Bound,
-}
-
-#[derive(Clone, Copy)]
-enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Goal {
-    fn met(&self) -> bool {
-        match self.bound {
-            Bound::AtLeast(bound) => self.figure >= bound,
-            Bound::AtMost(bound) => self.figure <= bound,
-        }
-    }
-}
-
-/// Prints the goals. A figure that is missing is not met.
-pub fn print(figures: &Figures, readings: &[Reading]) {
-    println!("\n## Goals\n");
-    println!("| goal | bound | figure | |");
-    println!("|---|---|---|---|");
-    for goal in goals(figures, readings) {
-        let bound = match goal.bound {
-            Bound::AtLeast(bound) => format!(">= {bound}"),
-            Bound::AtMost(bound) => format!("<= {bound}"),
-        };
-        let verdict = if goal.met() { "met" } else { "**not met**" };
-        println!(
-            "| {} | {bound} | {:.2} | {verdict} |",
-            goal.what, goal.figure
-        );
-    }
-}
-
-fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
-    use Bound::{AtLeast, AtMost};
+/// Those that no busy machine moves are counts: what is lost, and allocations.
+pub fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
     let run = Run(figures);
-    let goal = |what, figure, bound| Goal {
-        what,
-        figure,
-        bound,
-    };
+    let count = |what, figure, bound| Goal::new(what, figure, bound);
+    let times = |what, figure, bound| Goal::new(what, figure, bound).by_the_clock();
     let mut goals = vec![
-        goal(
+        count(
             "recorded, in batches: smallest share of a batch that arrived",
             run.delivered(),
             AtLeast(1.0),
         ),
-        goal(
+        count(
             "root, 4 attributes, 1 event: allocations on the producer",
             run.allocations(Fate::Recorded, FOUR),
             AtMost(0.0),
         ),
-        goal(
+        times(
             "... times faster than the SDK, drain idle",
             run.cpu(Name::OpenTelemetry, Fate::Recorded, FOUR)
                 / run.cpu(Name::Spanwire, Fate::Recorded, FOUR),
             AtLeast(3.7),
         ),
-        goal(
+        times(
             "... times faster than the SDK, drain running beside",
             run.beside(Name::OpenTelemetry) / run.beside(Name::Spanwire),
             AtLeast(8.0),
         ),
-        goal(
+        times(
             "... times faster than fastrace",
             run.cpu(Name::Fastrace, Fate::Recorded, FOUR)
                 / run.cpu(Name::Spanwire, Fate::Recorded, FOUR),
             AtLeast(2.6),
         ),
-        goal(
+        times(
             "... times the floor",
             run.cpu(Name::Spanwire, Fate::Recorded, FOUR)
                 / run.cpu(Name::Floor, Fate::Recorded, FOUR),
             AtMost(2.5),
         ),
-        goal(
+        times(
             "root, 10 attributes, CPU of all threads until the request is bytes: times less than the SDK",
             run.all(Name::OpenTelemetry, Fate::Encoded, TEN)
                 / run.all(Name::Spanwire, Fate::Recorded, TEN),
             AtLeast(12.0),
         ),
-        goal(
+        times(
             "bare child under a local parent: times fastrace",
             run.cpu(Name::Spanwire, Fate::Recorded, Shape::Family)
                 / run.cpu(Name::Fastrace, Fate::Recorded, Shape::Family),
             AtMost(1.0),
         ),
-        goal(
+        count(
             "not sampled, 10 attributes: allocations on the producer",
             run.allocations(Fate::NotSampled, TEN),
             AtMost(0.0),
         ),
-        goal(
+        times(
             "not sampled, bare root: times cheaper than the SDK",
             run.cpu(Name::OpenTelemetry, Fate::NotSampled, Shape::Bare)
                 / run.cpu(Name::Spanwire, Fate::NotSampled, Shape::Bare),
             AtLeast(8.0),
         ),
-        goal(
+        times(
             "not sampled, bare child: times cheaper than the SDK",
             run.cpu(Name::OpenTelemetry, Fate::NotSampled, Shape::Family)
                 / run.cpu(Name::Spanwire, Fate::NotSampled, Shape::Family),
             AtLeast(16.0),
         ),
-        goal(
+        times(
             "flat out, 2 threads: times the spans a second of one",
             run.scaling(2),
             AtLeast(1.8),
         ),
-        goal(
+        times(
             "flat out, 32 threads: times the spans a second of one",
             run.scaling(32),
             AtLeast(1.7),
         ),
-        goal(
+        count(
             "flat out, 32 threads: spans dropped",
             run.dropped(32),
             AtMost(0.0),
         ),
-        goal(
+        count(
             "spans started on one thread and ended on another: allocations of both",
             figures
                 .handed_over
@@ -159,7 +123,7 @@ fn goals(figures: &Figures, readings: &[Reading]) -> Vec<Goal> {
             ),
         };
         let figure = reading.decoded / reading.validated;
-        goals.push(goal(what, figure, AtLeast(bound)));
+        goals.push(times(what, figure, AtLeast(bound)));
     }
     goals
 }

@@ -14,9 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    alloc::{self, Allocated},
+use spanwire_benches::{
+    alloc::Allocated,
     cpu::{self, Place},
+};
+
+use crate::{
+    ALLOCATOR,
     peer::{FAMILY, Fate, Name, Peer, Shape},
     peers,
     protocol::{Mode, Request},
@@ -160,12 +164,12 @@ impl Bench {
             self.batch(shape, 1, spans, Place::Anywhere);
             self.drain();
         }
-        alloc::watch(true);
-        let before = alloc::all_threads();
+        ALLOCATOR.watch(true);
+        let before = ALLOCATOR.all_threads();
         let own = self.batch(shape, 1, spans, Place::Anywhere)[0].allocated;
         self.drain();
-        let all = alloc::all_threads() - before;
-        alloc::watch(false);
+        let all = ALLOCATOR.all_threads() - before;
+        ALLOCATOR.watch(false);
         [own.count, own.bytes, all.count, all.bytes]
             .map(|count| count as f64)
             .to_vec()
@@ -202,8 +206,8 @@ impl Bench {
 
     /// Allocations of both threads while spans go from one to the other, or nothing when the peer was not taught to.
     fn hand_over(&self, spans: usize) -> Vec<f64> {
-        let allocations = self.peer.hand_over(spans, &|| alloc::watch(true));
-        alloc::watch(false);
+        let allocations = self.peer.hand_over(spans, &|| ALLOCATOR.watch(true));
+        ALLOCATOR.watch(false);
         allocations.map(|count| count as f64).into_iter().collect()
     }
 
@@ -270,7 +274,7 @@ fn produce(peer: &dyn Peer, jobs: &Receiver<Job>, done: &Sender<Done>) {
     for job in jobs {
         cpu::pin_this_thread(job.place);
         job.start.wait();
-        let allocated = alloc::this_thread();
+        let allocated = ALLOCATOR.this_thread();
         let began = Instant::now();
         let cpu = cpu::thread_nanos();
         let mut spans = 0;
@@ -283,7 +287,7 @@ fn produce(peer: &dyn Peer, jobs: &Receiver<Job>, done: &Sender<Done>) {
         }
         let cpu = cpu::thread_nanos() - cpu;
         let ended = Instant::now();
-        let allocated = alloc::this_thread() - allocated;
+        let allocated = ALLOCATOR.this_thread() - allocated;
         let answer = Done {
             spans,
             cpu: cpu as f64,

@@ -1,21 +1,20 @@
 //! The floor of sending: a tonic channel, and one request of encoded spans, the same bytes again and again, four at a time.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Version};
-use http_body::{Body as HttpBody, Frame};
+use http_body::Body as _;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{AnyValue, KeyValue, any_value::Value},
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use prost::Message;
-use spanwire_benches::payload::NAME;
+use spanwire_benches::{
+    grpc::{self, EXPORT, Whole},
+    payload::NAME,
+};
 use tokio::{runtime::Runtime, task::JoinSet};
 use tonic::{
     body::Body,
@@ -71,11 +70,10 @@ impl Peer for Raw {
 }
 
 async fn send(mut channel: Channel, message: Bytes) {
-    let mut request = Request::new(Body::new(Whole(Some(message))));
+    let mut request = Request::new(Body::new(Whole::new(message)));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() =
-        http::Uri::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    *request.uri_mut() = http::Uri::from_static(EXPORT);
     let kind = HeaderValue::from_static("application/grpc");
     request.headers_mut().insert("content-type", kind);
     std::future::poll_fn(|cx| channel.poll_ready(cx))
@@ -87,24 +85,6 @@ async fn send(mut channel: Channel, message: Bytes) {
         .await
         .is_some()
     {}
-}
-
-struct Whole(Option<Bytes>);
-
-impl HttpBody for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
 }
 
 /// A gRPC message of spans as everybody sends them, made by an encoder that is nobody's here.
@@ -139,9 +119,5 @@ fn message() -> Bytes {
             ..ResourceSpans::default()
         }],
     };
-    let bytes = request.encode_to_vec();
-    let mut message = vec![0];
-    message.extend((bytes.len() as u32).to_be_bytes());
-    message.extend(bytes);
-    message.into()
+    grpc::message(false, &request.encode_to_vec())
 }

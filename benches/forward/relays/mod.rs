@@ -7,10 +7,9 @@ pub use spanwire::MEMORY;
 
 use std::io::{self, BufRead, Write};
 
-use crate::{
-    alloc,
-    cpu::{self, Place},
-};
+use spanwire_benches::cpu::{self, Place};
+
+use crate::ALLOCATOR;
 
 /// The key and the value of the attribute that is put on the resource.
 const CLUSTER: (&str, &str) = ("k8s.cluster.name", "cluster-of-the-benchmark");
@@ -88,7 +87,7 @@ impl Coding {
 pub fn run(name: Name, coding: Coding, to: u16) -> io::Result<()> {
     // Its threads inherit the place: the relay has one core, its client and its server the other.
     cpu::pin_this_thread(Place::Core(0));
-    alloc::watch(true);
+    ALLOCATOR.watch(true);
     let to = format!("http://127.0.0.1:{to}");
     let port = match name {
         Name::Spanwire | Name::SpanwireEdits => spanwire::start(name, coding, &to),
@@ -97,7 +96,7 @@ pub fn run(name: Name, coding: Coding, to: u16) -> io::Result<()> {
     println!("{port}");
     for line in io::stdin().lock().lines() {
         line?;
-        println!("{} {}", cpu::process_nanos(), alloc::all_threads().count);
+        println!("{} {}", cpu::process_nanos(), ALLOCATOR.all_threads().count);
         io::stdout().flush()?;
     }
     // Not by returning: a relay may wait for a server that is gone.

@@ -10,7 +10,10 @@ use h2::{
 use http::{HeaderMap, Request};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use spanwire_benches::request::{Text, structs};
+use spanwire_benches::{
+    grpc,
+    request::{Text, structs},
+};
 use spanwire_transport::otlp::grpc::retry_info;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,13 +103,10 @@ impl Grpc {
     }
 
     pub async fn export(&self, message: &[u8]) -> Result<Heard, h2::Error> {
-        let mut body = vec![0];
-        body.extend((message.len() as u32).to_be_bytes());
-        body.extend(message);
         let mut send = self.send.clone().ready().await?;
         let (answer, mut stream) = send.send_request(head(), false)?;
         // Refused before all was sent, the stream is reset, and the answer is there.
-        let _ = push(&mut stream, body.into(), true).await;
+        let _ = push(&mut stream, grpc::message(false, message), true).await;
         hear(answer).await
     }
 }

@@ -7,6 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spanwire_benches::{
+    goal::{
+        Bound::{AtLeast, AtMost},
+        Goal,
+    },
+    grpc::{self, EXPORT},
+    memory::MEBIBYTE,
+};
 use spanwire_transport::receiver::{CONNECTION_BYTES, HTTP_CONNECTION_BYTES, READ_AHEAD_BYTES};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
@@ -15,10 +23,6 @@ use super::{
     client::{Grpc, Heard, Http, Requests, http_head},
     memory_goals,
     watch::descriptors,
-};
-use crate::verdict::{
-    Bound::{AtLeast, AtMost},
-    Goal,
 };
 
 /// How many there are of each kind.
@@ -135,7 +139,7 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
                 kind.word(),
                 most.descriptors_before,
                 most.descriptors,
-                most.resident / super::MEBIBYTE,
+                most.resident / MEBIBYTE,
                 told.taken,
                 told.other.len(),
                 told.slowest,
@@ -286,10 +290,7 @@ fn said(door: Door, kind: Kind) -> Vec<u8> {
                 (":method", "POST"),
                 (":scheme", "http"),
                 (":authority", "localhost"),
-                (
-                    ":path",
-                    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-                ),
+                (":path", EXPORT),
                 ("content-type", "application/grpc"),
                 ("te", "trailers"),
             ] {
@@ -305,7 +306,7 @@ fn said(door: Door, kind: Kind) -> Vec<u8> {
                 said.extend(payload);
             };
             frame(1, 4, block.len(), &block);
-            let mut half = vec![0, 0, 1, 0x86, 0xa0];
+            let mut half = grpc::prefix(false, 100_000).to_vec();
             half.resize(8000, 0);
             frame(0, 0, 16_000, &half);
             said

@@ -18,12 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spanwire_benches::{
+    goal::{Bound, Goal},
+    memory::MEBIBYTE,
+    process::Process,
+};
 use tokio::task::LocalSet;
 
-use crate::{
-    process::Process,
-    verdict::{Bound, Goal},
-};
 use relay::Account;
 use watch::Watch;
 
@@ -38,8 +39,6 @@ const OTHERS: usize = 32;
 
 /// What a relay may take beside its budget.
 const BESIDE: f64 = 16.0 * MEBIBYTE;
-
-const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// How long a run takes.
 #[derive(Clone, Copy, Debug)]

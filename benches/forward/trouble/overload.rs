@@ -8,18 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spanwire_benches::{
+    figure::percentile,
+    goal::{
+        Bound::{AtLeast, AtMost},
+        Goal,
+    },
+};
+
 use super::{
     Chain, NEIGHBOURS, bounded,
     client::{Grpc, Heard, Requests},
     memory_goals, sink,
 };
-use crate::{
-    load::SPANS,
-    verdict::{
-        Bound::{AtLeast, AtMost},
-        Goal,
-    },
-};
+use crate::load::SPANS;
 
 /// Milliseconds before the server answers.
 const SLOW: &str = "1000";
@@ -97,12 +99,8 @@ pub fn run(length: Duration) -> io::Result<Vec<Goal>> {
     let account = chain.settle()?;
     let most = watch.end();
     let end = chain.arrived()?;
-    let mut told = told.take();
-    told.calls.sort_by(f64::total_cmp);
-    let percentile = |percent: usize| {
-        let at = told.calls.len() * percent / 100;
-        told.calls.get(at).copied().unwrap_or(f64::NAN)
-    };
+    let told = told.take();
+    let call = |percent| percentile(told.calls.iter().copied(), percent);
     let taken = (told.taken.len() * SPANS) as f64;
 
     println!("\n## A server that takes a third\n");
@@ -120,8 +118,8 @@ pub fn run(length: Duration) -> io::Result<Vec<Goal>> {
         told.wrong
             .first()
             .map_or(String::new(), |wrong| format!(", the first {wrong}")),
-        percentile(50),
-        percentile(99),
+        call(50),
+        call(99),
     );
     println!(
         "Once the server had recovered and the relay was flushed: {taken:.0} spans were told to be taken, {:.0} came, in {:.0} \

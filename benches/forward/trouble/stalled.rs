@@ -8,16 +8,20 @@ use std::{
 };
 
 use bytes::Bytes;
+use spanwire_benches::{
+    goal::{
+        Bound::{AtLeast, AtMost},
+        Goal,
+    },
+    grpc,
+    memory::MEBIBYTE,
+};
 use tokio::time::{sleep, timeout};
 
 use super::{
     Chain, NEIGHBOURS_WITH_LARGE_MESSAGES, bounded,
     client::{Grpc, Heard, Requests, head, hear, push},
     memory_goals,
-};
-use crate::verdict::{
-    Bound::{AtLeast, AtMost},
-    Goal,
 };
 
 const CONNECTIONS: usize = 4;
@@ -82,7 +86,7 @@ pub fn run(held: Duration) -> io::Result<Vec<Goal>> {
         ),
         goal(
             "neighbours' share in use at most, MiB",
-            account.neighbours_high_water / super::MEBIBYTE,
+            account.neighbours_high_water / MEBIBYTE,
             AtLeast(8.0),
         ),
         goal(
@@ -125,9 +129,7 @@ fn first(words: &[String]) -> String {
 async fn trouble(port: u16, held: Duration, seen: Rc<RefCell<Seen>>) -> io::Result<()> {
     let began = Instant::now();
     let rest = Bytes::from(vec![0; ANNOUNCED - 1]);
-    let mut prefix = vec![0];
-    prefix.extend((ANNOUNCED as u32).to_be_bytes());
-    let prefix = Bytes::from(prefix);
+    let prefix = Bytes::copy_from_slice(&grpc::prefix(false, ANNOUNCED));
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = Rc::new(Grpc::connect(port).await?);

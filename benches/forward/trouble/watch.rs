@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use spanwire_benches::memory::high_water;
+
 /// Looks every few milliseconds until it is asked what it has seen.
 pub struct Watch {
     process: u32,
@@ -68,11 +70,4 @@ impl Watch {
 /// Descriptors that a process has open.
 pub fn descriptors(process: u32) -> usize {
     fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
-}
-
-fn high_water(process: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kibibytes.unwrap_or(f64::NAN) * 1024.0
 }

@@ -23,7 +23,7 @@ use spanwire_core::{
 };
 
 use crate::{
-    alloc,
+    ALLOCATOR,
     hand::Hand,
     peer::{FAMILY, Fate, Peer, Shape},
 };
@@ -213,7 +213,7 @@ impl Peer for Spanwire {
         let (started, ended) = (Hand::new(), Hand::new());
         let allocations = thread::scope(|scope| {
             let ender = scope.spawn(|| {
-                let before = alloc::this_thread();
+                let before = ALLOCATOR.this_thread();
                 loop {
                     let mut handful: Vec<Span<'_>> = started.take();
                     if handful.is_empty() {
@@ -223,10 +223,10 @@ impl Peer for Spanwire {
                     handful.clear();
                     ended.give(handful);
                 }
-                alloc::this_thread() - before
+                ALLOCATOR.this_thread() - before
             });
             let mut handful = Vec::with_capacity(HANDFUL);
-            let before = alloc::this_thread();
+            let before = ALLOCATOR.this_thread();
             for round in 0..WARM_UP + spans.div_ceil(HANDFUL) {
                 if round == WARM_UP {
                     warm();
@@ -241,7 +241,7 @@ impl Peer for Spanwire {
                 started.give(handful);
                 handful = ended.take();
             }
-            let own = alloc::this_thread() - before;
+            let own = ALLOCATOR.this_thread() - before;
             started.give(Vec::new());
             let other = ender.join().expect("ending a span does not panic");
             own.count + other.count

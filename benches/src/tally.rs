@@ -11,13 +11,17 @@ use std::{
 };
 
 /// One page, kept until the process ends.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tally {
     counted: &'static AtomicU64,
 }
 
 impl Tally {
     /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// There is a file of that name, or none can be made.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
@@ -29,6 +33,10 @@ impl Tally {
     }
 
     /// The one that another process has created.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
     pub fn open(path: &str) -> io::Result<Self> {
         Self::of(&OpenOptions::new().read(true).write(true).open(path)?)
     }
@@ -55,10 +63,12 @@ impl Tally {
     }
 
     /// Spans in all requests that were answered well.
+    #[must_use]
     pub fn spans(self) -> u64 {
         self.counted.load(Relaxed)
     }
 
+    /// So many more.
     pub fn add(self, spans: u64) {
         self.counted.fetch_add(spans, Relaxed);
     }

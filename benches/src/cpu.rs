@@ -3,11 +3,13 @@
 use std::{fs, io, sync::OnceLock, time::Instant};
 
 /// Nanoseconds of processor time this thread has used. Reading it is a system call, about 200 ns.
+#[must_use]
 pub fn thread_nanos() -> u64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// Nanoseconds of processor time all threads of the process have used.
+#[must_use]
 pub fn process_nanos() -> u64 {
     read(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
@@ -29,6 +31,7 @@ fn read(clock: libc::clockid_t) -> u64 {
 }
 
 /// Watches what the rest of the machine does meanwhile.
+#[derive(Debug)]
 pub struct Neighbours {
     since: Instant,
     busy: f64,
@@ -36,6 +39,8 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
+    /// From now on.
+    #[must_use]
     pub fn watch() -> Self {
         Self {
             since: Instant::now(),
@@ -44,10 +49,19 @@ impl Neighbours {
         }
     }
 
-    /// Cores kept busy by others since then. Workers count as ours once they have ended.
-    pub fn cores(&self) -> f64 {
+    /// Cores kept busy by others since then. Processes of ours count as ours once they have ended.
+    fn cores(&self) -> f64 {
         let others = (machine_seconds() - self.busy) - (own_seconds() - self.own);
         others.max(0.0) / self.since.elapsed().as_secs_f64()
+    }
+
+    /// That in words: how far the run can be trusted.
+    #[must_use]
+    pub fn told(&self) -> String {
+        format!(
+            "Other processes kept {:.2} cores busy while this ran.",
+            self.cores()
+        )
     }
 }
 
@@ -80,6 +94,7 @@ fn own_seconds() -> f64 {
 }
 
 /// The cores this process may use, as it was when it started: a thread that was moved to one core sees only that one.
+#[must_use]
 pub fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
@@ -88,7 +103,9 @@ pub fn cores() -> usize {
 /// Where a thread may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// On this one only, counted from zero.
     Core(usize),
+    /// Where the scheduler likes.
     Anywhere,
 }
 

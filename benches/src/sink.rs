@@ -36,6 +36,8 @@ pub enum Mood {
 }
 
 impl Mood {
+    /// The word for it between processes.
+    #[must_use]
     pub fn word(self) -> String {
         match self {
             Self::After(millis) => millis.to_string(),
@@ -57,7 +59,12 @@ impl FromStr for Mood {
     }
 }
 
-/// Serves on this port, or one that is free, until standard input ends; each line of it is a mood.
+/// Serves on this port, or one that is free where it is 0, until standard input ends; each line of it is a mood. Says the port
+/// first.
+///
+/// # Errors
+///
+/// There is no tally, or the port is taken.
 pub fn run(tally: &str, port: u16) -> io::Result<()> {
     cpu::pin_this_thread(Place::Core(cpu::cores() - 1));
     let tally = Tally::open(tally)?;

@@ -6,7 +6,8 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-/// A process of this program.
+/// A process of this program. Dropped, it is ended.
+#[derive(Debug)]
 pub struct Process {
     process: Child,
     input: ChildStdin,
@@ -15,6 +16,10 @@ pub struct Process {
 
 impl Process {
     /// Starts it with these words.
+    ///
+    /// # Errors
+    ///
+    /// The system starts no process.
     pub fn start(words: &[&str]) -> io::Result<Self> {
         let mut process = Command::new(env::current_exe()?)
             .args(words)
@@ -32,20 +37,25 @@ impl Process {
     }
 
     /// The number the system knows it by.
-    #[allow(
-        dead_code,
-        reason = "one benchmark looks at its processes from outside"
-    )]
+    #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Says a line.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
     pub fn say(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.input, "{line}")
     }
 
     /// A line of what it says.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
     pub fn hear(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
@@ -55,12 +65,20 @@ impl Process {
     }
 
     /// Says a line; the numbers of the answer.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or says something else.
     pub fn ask(&mut self, request: &str) -> io::Result<Vec<f64>> {
         self.say(request)?;
         self.numbers()
     }
 
     /// The numbers of a line of what it says.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or says something else.
     pub fn numbers(&mut self) -> io::Result<Vec<f64>> {
         let answer = self.hear()?;
         let words = answer.split_whitespace();
@@ -72,7 +90,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It holds nothing worth saving.
+        // It holds nothing worth saving, and may be blocked on purpose.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
