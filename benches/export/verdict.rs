@@ -98,7 +98,8 @@ pub fn of_troubles(figures: &Figures) -> Vec<Goal> {
                 "spans lost after one back-off interval",
                 trouble.late.unwrap_or(f64::NAN),
                 AtMost(0.0),
-            ),
+            )
+            .by_the_clock(),
             goal(
                 "spans lost of which nothing is told",
                 (trouble.missing - trouble.told.unwrap_or(0.0)).abs(),
