@@ -18,14 +18,19 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use post::{Caller, JSON, PROTOBUF, call, chunked, gzip, of_type, posted, receiver};
 use prost::Message;
+use spanwire_core::limiter::OVERHEAD;
 use spanwire_core::pipeline::Pipeline;
 use spanwire_core::testing::InMemoryExporter;
 use spanwire_transport::compression::Compression;
 use spanwire_transport::exporter::http::{Encoding, HttpExporter};
+use spanwire_transport::receiver::{BODY_STALL, HTTP_CONNECTION_BYTES};
 use spanwire_transport::tls::{ClientTls, ServerTls};
+use waiting::eventually;
 
 mod client;
 mod post;
+#[path = "../../core/tests/waiting/mod.rs"]
+mod waiting;
 
 /// Every span, by its id.
 fn spans(requests: &[ExportTraceServiceRequest]) -> Vec<Span> {
@@ -565,12 +570,7 @@ fn a_receiver_that_stops_answers_what_is_under_way() {
     assert_eq!(idle.post(&of_type(PROTOBUF), b"").status, 200);
     let whole = posted(&of_type(PROTOBUF), &request(5).encode_to_vec());
     let (start, rest) = whole.split_at(whole.len() - 10);
-    busy.write(start);
-    let begun = Instant::now();
-    while receiver.stats().bytes < start.len() as u64 {
-        assert!(begun.elapsed() < LONG);
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    begun(&pipeline, 2, || busy.write(start));
     let stopped = receiver.stop_async(LONG);
     assert!(idle.is_closed());
     busy.write(rest);
@@ -586,6 +586,16 @@ fn a_receiver_that_stops_answers_what_is_under_way() {
     assert!(receiver.stats().admitted == 2 && receiver.stats().open == 0);
 }
 
+/// Waits until so many connections are there, and then for nothing but what `write` writes to be under way: bytes that were
+/// read are not a request yet.
+fn begun(pipeline: &Pipeline, connections: usize, write: impl FnOnce()) {
+    let account = pipeline.intake().account().unwrap();
+    let charged = connections * (HTTP_CONNECTION_BYTES + OVERHEAD);
+    eventually("connections are there", || account.in_use() == charged);
+    write();
+    eventually("it has begun", || account.in_use() > charged);
+}
+
 /// Scenario: a request that never ends. Guarantees: the stop ends at its deadline, and says what was cut.
 #[test]
 fn a_stop_ends_at_its_deadline() {
@@ -593,19 +603,12 @@ fn a_stop_ends_at_its_deadline() {
     let receiver = receiver().serve(pipeline.intake()).unwrap();
     let mut caller = call(&receiver);
     let whole = posted(&of_type(PROTOBUF), &request(5).encode_to_vec());
-    caller.write(&whole[..whole.len() - 1]);
-    let begun = Instant::now();
-    while receiver.stats().bytes < whole.len() as u64 - 1 {
-        assert!(begun.elapsed() < LONG);
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert_eq!(receiver.stop(Duration::from_millis(100)).cut, 1);
+    assert_eq!(caller.post(&of_type(PROTOBUF), b"").status, 200);
+    begun(&pipeline, 1, || caller.write(&whole[..whole.len() - 1]));
+    // Sooner than the body has stalled: such a one is asked to leave, and would.
+    assert_eq!(receiver.stop(BODY_STALL / 10).cut, 1);
     assert!(caller.is_closed());
     // What was cut is counted once it is dropped.
-    let begun = Instant::now();
-    while receiver.stats().abandoned != 1 {
-        assert!(begun.elapsed() < LONG, "{:?}", receiver.stats());
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    eventually("it is counted", || receiver.stats().abandoned == 1);
     assert_eq!(receiver.stats().unread_bytes, 1);
 }
