@@ -8,7 +8,7 @@ use std::time::Instant;
 use client::{Client, LONG, exported, framed, head, hear, pipeline, push, receiver, request, run};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
-use spanwire_transport::receiver::BearerTokens;
+use spanwire_transport::receiver::{BODY_STALL, BearerTokens};
 
 mod client;
 
@@ -378,12 +378,14 @@ fn a_stop_cuts_at_its_deadline_what_does_not_end() {
     let address = receiver.local_addr().unwrap();
     run(async {
         let mut client = Client::connect(address).await;
+        assert_eq!(client.export(&[]).await.code, 0);
         let mut send = client.send.clone().ready().await.unwrap();
         let (answer, mut stream) = send.send_request(head(), false).unwrap();
         push(&mut stream, vec![0; 5].into(), false).await.unwrap();
         assert_eq!(client.export(&[]).await.code, 0);
         let begun = Instant::now();
-        let stopped = receiver.stop_async(Duration::from_millis(100)).await;
+        // Sooner than the body has stalled: such a one is asked to leave, and would.
+        let stopped = receiver.stop_async(BODY_STALL / 10).await;
         assert!(begun.elapsed() < LONG / 2);
         assert_eq!(stopped.cut, 1);
         assert!(hear(answer).await.is_err());
