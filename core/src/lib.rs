@@ -107,7 +107,7 @@ pub mod sampler;
 #[cfg(feature = "alloc")]
 pub mod limiter;
 
-// Where ended spans wait; the room with `unsafe`.
+// Where ended spans wait; a room with `unsafe`.
 pub mod ring;
 
 // What a span needs to be recorded.

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! When no block is free, an append is refused ([`Refused::Full`]), or, as a flight recorder, takes the oldest sealed
-//! block and counts its spans as overwritten. All `unsafe` of the core but for two C-like calls is in this module and
-//! those below it: `arena` hands out the bytes, `shard` the append points, `pages` the bytes of live spans.
+//! block and counts its spans as overwritten. All `unsafe` that hands memory on is in this module and those below
+//! it; `clock::counter` and `fork` have the rest of the core's, for instructions and calls that are not safe functions. Here
+//! `arena` hands out the bytes, `shard` the append points, `pages` the bytes of live spans.
 #![allow(
     unsafe_code,
     reason = "blocks and pages are handed from thread to thread without copying"

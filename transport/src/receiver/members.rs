@@ -166,7 +166,11 @@ impl Members {
         live.leaving = if again { 2 * live.leaving } else { 1 };
         live.leaving = live.leaving.min(MOST_LEAVING);
         live.crowded = Some(Instant::now());
-        while live.count_leaving() < live.leaving && self.evict(live) {}
+        for _ in live.count_leaving()..live.leaving {
+            if !self.evict(live) {
+                return;
+            }
+        }
     }
 
     /// Asks a connection to leave that is missed least: one that has its last answer, or has asked for nothing yet, then one
