@@ -197,8 +197,8 @@ impl Measures {
             least: InvalidMemory::LEAST,
         };
         let free = memory.checked_sub(fixed).ok_or_else(too_small)?;
-        // An eighth for spans that have not ended, the rest for those that have.
-        let pages = free / 8 / (Pages::bytes_of(64) - Pages::bytes_of(0)) * 64;
+        // Three sixteenths for spans that have not ended, the rest for those that have.
+        let pages = free / 16 * 3 / (Pages::bytes_of(64) - Pages::bytes_of(0)) * 64;
         let ring = free - (Pages::bytes_of(pages) - Pages::bytes_of(0));
         let wanted = (ring / 8 / shards).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
         let block_bytes = wanted / 64 * 64;

@@ -13,7 +13,7 @@ use crate::sync::AtomicUsize;
 use crate::thread::Seat;
 
 /// The size of a page in bytes.
-pub(crate) const PAGE: usize = 512;
+pub(crate) const PAGE: usize = 768;
 
 /// The memory of one page. Words, so that numbers may be kept in it in their own form.
 #[repr(transparent)]

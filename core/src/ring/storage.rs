@@ -97,7 +97,7 @@ impl AsRef<Self> for Ring {
 ///
 /// `BLOCKS` blocks of `BLOCK_BYTES` bytes take ended spans; a span and its scope must fit one block. `SHARDS` append
 /// points serve as many interrupt levels and threads at a time; take one more than there are interrupt levels that
-/// record. `PAGES` pages of 512 bytes hold the attributes, events and links of spans that have not ended.
+/// record. `PAGES` pages of 768 bytes hold the attributes, events and links of spans that have not ended.
 ///
 /// ```
 /// use spanwire_core::ring::{Ring, Storage};

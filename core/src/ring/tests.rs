@@ -373,11 +373,14 @@ impl Blank for u64 {
     const BLANK: Self = 7;
 }
 
+/// The most bytes of a body that are taken the short way: more than its first page holds.
+const SHORT: usize = PAGE + 88;
+
 /// A body with its first page, and a note in it.
 fn body(pages: &Pages) -> Body<u64> {
     let mut body = Body::EMPTY;
     assert!(body.open(pages).is_none());
-    assert!(body.take_first(pages, None, 600));
+    assert!(body.take_first(pages, None, SHORT as u16));
     body
 }
 
@@ -413,7 +416,10 @@ fn a_body_spans_pages_and_rewinds() {
         assert_eq!(pages.shared_free(), 4);
     }
     let mut body = body(&pages);
-    assert!(!body.take_first(&pages, None, 600), "it has a first page");
+    assert!(
+        !body.take_first(&pages, None, SHORT as u16),
+        "it has a first page"
+    );
     let mut told = body.open(&pages).unwrap();
     let start = told.mark();
     assert!(told.reserve(FIRST + 3));
@@ -432,8 +438,10 @@ fn a_body_spans_pages_and_rewinds() {
         read(&told)[FIRST - 1..],
         [b'a', b'b', b'c', text[FIRST + 2]]
     );
-    assert!(told.take_short(600 - FIRST - 3 + 1).is_none(), "too many");
-    let room = told.take_short(600 - FIRST - 3).expect("as many as may be");
+    assert!(told.take_short(SHORT - FIRST - 3 + 1).is_none(), "too many");
+    let room = told
+        .take_short(SHORT - FIRST - 3)
+        .expect("as many as may be");
     room.fill(0);
     assert!(told.take_short(1).is_none());
     told.rewind(end);
