@@ -214,15 +214,21 @@ impl Lane {
         }
         let backlog = log.backlog(self.cursor);
         let full = |spans: usize| backlog.spans >= spans as u64;
-        backlog.len < self.enough()
+        (backlog.len < self.enough() || !self.has_room())
             && !self.settings.max_spans.is_some_and(full)
             && self.patience_ends(log).is_some_and(|end| terms.now < end)
     }
 
-    /// The bytes that are worth a request. What a request costs beside its bytes, two threads that wake up with cold caches, is
-    /// as much as a few hundred spans cost.
+    /// The bytes that are worth a request. What a request costs beside its bytes, two threads that wake up twice with cold
+    /// caches, is as much as a thousand spans cost. The rest is for what comes while they wake up.
     fn enough(&self) -> usize {
-        self.max_bytes().min(self.share.total()) / 2
+        let most = self.max_bytes().min(self.share.total());
+        most - most / 8
+    }
+
+    /// Whether the lane may cut as much as is worth a request, or half of it, beside what is on its way.
+    fn has_room(&self) -> bool {
+        self.share.after(self.held).total() >= self.enough() / 2
     }
 
     /// How much may come before this lane does anything with it. `first` is when the first span of it has ended, at the
@@ -246,8 +252,9 @@ impl Lane {
             };
         }
         if self.lingers(log, terms) {
+            let missing = self.enough().saturating_sub(log.backlog(self.cursor).len);
             return Slack {
-                bytes: self.enough().saturating_sub(log.backlog(self.cursor).len),
+                bytes: if self.has_room() { missing } else { usize::MAX },
                 until: None,
             };
         }

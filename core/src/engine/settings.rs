@@ -53,10 +53,10 @@ pub struct LaneSettings {
     /// The most spans in a batch; 0 counts as 1. Default: no limit of its own, so that a lane with a backlog fills its
     /// batches up to `max_bytes`.
     pub max_spans: Option<usize>,
-    /// How long spans wait for company. Default: 200 ms from the end of the first of them.
+    /// How long spans wait for company. Default: 400 ms from the end of the first of them.
     ///
-    /// A lane waits until what it has is worth a request: as many spans as a batch may have, or half of the bytes that it may
-    /// cut or have in flight. What came in through [`Door::Neighbours`] waits only while the exporter has a
+    /// A lane waits until what it has is worth a request: as many spans as a batch may have, or seven eighths of the bytes that
+    /// it may cut or have in flight, with room in flight for half of that. What came in through [`Door::Neighbours`] waits only while the exporter has a
     /// batch of this lane in its hands, as Nagle's algorithm does (RFC 896). A flush, a close, and a log that is half full
     /// end the wait. Zero: it never waits.
     pub linger: Duration,
@@ -72,7 +72,7 @@ impl LaneSettings {
             exporter,
             max_bytes: 3_670_016,
             max_spans: None,
-            linger: Duration::from_millis(200),
+            linger: Duration::from_millis(400),
             retry: Retry::default(),
         }
     }

@@ -299,10 +299,10 @@ impl Ring {
         self.view().common.used.load(Ordering::Relaxed)
     }
 
-    /// Whether an eighth of all blocks waits to be taken.
+    /// Whether a sixth of all blocks waits to be taken.
     pub(crate) fn is_crowded(&self) -> bool {
         let view = self.view();
-        Bitmap(view.sealed).count() > view.blocks.len() / 8
+        Bitmap(view.sealed).count() > view.blocks.len() / 6
     }
 
     /// All blocks.

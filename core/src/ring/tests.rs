@@ -95,8 +95,8 @@ fn drain(ring: &Ring) -> Vec<u64> {
 }
 
 #[test]
-fn a_ring_is_crowded_when_an_eighth_of_it_waits_to_be_taken() {
-    let ring = ring(16, 64);
+fn a_ring_is_crowded_when_a_sixth_of_it_waits_to_be_taken() {
+    let ring = ring(18, 64);
     let mut id = 0;
     let mut waits = |ring: &Ring, blocks: usize| {
         for _ in 0..blocks {
@@ -106,7 +106,7 @@ fn a_ring_is_crowded_when_an_eighth_of_it_waits_to_be_taken() {
         }
     };
     assert!(!ring.is_crowded());
-    waits(&ring, 2);
+    waits(&ring, 3);
     assert!(!ring.is_crowded());
     waits(&ring, 1);
     assert!(ring.is_crowded());

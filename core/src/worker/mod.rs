@@ -398,7 +398,7 @@ impl Worker {
     fn slack_blocks(&self, bytes: usize) -> usize {
         let ring = self.recorder.ring();
         // The rest is for threads that go on while this one wakes up. With so few waiting, a ring is not crowded either.
-        let free = ring.blocks().saturating_sub(ring.used_blocks()) / 8;
+        let free = ring.blocks().saturating_sub(ring.used_blocks()) / 6;
         free.min(bytes / ring.block_bytes().max(1))
     }
 

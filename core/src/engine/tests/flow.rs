@@ -49,7 +49,10 @@ fn an_idle_lane_sends_a_full_batch_and_a_busy_one_a_larger_one() {
     assert_eq!(bench.export(after(0.0)).batch.spans(), 30);
 }
 
-/// Lanes that wait for up to 100 ms for 1000 bytes, half a batch, or for twenty spans.
+/// The most bytes of a batch of which 1000 are worth a request.
+const WORTH_1000: usize = 1142;
+
+/// Lanes that wait for up to 100 ms for 1750 bytes, or for twenty spans.
 fn lingering() -> Bench {
     Bench::new(|pipeline, lane, _| {
         lane.linger = Duration::from_millis(100);
@@ -63,7 +66,7 @@ fn lingering() -> Bench {
 fn a_lane_waits_until_a_request_is_worth_it() {
     let mut bench = Bench::new(|pipeline, lane, _| {
         lane.linger = Duration::from_millis(100);
-        lane.max_bytes = 2000;
+        lane.max_bytes = WORTH_1000;
         pipeline
     });
     for answered in [true, false] {
@@ -93,7 +96,7 @@ fn a_lane_waits_until_a_request_is_worth_it() {
 fn behind_another_request_a_lane_waits_for_as_much() {
     let mut bench = Bench::new(|pipeline, lane, _| {
         lane.linger = Duration::from_millis(100);
-        lane.max_bytes = 2000;
+        lane.max_bytes = WORTH_1000;
         pipeline
     });
     let offer = |bench: &mut Bench, spans| (0..spans).for_each(|_| bench.offer(own(1)));
@@ -108,12 +111,41 @@ fn behind_another_request_a_lane_waits_for_as_much() {
     second.answer(Outcome::Exported);
 }
 
+/// Scenario: what is on its way leaves the lane a sliver of what it may have in flight. Guarantees: the lane sends no sliver
+/// before `linger` is over, but all it may once there is an answer, and nobody wakes up for what comes meanwhile.
+#[test]
+fn behind_a_request_that_takes_the_room_a_lane_waits_for_the_answer() {
+    for answered in [true, false] {
+        // Of 4000 bytes that may be in flight, 2625 are worth a request, and room for 1312.
+        let mut bench = Bench::new(|_, lane, _| {
+            lane.linger = Duration::from_millis(100);
+            lane.max_bytes = 3000;
+            PipelineSettings::new(16_000).door(Door::Own)
+        });
+        bench.offer(own(27));
+        let first = bench.export(after(0.0));
+        for _ in 0..4 {
+            bench.offer(own(8));
+        }
+        assert_eq!(bench.waits(after(0.05)), Some(after(0.1)));
+        let slack = bench.engine.slack(after(0.05), None);
+        assert_eq!((slack.bytes, slack.until), (usize::MAX, None));
+        if answered {
+            first.answer(Outcome::Exported);
+            assert_eq!(bench.export(after(0.05)).batch.spans(), 24);
+        } else {
+            assert_eq!(bench.export(after(0.1)).batch.spans(), 8, "the sliver");
+            drop(first);
+        }
+    }
+}
+
 #[test]
 fn what_comes_to_an_empty_lane_may_come_unseen_until_its_first_span_has_waited() {
     let lane_of = |stages: bool| {
         Bench::new(|pipeline, lane, _| {
             lane.linger = Duration::from_millis(100);
-            lane.max_bytes = 2000;
+            lane.max_bytes = WORTH_1000;
             match stages {
                 true => pipeline.stage(batcher(None)),
                 false => pipeline,
@@ -219,7 +251,7 @@ fn bytes_may_come_unseen_only_while_every_lane_waits() {
 fn a_flush_and_a_close_wait_for_no_company() {
     for close in [false, true] {
         let mut bench = lingering();
-        bench.offer(own(11));
+        bench.offer(own(18));
         let stuck = bench.export(after(0.0));
         bench.offer(own(1));
         assert!(bench.exports(after(0.01)).is_none());
