@@ -52,8 +52,11 @@ impl RecorderBuilder {
         self
     }
 
-    /// Append points to start with. Default: four for each processor, at least 8. Never more than a quarter of the
-    /// blocks; the ring grows to that quarter when threads meet.
+    /// Append points to start with. Default: sixteen for each processor. Never more than a quarter of the blocks; the ring
+    /// grows to that quarter when threads meet.
+    ///
+    /// Threads that run at the same time on two processors and share an append point pass it and its block back and forth, so
+    /// that each of their spans costs more; one that is not used costs nothing.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = shards.max(1);
         self
@@ -153,7 +156,7 @@ impl Recorder {
         RecorderBuilder {
             memory: 8 * 1024 * 1024,
             limits: SpanLimits::DEFAULT,
-            shards: processors.saturating_mul(4).max(8),
+            shards: processors.saturating_mul(16),
             overwrite: false,
             block_spans: usize::MAX,
             clock: None,
@@ -200,7 +203,9 @@ impl Measures {
         // Three sixteenths for spans that have not ended, the rest for those that have.
         let pages = free / 16 * 3 / (Pages::bytes_of(64) - Pages::bytes_of(0)) * 64;
         let ring = free - (Pages::bytes_of(pages) - Pages::bytes_of(0));
-        let wanted = (ring / 8 / shards).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
+        // However many processors there are, a span finds a block that it fits.
+        let wanted = ring / 8 / shards.min(8);
+        let wanted = wanted.clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
         let block_bytes = wanted / 64 * 64;
         let mut layout = Layout {
             blocks: ring / block_bytes,
@@ -307,5 +312,17 @@ mod tests {
             Recorder::builder().memory(100_000).build(),
             Err(InvalidMemory::TooSmall { given: 100_000, .. })
         ));
+    }
+
+    /// Guarantees: a span that fits the ring of a small machine fits that of a large one.
+    #[test]
+    fn blocks_are_as_large_however_many_shards_there_are() {
+        let ring = |shards| {
+            let builder = Recorder::builder().memory(8 << 20).shards(shards);
+            builder.build().unwrap()
+        };
+        let (few, many) = (ring(8), ring(1024));
+        assert_eq!(few.ring().block_bytes(), many.ring().block_bytes());
+        assert_eq!(many.ring().shards(), many.ring().blocks() / 4);
     }
 }
