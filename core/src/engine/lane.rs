@@ -219,8 +219,8 @@ impl Lane {
             && self.patience_ends(log).is_some_and(|end| terms.now < end)
     }
 
-    /// The bytes that are worth a request. What a request costs beside its bytes, two threads that wake up twice with cold
-    /// caches, is as much as a thousand spans cost. The rest is for what comes while they wake up.
+    /// The bytes that are worth a request: beside its bytes it costs that two threads wake up twice with cold caches. The rest
+    /// is for what comes while they wake up.
     fn enough(&self) -> usize {
         let most = self.max_bytes().min(self.share.total());
         most - most / 8

@@ -56,9 +56,9 @@ pub struct LaneSettings {
     /// How long spans wait for company. Default: 400 ms from the end of the first of them.
     ///
     /// A lane waits until what it has is worth a request: as many spans as a batch may have, or seven eighths of the bytes that
-    /// it may cut or have in flight, with room in flight for half of that. What came in through [`Door::Neighbours`] waits only while the exporter has a
-    /// batch of this lane in its hands, as Nagle's algorithm does (RFC 896). A flush, a close, and a log that is half full
-    /// end the wait. Zero: it never waits.
+    /// it may cut or have in flight, with room in flight for half of that. What came in through [`Door::Neighbours`] waits only
+    /// while the exporter has a batch of this lane in its hands, as Nagle's algorithm does (RFC 896). A flush, a close, and a
+    /// log that is half full end the wait. Zero: it never waits.
     pub linger: Duration,
     /// Whether and how often a batch is sent again.
     pub retry: Retry,

@@ -52,8 +52,8 @@ impl RecorderBuilder {
         self
     }
 
-    /// Append points to start with. Default: sixteen for each processor. Never more than a quarter of the blocks; the ring
-    /// grows to that quarter when threads meet.
+    /// Append points to start with; 0 counts as 1. Default: sixteen for each processor. Never more than a quarter of the
+    /// blocks; the ring grows to that quarter when threads meet.
     ///
     /// Threads that run at the same time on two processors and share an append point pass it and its block back and forth, so
     /// that each of their spans costs more; one that is not used costs nothing.

@@ -57,6 +57,9 @@ pub(crate) const SCOPE_PREFIX: usize = 4;
 /// The largest block, in bytes: its length fits the padded length of a `ScopeSpans` record.
 pub const MAX_BLOCK_BYTES: usize = 1 << 20;
 
+/// One part of so many of a ring may wait to be taken; more crowd it.
+pub(crate) const CROWDED: usize = 6;
+
 /// Why the ring did not take a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -299,10 +302,10 @@ impl Ring {
         self.view().common.used.load(Ordering::Relaxed)
     }
 
-    /// Whether a sixth of all blocks waits to be taken.
+    /// Whether more than a sixth of all blocks waits to be taken.
     pub(crate) fn is_crowded(&self) -> bool {
         let view = self.view();
-        Bitmap(view.sealed).count() > view.blocks.len() / 6
+        Bitmap(view.sealed).count() > view.blocks.len() / CROWDED
     }
 
     /// All blocks.

@@ -21,7 +21,7 @@ use crate::engine::{Engine, FlushId, PipelineId, Report as LanesReport, Step};
 use crate::exporter::{Exporter, Outcome};
 use crate::limiter::Door;
 use crate::recorder::Recorder;
-use crate::ring::{Sealed, Which};
+use crate::ring::{CROWDED, Sealed, Which};
 
 mod bell;
 mod guard;
@@ -398,7 +398,7 @@ impl Worker {
     fn slack_blocks(&self, bytes: usize) -> usize {
         let ring = self.recorder.ring();
         // The rest is for threads that go on while this one wakes up. With so few waiting, a ring is not crowded either.
-        let free = ring.blocks().saturating_sub(ring.used_blocks()) / 6;
+        let free = ring.blocks().saturating_sub(ring.used_blocks()) / CROWDED;
         free.min(bytes / ring.block_bytes().max(1))
     }
 

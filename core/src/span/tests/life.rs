@@ -169,3 +169,18 @@ fn roots_are_thinned_consistently_when_the_ring_fills() {
         assert!(child.is_recording());
     }
 }
+
+/// The span of the OpenTelemetry specification's benchmark.
+#[test]
+fn ten_attributes_of_twenty_characters_fit_one_page() {
+    let world = world(SpanLimits::DEFAULT);
+    let mut span = world.tracer.start("name");
+    for n in 0..10 {
+        let key = format!("a.key.of.the.span.{n:02}");
+        assert_eq!(key.len(), 20);
+        span.set_attribute(&key, "twenty characters...");
+    }
+    assert_eq!(world.recorder.pages().in_use(), 1);
+    drop(span);
+    assert_eq!(world.spans()[0].attributes.len(), 10);
+}
