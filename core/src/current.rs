@@ -12,19 +12,48 @@ use std::thread_local;
 
 use pin_project_lite::pin_project;
 
-use crate::context::{Names, SpanContext, TraceState};
+use crate::context::{Marks, Names, SpanContext, TraceState};
+use crate::fork;
+use crate::id::{SpanId, TraceId};
 use crate::span::Span;
 
 struct Current {
-    names: Cell<Names>,
+    // One by one: most starts look at the marks alone before the others.
+    trace_id: Cell<TraceId>,
+    span_id: Cell<SpanId>,
+    marks: Cell<Marks>,
     /// How many guards ask for silence.
     suppressed: Cell<usize>,
+}
+
+impl Current {
+    #[inline(always)]
+    fn names(&self) -> Names {
+        Names {
+            trace_id: self.trace_id.get(),
+            span_id: self.span_id.get(),
+            marks: self.marks.get(),
+        }
+    }
+
+    fn replace(&self, names: Names) -> Names {
+        Names {
+            trace_id: self.trace_id.replace(names.trace_id),
+            span_id: self.span_id.replace(names.span_id),
+            marks: self.marks.replace(names.marks),
+        }
+    }
 }
 
 thread_local! {
     // Needs no destructor, so a look at it is a few loads.
     static CURRENT: Current = const {
-        Current { names: Cell::new(Names::NONE), suppressed: Cell::new(0) }
+        Current {
+            trace_id: Cell::new(TraceId::INVALID),
+            span_id: Cell::new(SpanId::INVALID),
+            marks: Cell::new(Names::NONE.marks),
+            suppressed: Cell::new(0),
+        }
     };
     static STATE: RefCell<TraceState> = const { RefCell::new(TraceState::EMPTY) };
 }
@@ -47,7 +76,7 @@ fn state() -> TraceState {
 #[must_use]
 #[inline]
 pub fn context() -> SpanContext {
-    let Ok(names) = CURRENT.try_with(|current| current.names.get()) else {
+    let Ok(names) = CURRENT.try_with(Current::names) else {
         return SpanContext::INVALID;
     };
     names.with_state(if names.marks.has_state() {
@@ -57,20 +86,30 @@ pub fn context() -> SpanContext {
     })
 }
 
-/// The names of the span this thread is in; `None` when the thread is silenced.
+/// The names of the span this thread is in; those of no span outside of any.
 #[inline(always)]
-pub(crate) fn around() -> Option<Names> {
-    if is_suppressed() {
-        return None;
-    }
-    let names = CURRENT.try_with(|current| current.names.get());
-    Some(names.unwrap_or(Names::NONE))
+pub(crate) fn names() -> Names {
+    CURRENT.try_with(Current::names).unwrap_or(Names::NONE)
+}
+
+/// The marks of the span this thread is in; those of no span outside of any.
+#[inline(always)]
+pub(crate) fn marks() -> Marks {
+    let marks = CURRENT.try_with(|current| current.marks.get());
+    marks.unwrap_or(Names::NONE.marks)
+}
+
+/// The trace of the span this thread is in; an invalid one outside of any.
+#[inline(always)]
+pub(crate) fn trace_id() -> TraceId {
+    let trace_id = CURRENT.try_with(|current| current.trace_id.get());
+    trace_id.unwrap_or(TraceId::INVALID)
 }
 
 /// Makes this context the current one; returns the one before.
 fn replace(context: SpanContext) -> SpanContext {
     let names = context.names();
-    let Ok(before) = CURRENT.try_with(|current| current.names.replace(names)) else {
+    let Ok(before) = CURRENT.try_with(|current| current.replace(names)) else {
         return SpanContext::INVALID;
     };
     let mut state = TraceState::EMPTY;
@@ -91,8 +130,8 @@ fn replace_state(state: TraceState) -> TraceState {
 
 /// Makes this context the current one of this thread until the guard is dropped.
 ///
-/// Guards are dropped in the reverse order of their making, as scopes do; also by a panic. One that is dropped out of
-/// order restores what it replaced.
+/// An invalid context is that of no span, whatever else it holds. Guards are dropped in the reverse order of their making,
+/// as scopes do; also by a panic. One that is dropped out of order restores what it replaced.
 pub fn enter(context: SpanContext) -> Entered {
     Entered {
         previous: Some(replace(context)),
@@ -150,6 +189,8 @@ pub fn suppress() -> Suppressed {
             .suppressed
             .set(current.suppressed.get().saturating_add(1))
     });
+    // So that the next span that starts asks whether there is silence; while there is, the thread does not become ready.
+    fork::make_unready();
     Suppressed {
         _stays: PhantomData,
     }

@@ -115,6 +115,8 @@ const fn span_id(id: u64) -> SpanId {
 
 #[cfg(feature = "std")]
 pub use self::per_thread::ThreadIds;
+#[cfg(feature = "std")]
+pub(crate) use self::per_thread::seed_thread;
 
 #[cfg(feature = "std")]
 mod per_thread {
@@ -140,12 +142,13 @@ mod per_thread {
     #[derive(Clone, Copy, Debug, Default)]
     pub struct ThreadIds;
 
-    /// A multiplicative congruential generator modulo 2^128, of which the upper half is used. The multiplier is the
-    /// one that P. L'Ecuyer, "Tables of linear congruential generators" (1999), lists for this modulus.
-    const MULTIPLIER: u128 = 0x12e1_5e35_b500_f16e_2e71_4eb2_b379_16a5;
+    /// A multiplicative congruential generator modulo 2^128, of which the upper half is used. The multiplier is the one
+    /// that the DXSM generators of the PCG family and lehmer64 use for this modulus. It has 64 bits: a step takes two
+    /// multiplications, where one of 128 bits takes three.
+    const MULTIPLIER: u128 = 0xda94_2042_e4dd_58b5;
 
     thread_local! {
-        static SEEDED: Seeded = const { Seeded { state: Cell::new(0), generation: Cell::new(usize::MAX) } };
+        static SEEDED: Seeded = const { Seeded { state: Cell::new(0), generation: Cell::new(fork::NONE) } };
     }
 
     struct Seeded {
@@ -180,43 +183,46 @@ mod per_thread {
         (u128::from(half(0)) << 64 | u128::from(half(1))) | 1
     }
 
-    /// Goes on from the state of this thread, seeded in the process with this generation.
-    #[inline(always)]
-    fn advance<R>(now: usize, run: impl FnOnce(u128) -> (u128, R)) -> R {
+    /// Seeds the generator of this thread, if that was not done in this process.
+    pub(crate) fn seed_thread() {
         SEEDED.with(|seeded| {
+            let now = fork::generation();
             if seeded.generation.get() != now {
-                seed_anew(seeded, now);
+                seeded.state.set(seed());
+                seeded.generation.set(now);
             }
+        });
+    }
+
+    /// Goes on from the state of this thread, which is [seeded](seed_thread).
+    #[inline(always)]
+    fn advance<R>(run: impl FnOnce(u128) -> (u128, R)) -> R {
+        SEEDED.with(|seeded| {
+            debug_assert!(seeded.state.get() != 0, "the thread is not seeded");
             let (state, result) = run(seeded.state.get());
             seeded.state.set(state);
             result
         })
     }
 
-    #[cold]
-    #[inline(never)]
-    fn seed_anew(seeded: &Seeded, now: usize) {
-        seeded.state.set(seed());
-        seeded.generation.set(now);
-    }
-
     impl ThreadIds {
-        /// The ids of a new trace and of its first span, in the process with this [generation](fork::generation).
+        /// The ids of a new trace and of its first span, on a thread that is [seeded](seed_thread).
         #[inline(always)]
-        pub(crate) fn root_in(self, generation: usize) -> (TraceId, SpanId) {
-            advance(generation, |state| {
+        pub(crate) fn seeded_root(self) -> (TraceId, SpanId) {
+            advance(|state| {
                 let first = next(state);
                 let second = next(first);
-                let third = next(second);
                 let trace = trace_id(upper(first), upper(second));
-                (third, (trace, span_id(upper(third))))
+                // What the trace leaves over of a step. Its low bits repeat early; over them go some that don't.
+                let span = second as u64 ^ upper(first).rotate_left(32);
+                (second, (trace, span_id(span)))
             })
         }
 
-        /// The id of a new span, in the process with this [generation](fork::generation).
+        /// The id of a new span, on a thread that is [seeded](seed_thread).
         #[inline(always)]
-        pub(crate) fn span_id_in(self, generation: usize) -> SpanId {
-            advance(generation, |state| {
+        pub(crate) fn seeded_span_id(self) -> SpanId {
+            advance(|state| {
                 let state = next(state);
                 (state, span_id(upper(state)))
             })
@@ -226,7 +232,8 @@ mod per_thread {
     impl IdGenerator for ThreadIds {
         #[inline]
         fn trace_id(&self) -> TraceId {
-            advance(fork::generation(), |state| {
+            seed_thread();
+            advance(|state| {
                 let first = next(state);
                 let second = next(first);
                 (second, trace_id(upper(first), upper(second)))
@@ -235,7 +242,8 @@ mod per_thread {
 
         #[inline]
         fn span_id(&self) -> SpanId {
-            self.span_id_in(fork::generation())
+            seed_thread();
+            self.seeded_span_id()
         }
 
         fn is_random(&self) -> bool {
@@ -250,17 +258,26 @@ mod tests {
 
     use super::*;
 
-    fn differ(ids: &dyn IdGenerator) {
+    fn differ(mut ids: impl FnMut() -> (TraceId, SpanId)) {
         let mut traces = HashSet::new();
         let mut spans = HashSet::new();
-        let mut ones = [0_u32; 128];
+        // Of each bit of the trace id, and of the span id and its difference from the same bit of the span id before.
+        let mut ones = [0_u32; 128 + 64 + 64];
+        let mut before = 0;
         for _ in 0..10_000 {
-            let trace = ids.trace_id();
+            let (trace, span) = ids();
             assert!(trace.is_valid() && traces.insert(trace));
-            assert!(spans.insert(ids.span_id()));
-            for (bit, ones) in ones.iter_mut().enumerate() {
-                *ones += (u128::from_be_bytes(trace.to_bytes()) >> bit & 1) as u32;
+            assert!(span.is_valid() && spans.insert(span));
+            let trace = u128::from_be_bytes(trace.to_bytes());
+            let span = u64::from_be_bytes(span.to_bytes());
+            let bits = (0..128)
+                .map(|bit| trace >> bit & 1 == 1)
+                .chain((0..64).map(|bit| span >> bit & 1 == 1))
+                .chain((0..64).map(|bit| (span ^ before) >> bit & 1 == 1));
+            for (ones, bit) in ones.iter_mut().zip(bits) {
+                *ones += u32::from(bit);
             }
+            before = span;
         }
         // Six standard deviations of a fair coin thrown 10,000 times.
         assert!(
@@ -271,8 +288,11 @@ mod tests {
 
     #[test]
     fn ids_differ_and_every_bit_is_fair() {
-        differ(&ThreadIds);
-        differ(&SeededIds::new([7; 32]));
+        differ(|| (ThreadIds.trace_id(), ThreadIds.span_id()));
+        seed_thread();
+        differ(|| ThreadIds.seeded_root());
+        let seeded = SeededIds::new([7; 32]);
+        differ(|| (seeded.trace_id(), seeded.span_id()));
     }
 
     #[test]

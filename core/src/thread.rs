@@ -7,7 +7,8 @@
 pub(crate) const SEATS: usize = 128;
 
 /// Proof that this thread is the only one with this number.
-#[derive(Debug)]
+// Copied: passed by reference, it would have to be in memory.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {
     number: usize,
     /// A seat proves something about one thread, so it never leaves it.
@@ -17,7 +18,7 @@ pub(crate) struct Seat {
 impl Seat {
     /// Below [`SEATS`].
     #[inline]
-    pub(crate) fn number(&self) -> usize {
+    pub(crate) fn number(self) -> usize {
         self.number
     }
 }
@@ -145,6 +146,6 @@ pub(crate) use numbers::free;
 
 /// Runs `run` with this thread's seat.
 #[inline(always)]
-pub(crate) fn with<R>(run: impl FnOnce(Option<&Seat>) -> R) -> R {
-    run(seat().as_ref())
+pub(crate) fn with<R>(run: impl FnOnce(Option<Seat>) -> R) -> R {
+    run(seat())
 }

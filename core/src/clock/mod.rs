@@ -150,8 +150,19 @@ impl Stopwatch {
     #[must_use]
     #[inline]
     pub const fn timestamp(&self, moment: Moment) -> Timestamp {
-        let elapsed = moment.0.wrapping_sub(self.moment.0);
+        self.timestamp_after(moment.0.wrapping_sub(self.moment.0))
+    }
+
+    /// The wall-clock time so many nanoseconds after the start.
+    #[inline(always)]
+    pub(crate) const fn timestamp_after(&self, elapsed: u64) -> Timestamp {
         Timestamp(self.started.0.wrapping_add(elapsed))
+    }
+
+    /// The moment so many nanoseconds after the start.
+    #[inline(always)]
+    pub(crate) const fn moment_after(&self, elapsed: u64) -> Moment {
+        Moment(self.moment.0.wrapping_add(elapsed))
     }
 }
 

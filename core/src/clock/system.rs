@@ -119,9 +119,19 @@ impl SystemClock {
         anchor.at(ticks)
     }
 
+    /// Nanoseconds since the start of a stopwatch.
+    #[inline(always)]
+    pub(crate) fn elapsed(&self, stopwatch: &Stopwatch) -> u64 {
+        if stopwatch.scale == 0 {
+            return self.elapsed_without_counter(stopwatch);
+        }
+        let passed = counter::ticks().wrapping_sub(stopwatch.ticks);
+        scaled(passed, stopwatch.scale)
+    }
+
     #[cold]
-    fn read_without_counter(&self) -> Moment {
-        self.moment()
+    fn elapsed_without_counter(&self, stopwatch: &Stopwatch) -> u64 {
+        self.moment().0.wrapping_sub(stopwatch.moment.0)
     }
 
     fn start_without_counter(&self) -> Stopwatch {
@@ -154,18 +164,8 @@ impl Clock for SystemClock {
         self.start_anchored().unwrap_or_else(|| self.start_anew())
     }
 
-    #[inline(always)]
     fn read(&self, stopwatch: &Stopwatch) -> Moment {
-        if stopwatch.scale == 0 {
-            return self.read_without_counter();
-        }
-        let passed = counter::ticks().wrapping_sub(stopwatch.ticks);
-        Moment(
-            stopwatch
-                .moment
-                .0
-                .wrapping_add(scaled(passed, stopwatch.scale)),
-        )
+        stopwatch.moment_after(self.elapsed(stopwatch))
     }
 }
 

@@ -118,10 +118,13 @@ impl SpanContext {
         &self.trace_state
     }
 
-    /// All of it but the trace state.
+    /// All of it but the trace state; the names of no span, if it is invalid.
     #[inline(always)]
     pub(crate) const fn names(&self) -> Names {
-        let marks = Marks::of(self.flags).with(Marks::VALID, self.is_valid());
+        if !self.is_valid() {
+            return Names::NONE;
+        }
+        let marks = Marks::of(self.flags).with(Marks::VALID, true);
         let marks = marks.with(Marks::REMOTE, self.is_remote);
         Names {
             trace_id: self.trace_id,
@@ -194,6 +197,20 @@ impl Marks {
     const STATE: u8 = 8;
     const VALID: u8 = 16;
 
+    /// How many there are.
+    pub(crate) const COUNT: usize = 32;
+
+    /// The marks with this number, below [`COUNT`](Self::COUNT).
+    pub(crate) const fn from_index(index: usize) -> Self {
+        Self((index % Self::COUNT) as u8)
+    }
+
+    /// Their number, below [`COUNT`](Self::COUNT).
+    #[inline(always)]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize % Self::COUNT
+    }
+
     #[inline(always)]
     const fn of(flags: TraceFlags) -> Self {
         Self(flags.bits())
@@ -238,26 +255,6 @@ impl Marks {
     }
 }
 
-/// The marks for which something holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MarkSet(u32);
-
-impl MarkSet {
-    pub(crate) const NONE: Self = Self(0);
-
-    /// Those marks, of all there are, for which this holds.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn of(holds: impl Fn(Marks) -> bool) -> Self {
-        let those = (0..32).filter(|marks| holds(Marks(*marks)));
-        Self(those.fold(0, |set, marks| set | 1 << marks))
-    }
-
-    #[inline(always)]
-    pub(crate) const fn has(self, marks: Marks) -> bool {
-        self.0 >> (marks.0 & 31) & 1 != 0
-    }
-}
-
 impl Names {
     pub(crate) const NONE: Self = Self {
         trace_id: TraceId::INVALID,
@@ -279,6 +276,12 @@ impl Names {
     pub(crate) const fn with_sampled(self, sampled: bool) -> Self {
         let flags = self.marks.flags().with_sampled(sampled);
         Self::new(self.trace_id, self.span_id, flags)
+    }
+
+    /// The context with these names and no trace state.
+    #[inline(always)]
+    pub(crate) const fn stateless(self) -> SpanContext {
+        self.with_state(TraceState::none())
     }
 
     /// The context with these names and this trace state.

@@ -30,6 +30,12 @@ impl TraceState {
     /// The list without members.
     pub const EMPTY: Self = Self(Text::EMPTY);
 
+    /// The same, made where it is wanted: a constant would be copied there whole.
+    #[inline(always)]
+    pub(crate) const fn none() -> Self {
+        Self(Text::none())
+    }
+
     /// The most bytes a list keeps: 512, or 30 without the `alloc` feature.
     pub const MAX_LEN: usize = least(512, Text::ROOM);
 

@@ -87,7 +87,7 @@ impl Counters {
     }
 
     #[inline]
-    pub(super) fn add(&self, count: Count, seat: Option<&Seat>) {
+    pub(super) fn add(&self, count: Count, seat: Option<Seat>) {
         #[cfg(feature = "alloc")]
         if let Some(row) = seat.and_then(|seat| self.seats.get(seat.number())) {
             // The seat's thread is the only writer, so nothing comes between the load and the store.

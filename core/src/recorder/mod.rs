@@ -245,6 +245,12 @@ impl Recorder {
         &self.pages
     }
 
+    /// The generation of the process that made the recorder.
+    #[cfg(feature = "std")]
+    pub(crate) const fn generation(&self) -> usize {
+        self.generation
+    }
+
     /// Whether this process made the recorder, and not one that it was forked from.
     #[inline]
     pub(crate) fn is_of_this_process(&self) -> bool {
@@ -274,25 +280,29 @@ impl Recorder {
         }
     }
 
-    /// A clock of the caller's that panics leaves the stopwatch where it was: a span that ends tells nobody else of it.
+    /// Nanoseconds since the start of a stopwatch. A caller's clock that panics counts as stopped: the end of a span can't
+    /// report it.
     #[inline(always)]
-    pub(crate) fn read(&self, stopwatch: &Stopwatch) -> Moment {
+    pub(crate) fn elapsed(&self, stopwatch: &Stopwatch) -> u64 {
         match &self.clock {
             #[cfg(feature = "std")]
-            ClockRef::System(clock) => clock.read(stopwatch),
-            _ => self.read_other(stopwatch),
+            ClockRef::System(clock) => clock.elapsed(stopwatch),
+            _ => self.elapsed_elsewhere(stopwatch),
         }
     }
 
     #[inline(never)]
-    fn read_other(&self, stopwatch: &Stopwatch) -> Moment {
-        match &self.clock {
+    fn elapsed_elsewhere(&self, stopwatch: &Stopwatch) -> u64 {
+        let moment = match &self.clock {
             #[cfg(feature = "std")]
             ClockRef::System(clock) => clock.read(stopwatch),
             ClockRef::Static(clock) => read(*clock, stopwatch),
             #[cfg(feature = "alloc")]
             ClockRef::Shared(clock) => read(&**clock, stopwatch),
-        }
+        };
+        moment
+            .as_nanos()
+            .wrapping_sub(stopwatch.moment().as_nanos())
     }
 
     /// The clock's present moment.
@@ -306,46 +316,50 @@ impl Recorder {
         }
     }
 
-    /// The ids of a new trace and of its first span. The recorder is [of this process](Self::is_of_this_process).
+    /// The ids of a new trace and of its first span, and whether they are random, on a thread that is
+    /// [ready](crate::fork::is_ready_in).
     #[inline(always)]
-    pub(crate) fn new_root(&self) -> (TraceId, SpanId) {
+    pub(crate) fn new_root(&self) -> (TraceId, SpanId, bool) {
         match &self.ids {
             #[cfg(feature = "std")]
-            IdsRef::Threads => crate::random::ThreadIds.root_in(self.generation),
+            IdsRef::Threads => {
+                let (trace, span) = crate::random::ThreadIds.seeded_root();
+                (trace, span, true)
+            }
             _ => self.new_other_root(),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn new_other_root(&self) -> (TraceId, SpanId) {
+    fn new_other_root(&self) -> (TraceId, SpanId, bool) {
         let ids = self.ids.get();
-        (ids.trace_id(), ids.span_id())
+        (ids.trace_id(), ids.span_id(), ids.is_random())
     }
 
-    /// The id of a new span. The recorder is [of this process](Self::is_of_this_process).
+    /// The id of a new span, on a thread that is [ready](crate::fork::is_ready_in).
     #[inline(always)]
     pub(crate) fn new_span_id(&self) -> SpanId {
         match &self.ids {
             #[cfg(feature = "std")]
-            IdsRef::Threads => crate::random::ThreadIds.span_id_in(self.generation),
+            IdsRef::Threads => crate::random::ThreadIds.seeded_span_id(),
             _ => self.new_other_span_id(),
         }
+    }
+
+    /// Whether ids are made by the generator of each thread.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn has_thread_ids(&self) -> bool {
+        #[cfg(feature = "std")]
+        return matches!(self.ids, IdsRef::Threads);
+        #[cfg(not(feature = "std"))]
+        false
     }
 
     #[cold]
     #[inline(never)]
     fn new_other_span_id(&self) -> SpanId {
         self.ids.get().span_id()
-    }
-
-    #[inline]
-    pub(crate) fn ids_are_random(&self) -> bool {
-        match &self.ids {
-            #[cfg(feature = "std")]
-            IdsRef::Threads => true,
-            _ => self.ids.get().is_random(),
-        }
     }
 
     /// Whether a new root is to be thinned out, because the ring fills faster than it is emptied; and with it a child of a local
@@ -391,7 +405,7 @@ impl Recorder {
     /// Holds room for the record of a span that has ended. What comes of it is to be [settled](Self::settle).
     pub(crate) fn reserve(
         &self,
-        seat: Option<&Seat>,
+        seat: Option<Seat>,
         scope: ScopeRef<'_>,
         now: Moment,
         len: usize,
@@ -401,8 +415,8 @@ impl Recorder {
 
     /// Holds room for the record of a span where this thread usually finds it. `None` when it is to be looked for.
     #[inline(always)]
-    pub(crate) fn enter(&self, seat: Option<&Seat>, scope: usize, len: usize) -> Option<Slot<'_>> {
-        self.ring.enter(home(seat, scope), scope, len)
+    pub(crate) fn enter(&self, seat: Seat, scope: usize, len: usize) -> Option<Slot<'_>> {
+        self.ring.enter(home(Some(seat), scope), scope, len)
     }
 
     /// Wakes whoever empties the ring, or counts a span that was not taken.
@@ -443,7 +457,7 @@ impl Recorder {
 
 /// The shard that a thread goes to first: scopes are 5 apart and threads neighbours, so that neither meets itself.
 #[inline(always)]
-fn home(seat: Option<&Seat>, scope: usize) -> usize {
+fn home(seat: Option<Seat>, scope: usize) -> usize {
     let thread = seat.map_or(0, |seat| seat.number() + 1);
     scope.wrapping_mul(5).wrapping_add(thread)
 }

@@ -62,7 +62,7 @@ struct Chain {
     end: u16,
     /// Where in it the bytes end that are limited to `most`: at or before `end`.
     short_end: u16,
-    most: u16,
+    most: u32,
     /// The second page and the last one.
     next: u32,
     last: u32,
@@ -84,7 +84,8 @@ impl<N> Body<N> {
     /// Nothing, in no page.
     pub(crate) const EMPTY: Self = Self {
         slab: 0,
-        first: NONE,
+        // Blank notes hold an empty body, and zeros are written fastest.
+        first: 0,
         _notes: PhantomData,
     };
 
@@ -116,27 +117,27 @@ impl<N> Body<N> {
         })
     }
 
-    /// The bytes and the notes, for reading. `None` without pages.
+    /// Takes out the page of a body that has one. `None` when it has none, or more.
     #[inline(always)]
-    pub(crate) fn read<'p>(&'p self, pages: &'p Pages) -> Option<Reading<'p, N>> {
-        if !self.is_open(pages) {
+    pub(crate) fn take_only<'p>(&mut self, pages: &'p Pages) -> Option<Only<'p, N>> {
+        let told = self.open(pages)?;
+        if told.first().chain.next != NONE {
             return None;
         }
-        // SAFETY: a body that has pages of this slab has claimed its first one from it.
-        let start = unsafe { pages.start(self.first) };
-        Some(Reading(Told {
-            first: start.cast(),
-            number: self.first,
+        let Told { first, number, .. } = told;
+        self.slab = 0;
+        Some(Only {
+            first,
+            number,
             pages,
-            _body: PhantomData,
-        }))
+        })
     }
 
     /// Takes a first page, with blank notes in it. `false` when there is none, or the body has pages already.
     ///
     /// Of the bytes in all, `most` can be taken by [`Told::take_short`].
     #[inline(always)]
-    pub(crate) fn take_first(&mut self, pages: &Pages, seat: Option<&Seat>, most: u16) -> bool
+    pub(crate) fn take_first(&mut self, pages: &Pages, seat: Option<Seat>, most: u16) -> bool
     where
         N: Blank,
     {
@@ -168,7 +169,7 @@ impl<N> Body<N> {
             filled: size_of::<First<N>>() as u16,
             end: PAGE as u16,
             short_end: short_end::<N>(most),
-            most,
+            most: most.into(),
             next: NONE,
             last: number,
             len: 0,
@@ -187,7 +188,7 @@ impl<N> Body<N> {
 
     /// Gives all pages back. The body is empty afterwards.
     #[inline(always)]
-    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
+    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<Seat>) {
         let Some(told) = self.open(pages) else {
             return;
         };
@@ -204,15 +205,13 @@ impl<N> Body<N> {
 /// Where in the first page the bytes end that are limited to `most`.
 #[inline(always)]
 fn short_end<N>(most: u16) -> u16 {
-    const { size_of::<First<N>>() as u16 }
-        .saturating_add(most)
-        .min(PAGE as u16)
+    (size_of::<First<N>>() as u32 + u32::from(most)).min(PAGE as u32) as u16
 }
 
 impl Chain {
     /// Says anew where the limited bytes end in the current page: after it was changed.
     fn limit(&mut self) {
-        let left = u32::from(self.most).saturating_sub(self.len);
+        let left = self.most.saturating_sub(self.len);
         let end = u32::from(self.filled) + left;
         self.short_end = end.min(u32::from(self.end)) as u16;
     }
@@ -562,44 +561,61 @@ impl<'p, N> Told<'p, N> {
     }
 }
 
-/// A body that has pages, borrowed by many: nothing of it is changed.
-pub(crate) struct Reading<'p, N>(Told<'p, N>);
+/// The only page of a body, which was taken out of it. Must be [released](Self::release) or [put back](Self::put_back).
+#[must_use = "a page that is not released is lost"]
+pub(crate) struct Only<'p, N> {
+    first: NonNull<First<N>>,
+    number: u32,
+    pages: &'p Pages,
+}
 
-impl<N> Reading<'_, N> {
+impl<N> Only<'_, N> {
+    #[inline(always)]
+    fn first(&self) -> &First<N> {
+        // SAFETY: `take_first` initialised it, and the page is of the body that `take_only` took it out of, and so this
+        // value's alone.
+        unsafe { self.first.as_ref() }
+    }
+
     /// What is noted about the bytes.
     #[inline(always)]
     pub(crate) fn notes(&self) -> &N {
-        self.0.notes()
+        &self.first().notes
     }
 
     /// How many bytes there are.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.first().chain.len as usize
     }
 
     /// Copies the bytes to as many; to others, nothing.
     #[inline(always)]
     pub(crate) fn copy_to(&self, out: &mut [u8]) {
-        let begin = size_of::<First<N>>();
-        if self.len() <= PAGE - begin && out.len() == self.len() {
-            out.copy_from_slice(self.0.piece(self.0.number, begin, out.len()));
-        } else {
-            Self(self.0.again()).copy_pages(out);
+        let len = self.len();
+        debug_assert!(size_of::<First<N>>() + len <= PAGE);
+        if out.len() != len {
+            return;
         }
+        // SAFETY: the bytes begin behind the notes, in the same page.
+        let bytes = unsafe { self.first.add(1) }.cast();
+        // SAFETY: a body that has one page has all its bytes in it; they are initialised, and this value's alone.
+        out.copy_from_slice(unsafe { core::slice::from_raw_parts(bytes.as_ptr(), len) });
     }
 
-    #[inline(never)]
-    fn copy_pages(self, out: &mut [u8]) {
-        let mut rest = out;
-        self.0.for_each_piece(|piece| {
-            if let Some((room, later)) =
-                core::mem::take(&mut rest).split_at_mut_checked(piece.len())
-            {
-                room.copy_from_slice(piece);
-                rest = later;
-            }
-        });
+    /// Gives the page back to its slab.
+    #[inline(always)]
+    pub(crate) fn release(self, seat: Option<Seat>) {
+        // SAFETY: the number is that of the page which `take_only` took out of its body, and nothing else has it.
+        let page = unsafe { Page::from_number(self.number) };
+        self.pages.give(page, seat);
+    }
+
+    /// Puts the page back into the body that it was taken out of.
+    pub(crate) fn put_back(self, body: &mut Body<N>) {
+        debug_assert!(!body.has_pages());
+        body.slab = self.pages.address();
+        body.first = self.number;
     }
 }
 

@@ -41,9 +41,9 @@ use crate::sync::Ordering;
 
 use self::arena::Byte;
 pub use self::block::Sealed;
-pub(crate) use self::body::{Blank, Body, BodyWriter, Reading, Told};
+pub(crate) use self::body::{Blank, Body, BodyWriter, Only, Told};
 pub(crate) use self::pages::Pages;
-use self::shard::{Guard, Open, Shard};
+use self::shard::{Guard, Open, Place, Shard};
 #[cfg(feature = "alloc")]
 pub(crate) use self::storage::Layout;
 pub use self::storage::Ring;
@@ -149,10 +149,11 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn enter(&self, home: usize, scope: usize, len: usize) -> Option<Slot<'_>> {
         let view = self.view();
+        let mut guard = view.shards.get(view.home(home))?.try_lock()?;
         Some(Slot {
-            guard: view.enter(home, scope, len)?,
+            place: guard.place(view.arena, scope, len)?,
+            guard,
             arena: view.arena,
-            len,
             appended: Appended::default(),
         })
     }
@@ -185,11 +186,11 @@ impl Ring {
         let view = self.view();
         let mut appended = Appended::default();
         let home = view.home(home);
-        let guard = view.enter_elsewhere(home, scope, now, len, &mut appended)?;
+        let (guard, place) = view.enter_elsewhere(home, scope, now, len, &mut appended)?;
         Ok(Slot {
             guard,
+            place,
             arena: view.arena,
-            len,
             appended,
         })
     }
@@ -342,8 +343,8 @@ impl Ring {
 #[must_use = "what is not committed is not appended"]
 pub(crate) struct Slot<'r> {
     guard: Guard<'r>,
+    place: Place,
     arena: &'r [Byte],
-    len: usize,
     appended: Appended,
 }
 
@@ -351,13 +352,13 @@ impl Slot<'_> {
     /// The bytes, to be written.
     #[inline(always)]
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.guard.bytes(self.arena, self.len)
+        self.guard.bytes(self.arena, &self.place)
     }
 
     /// Appends the record.
     #[inline(always)]
     pub(crate) fn commit(mut self) -> Appended {
-        self.guard.advance(self.len);
+        self.guard.advance(self.place);
         self.appended
     }
 }
@@ -382,19 +383,12 @@ impl<'r> View<'r> {
     /// The active shard that `home` stands for.
     #[inline(always)]
     fn home(&self, home: usize) -> usize {
-        let shards = self.active_shards().len();
-        if home < shards {
+        let active = self.common.active.load(Ordering::Acquire);
+        if home < active {
             home
         } else {
-            home % shards.max(1)
+            home % active.max(1)
         }
-    }
-
-    /// Holds the home shard, if its open record is of this scope and has room for `len` bytes.
-    #[inline(always)]
-    fn enter(&self, home: usize, scope: usize, len: usize) -> Option<Guard<'r>> {
-        let mut guard = self.shards.get(self.home(home))?.try_lock()?;
-        guard.fits(scope, len).then_some(guard)
     }
 
     fn enter_elsewhere(
@@ -404,7 +398,7 @@ impl<'r> View<'r> {
         now: Moment,
         len: usize,
         appended: &mut Appended,
-    ) -> Result<Guard<'r>, Refused> {
+    ) -> Result<(Guard<'r>, Place), Refused> {
         if len.saturating_add(SCOPE_PREFIX + scope.fields.len()) > self.block_bytes {
             return Err(Refused::TooLarge);
         }
@@ -412,8 +406,8 @@ impl<'r> View<'r> {
             Err(Refused::Contended) => {}
             done => return done,
         }
-        if let Some(guard) = self.grow(scope, now, len, appended)? {
-            return Ok(guard);
+        if let Some(room) = self.grow(scope, now, len, appended)? {
+            return Ok(room);
         }
         match self.tour(home, scope, now, len, appended) {
             // Threads that find the ring full meet more often; it is not for this that the span is lost.
@@ -434,7 +428,7 @@ impl<'r> View<'r> {
         now: Moment,
         len: usize,
         appended: &mut Appended,
-    ) -> Result<Guard<'r>, Refused> {
+    ) -> Result<(Guard<'r>, Place), Refused> {
         #[cfg(all(test, feature = "std", not(spanwire_loom)))]
         tests::TOURS.with(|tours| tours.set(tours.get() + 1));
         let shards = self.active_shards();
@@ -446,7 +440,7 @@ impl<'r> View<'r> {
                 continue;
             };
             match self.make_room(&mut guard, scope, now, len, appended) {
-                Ok(()) => return Ok(guard),
+                Ok(place) => return Ok((guard, place)),
                 Err(Refused::Full) => {}
                 Err(other) => return Err(other),
             }
@@ -461,16 +455,16 @@ impl<'r> View<'r> {
         now: Moment,
         len: usize,
         appended: &mut Appended,
-    ) -> Result<Option<Guard<'r>>, Refused> {
+    ) -> Result<Option<(Guard<'r>, Place)>, Refused> {
         let next = self.common.active.load(Ordering::Relaxed);
         let Some(mut guard) = self.shards.get(next).and_then(Shard::try_lock) else {
             return Ok(None);
         };
-        match self.make_room(&mut guard, scope, now, len, appended) {
-            Ok(()) => {}
+        let place = match self.make_room(&mut guard, scope, now, len, appended) {
+            Ok(place) => place,
             Err(Refused::Full) => return Ok(None),
             Err(other) => return Err(other),
-        }
+        };
         // Only the holder of shard `next` moves `active` past it; a thread that held it earlier may have done so, and
         // then the shard is an active one like any other.
         let _ = self.common.active.compare_exchange(
@@ -479,10 +473,10 @@ impl<'r> View<'r> {
             Ordering::Release,
             Ordering::Relaxed,
         );
-        Ok(Some(guard))
+        Ok(Some((guard, place)))
     }
 
-    /// Makes the open block of a shard ready to take `len` bytes of `scope`.
+    /// Makes the open block of a shard ready to take `len` bytes of `scope`; returns where they go.
     fn make_room(
         &self,
         guard: &mut Guard<'_>,
@@ -490,12 +484,12 @@ impl<'r> View<'r> {
         now: Moment,
         len: usize,
         appended: &mut Appended,
-    ) -> Result<(), Refused> {
+    ) -> Result<Place, Refused> {
         if guard.is_closed() || self.common.closed.load(Ordering::Acquire) {
             return Err(Refused::Closed);
         }
-        if guard.fits(scope.number, len) {
-            return Ok(());
+        if let Some(place) = guard.place(self.arena, scope.number, len) {
+            return Ok(place);
         }
         let framed = len.saturating_add(SCOPE_PREFIX + scope.fields.len());
         if framed > self.block_bytes {
@@ -512,7 +506,9 @@ impl<'r> View<'r> {
             appended.opened = true;
         }
         guard.begin_scope(self.arena, scope);
-        Ok(())
+        // There is one: the record was begun for it.
+        let place = guard.place(self.arena, scope.number, len);
+        place.ok_or(Refused::TooLarge)
     }
 
     fn claim(&self) -> Option<usize> {

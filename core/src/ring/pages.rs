@@ -102,7 +102,7 @@ impl Pages {
 
     /// Claims a page. `None` when none is free.
     #[inline(always)]
-    pub(super) fn take(&self, seat: Option<&Seat>) -> Option<Page> {
+    pub(super) fn take(&self, seat: Option<Seat>) -> Option<Page> {
         #[cfg(feature = "alloc")]
         if let (Place::Heap(slab), Some(seat)) = (&self.place, seat)
             && let Some(number) = slab.pop(seat)
@@ -118,7 +118,7 @@ impl Pages {
 
     /// Gives a page back.
     #[inline(always)]
-    pub(super) fn give(&self, page: Page, seat: Option<&Seat>) {
+    pub(super) fn give(&self, page: Page, seat: Option<Seat>) {
         #[cfg(feature = "alloc")]
         if let (Place::Heap(slab), Some(seat)) = (&self.place, seat)
             && slab.push(seat, page.number)
@@ -191,7 +191,8 @@ mod heap {
 
     pub(super) struct Slab {
         pub(super) free: Box<[AtomicUsize]>,
-        kept: Box<[OwnLine<Kept>]>,
+        // An array, so that a seat's number need not be compared with its length.
+        kept: Box<[OwnLine<Kept>; SEATS]>,
         /// How many pages a thread keeps: few where there are few.
         keep: usize,
     }
@@ -221,7 +222,7 @@ mod heap {
 
     impl Slab {
         #[inline]
-        fn stack<R>(&self, seat: &Seat, run: impl FnOnce(&mut Stack) -> R) -> Option<R> {
+        fn stack<R>(&self, seat: Seat, run: impl FnOnce(&mut Stack) -> R) -> Option<R> {
             let kept = self.kept.get(seat.number())?;
             Some(kept.0.0.with_mut(|stack| {
                 // SAFETY: the seat proves that no other thread is here, and `run` is `pop`'s or `push`'s.
@@ -239,7 +240,7 @@ mod heap {
         }
 
         #[inline]
-        pub(super) fn pop(&self, seat: &Seat) -> Option<u32> {
+        pub(super) fn pop(&self, seat: Seat) -> Option<u32> {
             self.stack(seat, |stack| {
                 let last = stack.len.checked_sub(1)?;
                 let page = stack.pages.get(last).copied()?;
@@ -249,7 +250,7 @@ mod heap {
         }
 
         #[inline]
-        pub(super) fn push(&self, seat: &Seat, page: u32) -> bool {
+        pub(super) fn push(&self, seat: Seat, page: u32) -> bool {
             let kept = self.stack(seat, |stack| match stack.pages.get_mut(stack.len) {
                 Some(slot) if stack.len < self.keep => {
                     *slot = page;
@@ -281,7 +282,7 @@ mod heap {
             let cells = NonNull::from(Box::leak(cells));
             let place = Place::Heap(Slab {
                 free: bitmap::words(pages, true),
-                kept: (0..SEATS).map(|_| empty()).collect(),
+                kept: Box::new(core::array::from_fn(|_| empty())),
                 keep: (pages / 64).min(KEEP),
             });
             Self { cells, place }

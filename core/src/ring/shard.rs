@@ -172,10 +172,15 @@ impl Guard<'_> {
         });
     }
 
-    /// Whether the record at the end of the open block is of this scope and has room for `len` more bytes.
-    #[inline]
-    pub(super) fn fits(&mut self, scope: usize, len: usize) -> bool {
-        self.with(|state| state.scope == scope && len <= state.room())
+    /// Where `len` more bytes of the record at the end of the open block go, if that is of this scope and has room.
+    #[inline(always)]
+    pub(super) fn place(&mut self, arena: &[Byte], scope: usize, len: usize) -> Option<Place> {
+        self.with(|state| {
+            let end = state.at.checked_add(len)?;
+            // No block ends behind the arena. Asked here too, so that `arena::write` need not ask.
+            let fits = state.scope == scope && end <= state.end && end <= arena.len();
+            fits.then_some(Place { at: state.at, len })
+        })
     }
 
     /// Whether the open block has room for `len` more bytes.
@@ -205,26 +210,33 @@ impl Guard<'_> {
         });
     }
 
-    /// The next `len` bytes of the record at the end of the open block, which has room for them; else fewer.
+    /// The bytes of a place that this guard gave out.
     #[inline(always)]
-    pub(super) fn bytes<'g>(&'g mut self, arena: &'g [Byte], len: usize) -> &'g mut [u8] {
-        let (at, room) = self.with(|state| (state.at, state.room()));
-        // SAFETY: the bytes of an open block belong to the holder of its shard, which is borrowed mutably.
-        unsafe { arena::write(arena, at, len.min(room)) }
+    pub(super) fn bytes<'g>(&'g mut self, arena: &'g [Byte], place: &Place) -> &'g mut [u8] {
+        // SAFETY: the place is one that this guard gave out, inside the open block, whose bytes belong to the holder of
+        // the shard, which is borrowed mutably.
+        unsafe { arena::write(arena, place.at, place.len) }
     }
 
-    /// Makes the next `len` bytes part of the record at the end of the open block, which has room for them.
+    /// Makes a place that this guard gave out part of the record.
     #[inline(always)]
-    pub(super) fn advance(&mut self, len: usize) {
+    pub(super) fn advance(&mut self, place: Place) {
         let admitted = self.shard.admitted.load(Ordering::Relaxed).wrapping_add(1);
         self.shard.admitted.store(admitted, Ordering::Relaxed);
         self.with(|state| {
-            state.at += len;
+            state.at += place.len;
             if admitted == state.full {
                 state.end = 0;
             }
         });
     }
+}
+
+/// Room for one record in an open block, for as long as its shard is held.
+#[derive(Debug)]
+pub(super) struct Place {
+    at: usize,
+    len: usize,
 }
 
 impl Open {

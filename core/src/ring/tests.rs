@@ -454,6 +454,31 @@ fn a_body_spans_pages_and_rewinds() {
 }
 
 #[test]
+fn the_only_page_of_a_body_is_taken_out_and_put_back() {
+    let pages = Pages::on_heap(4);
+    let mut none = Body::<()>::EMPTY;
+    assert!(none.take_only(&pages).is_none());
+    let mut body = body(&pages);
+    body.open(&pages).unwrap().writer().put(b"told");
+    assert!(body.take_only(&Pages::on_heap(1)).is_none(), "another slab");
+    let only = body.take_only(&pages).unwrap();
+    assert!(!body.has_pages());
+    let (mut copy, mut other) = ([0; 4], [0; 5]);
+    only.copy_to(&mut copy);
+    only.copy_to(&mut other);
+    assert_eq!((&copy, other, only.len()), (b"told", [0; 5], 4));
+    only.put_back(&mut body);
+    assert_eq!(body.open(&pages).unwrap().byte(3), Some(b'd'));
+    body.take_only(&pages).unwrap().release(None);
+    assert_eq!((body.has_pages(), pages.shared_free()), (false, 4));
+    let mut body = self::body(&pages);
+    assert!(body.open(&pages).unwrap().reserve(PAGE));
+    assert!(body.take_only(&pages).is_none(), "there are two");
+    body.release(&pages, None);
+    assert_eq!(pages.shared_free(), 4);
+}
+
+#[test]
 fn a_thread_keeps_a_few_pages() {
     let pages = Pages::on_heap(128);
     thread::with(|seat| {

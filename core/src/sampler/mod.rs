@@ -32,7 +32,7 @@ pub use composite::{AnyOf, ComposableSampler, CompositeSampler, ParentThreshold,
 pub use condition::OwnedCondition;
 pub use condition::{AttributePatterns, AttributeValues, Condition, ParentKind, Predicate};
 pub use fixed::{AlwaysOff, AlwaysOn, AlwaysRecord};
-pub(crate) use foresight::{Case, Foresight};
+pub(crate) use foresight::{Case, Foresight, Outlooks};
 pub use parent_based::ParentBased;
 pub use per_million::{InvalidRate, PerMillion};
 pub use probability::{InvalidRatio, Probability};

@@ -9,7 +9,7 @@ use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::Link;
 use crate::recorder::SpanLimits;
-use crate::ring::{Body, Pages, Reading, Told};
+use crate::ring::{Body, Only, Pages, Told};
 use crate::thread::{self, Seat};
 use crate::wire::encode::Writer;
 use crate::wire::field;
@@ -57,39 +57,100 @@ impl Content {
 
     #[inline(never)]
     fn begin(&mut self, pages: &Pages, limits: &SpanLimits) {
-        let seat = thread::seat();
-        if self
-            .body
-            .take_first(pages, seat.as_ref(), limits.short.bytes)
-            && let Some(mut told) = self.body.open(pages)
-        {
-            told.notes_mut().limit(limits);
-        }
+        self.take_first(pages, limits);
     }
 
-    /// Sets attributes, in order.
-    #[inline(never)]
-    pub(crate) fn set_attributes(
+    /// Takes a page to begin with. `false` when there is none, or it has pages already.
+    #[inline(always)]
+    fn take_first(&mut self, pages: &Pages, limits: &SpanLimits) -> bool {
+        let seat = thread::seat();
+        let taken = self.body.take_first(pages, seat, limits.short.bytes);
+        if let Some(mut told) = self.body.open(pages).filter(|_| taken) {
+            told.notes_mut().limit(limits);
+        }
+        taken
+    }
+
+    /// Sets attributes of a span that starts, in order.
+    #[inline(always)]
+    pub(crate) fn start_with(
         &mut self,
         pages: &Pages,
         limits: &SpanLimits,
         attributes: &[KeyValue<'_>],
     ) {
-        let mut left = attributes;
-        while !left.is_empty() {
-            let Some(mut told) = self.told(pages, limits) else {
-                let lost = u32::try_from(left.len()).unwrap_or(u32::MAX);
-                self.dropped.attributes = self.dropped.attributes.saturating_add(lost);
-                return;
-            };
-            left = told.set_all(left);
-            let Some((other, later)) = left.split_first() else {
-                return;
-            };
-            if !told.set_alone(other) {
-                self.set_attribute(pages, limits, other);
+        let set = self.set_first(pages, limits, attributes);
+        if set < attributes.len() {
+            self.set_others(pages, limits, attributes, set);
+        }
+    }
+
+    /// Sets attributes, in order.
+    #[inline(always)]
+    pub(super) fn set_attributes(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        attributes: &[KeyValue<'_>],
+    ) {
+        if attributes.is_empty() {
+            return;
+        }
+        let set = self.set_many(pages, limits, attributes);
+        if set < attributes.len() {
+            self.set_others(pages, limits, attributes, set);
+        }
+    }
+
+    /// Sets attributes in a first page that is taken here, so that the compiler knows how full it is. Returns how many: up to
+    /// the first that takes a longer way.
+    // No call after the work: registers would be saved for it on every way through.
+    #[inline(never)]
+    fn set_first(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        attributes: &[KeyValue<'_>],
+    ) -> usize {
+        if !self.take_first(pages, limits) {
+            return 0;
+        }
+        let told = self.body.open(pages);
+        told.map_or(0, |mut told| told.set_all(attributes))
+    }
+
+    /// The same in the page that is written to.
+    #[inline(never)]
+    fn set_many(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        attributes: &[KeyValue<'_>],
+    ) -> usize {
+        let told = self.told(pages, limits);
+        told.map_or(0, |mut told| told.set_all(attributes))
+    }
+
+    /// Sets the attributes behind the first `set`: one by one, and many at once where that goes.
+    #[cold]
+    #[inline(never)]
+    fn set_others(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        attributes: &[KeyValue<'_>],
+        set: usize,
+    ) {
+        let mut left = attributes.get(set..).unwrap_or_default();
+        while let Some((attribute, later)) = left.split_first() {
+            if !self.set_short(pages, limits, |told| told.set_alone(attribute)) {
+                self.set_attribute(pages, limits, attribute);
             }
-            left = later;
+            if later.is_empty() {
+                return;
+            }
+            let set = self.set_many(pages, limits, later);
+            left = later.get(set..).unwrap_or_default();
         }
     }
 
@@ -118,8 +179,56 @@ impl Content {
         told.is_some_and(|mut told| set(&mut told))
     }
 
-    #[inline]
+    /// Adds an event, with attributes of the caller and, where they leave room, some that were made for it.
+    #[inline(always)]
     pub(super) fn add_event(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        time: Timestamp,
+        name: &str,
+        made: &[KeyValue<'_>],
+        attributes: &[KeyValue<'_>],
+    ) {
+        let is_bare = attributes.is_empty() && made.is_empty();
+        if !(is_bare && self.add_bare_event(pages, limits, time, name)) {
+            self.add_any_event(pages, limits, time, name, made, attributes);
+        }
+    }
+
+    /// Adds an event with a short name and nothing else. `false` when it is not so, there are too many, or there is no
+    /// room: nothing was added then.
+    // No call but the last: registers would be saved for it on every way through.
+    #[inline(never)]
+    fn add_bare_event(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        time: Timestamp,
+        name: &str,
+    ) -> bool {
+        match self.body.open(pages) {
+            Some(mut told) => told.add_bare_event(time, name),
+            None => self.begin_with_event(pages, limits, time, name),
+        }
+    }
+
+    /// The same with the first page, if there is one.
+    #[inline(never)]
+    fn begin_with_event(
+        &mut self,
+        pages: &Pages,
+        limits: &SpanLimits,
+        time: Timestamp,
+        name: &str,
+    ) -> bool {
+        self.take_first(pages, limits);
+        let told = self.body.open(pages);
+        told.is_some_and(|mut told| told.add_bare_event(time, name))
+    }
+
+    #[inline(never)]
+    fn add_any_event(
         &mut self,
         pages: &Pages,
         limits: &SpanLimits,
@@ -133,10 +242,8 @@ impl Content {
             then: made,
             most: limits.event_attributes,
         };
-        let added = self.told(pages, limits).is_some_and(|mut told| {
-            let bare = attributes.is_empty() && made.is_empty();
-            bare && told.add_bare_event(time, name) || told.add_event(limits, time, name, chosen)
-        });
+        let told = self.told(pages, limits);
+        let added = told.is_some_and(|mut told| told.add_event(limits, time, name, chosen));
         if !added {
             self.dropped.events = self.dropped.events.saturating_add(1);
         }
@@ -185,19 +292,30 @@ impl Content {
         }
     }
 
-    /// All that was said, where nothing is left out and nothing lost.
+    /// Takes out all that was said, where that is in one page, and nothing of it is left out and nothing lost. Taken out, it
+    /// is given back without being opened again.
     #[inline(always)]
-    pub(super) fn plain<'p>(&'p self, pages: &'p Pages) -> Option<Plain<'p>> {
+    pub(super) fn take_plain<'p>(&mut self, pages: &'p Pages) -> Option<Plain<'p>> {
         if !self.dropped.is_nothing() {
             return None;
         }
         if !self.body.has_pages() {
             return Some(Plain { told: None });
         }
-        let told = self.body.read(pages)?;
-        told.notes()
-            .is_whole()
-            .then_some(Plain { told: Some(told) })
+        let told = self.body.take_only(pages)?;
+        if told.notes().stand_whole() {
+            return Some(Plain { told: Some(told) });
+        }
+        told.put_back(&mut self.body);
+        None
+    }
+
+    /// Puts back what was taken out.
+    #[cold]
+    pub(super) fn put_back(&mut self, plain: Plain<'_>) {
+        if let Some(told) = plain.told {
+            told.put_back(&mut self.body);
+        }
     }
 
     /// All that was said, to be written.
@@ -210,7 +328,7 @@ impl Content {
     }
 
     #[inline(always)]
-    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<&Seat>) {
+    pub(crate) fn release(&mut self, pages: &Pages, seat: Option<Seat>) {
         if let Some(mut told) = self.body.open(pages) {
             told.notes_mut().release(pages);
             self.body.release(pages, seat);
@@ -218,15 +336,16 @@ impl Content {
     }
 }
 
-/// All that a span was told: the bytes as they stand.
+/// All that a plain span was told: its only page, taken out, or none.
+#[must_use = "a page that is not given back is lost"]
 pub(super) struct Plain<'p> {
-    told: Option<Reading<'p, Notes>>,
+    told: Option<Only<'p, Notes>>,
 }
 
 impl Plain<'_> {
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
-        self.told.as_ref().map_or(0, Reading::len)
+        self.told.as_ref().map_or(0, Only::len)
     }
 
     /// Writes as many bytes as [`len`](Self::len) says.
@@ -234,6 +353,14 @@ impl Plain<'_> {
     pub(super) fn write(&self, out: &mut [u8]) {
         if let Some(told) = &self.told {
             told.copy_to(out);
+        }
+    }
+
+    /// Gives back the page.
+    #[inline(always)]
+    pub(super) fn release(self, seat: Seat) {
+        if let Some(told) = self.told {
+            told.release(Some(seat));
         }
     }
 }

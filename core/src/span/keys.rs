@@ -1,5 +1,7 @@
 //! Which keys a span has, so that a key that is set again replaces its attribute.
 
+use core::cell::Cell;
+
 use crate::recorder::Short;
 use crate::ring::{Body, Pages};
 use crate::thread;
@@ -8,34 +10,41 @@ use crate::wire::encode::Put;
 /// Keys that are noted beside the attributes; the others are noted in pages of their own.
 const INLINE: usize = Short::ATTRIBUTES as usize;
 
-/// One note: the upper half is a fingerprint of the key, the lower half where its attribute stands in the body.
-#[derive(Clone, Copy)]
-struct Note(u32);
+/// One note: a fingerprint of the key, and where its attribute stands in the body. Each half is read as it was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Note {
+    fingerprint: u16,
+    at: u16,
+}
 
 impl Note {
-    fn new(fingerprint: u16, at: u16) -> Self {
-        Self(u32::from(fingerprint) << 16 | u32::from(at))
+    const BLANK: Self = Self {
+        fingerprint: 0,
+        at: 0,
+    };
+
+    /// The note in these bytes of a page.
+    fn read([a, b, c, d]: [u8; 4]) -> Self {
+        Self {
+            fingerprint: u16::from_ne_bytes([a, b]),
+            at: u16::from_ne_bytes([c, d]),
+        }
     }
 
-    fn fingerprint(self) -> u16 {
-        (self.0 >> 16) as u16
-    }
-
-    fn at(self) -> usize {
-        (self.0 & 0xffff) as usize
+    fn bytes(self) -> [u8; 4] {
+        let ([a, b], [c, d]) = (self.fingerprint.to_ne_bytes(), self.at.to_ne_bytes());
+        [a, b, c, d]
     }
 }
 
 /// Notes on the attributes of one span, in the order in which their keys were first set.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// One bit for each of the keys, by its fingerprint: most new keys find theirs unset. A word is read as it was
-    /// written, which costs nothing right after the writing; reading many notes at once then would wait for it.
-    filter: [u64; 2],
+    /// One bit for each of the keys, by its fingerprint: most new keys find theirs unset. Reading many notes at once,
+    /// right after one was written, would wait for that.
+    filter: Filter,
     count: u16,
-    /// The two halves of the first notes.
-    fingerprints: [u16; INLINE],
-    places: [u16; INLINE],
+    first: [Note; INLINE],
     more: Body<()>,
 }
 
@@ -53,10 +62,9 @@ impl Index {
 
 impl Keys {
     pub(super) const EMPTY: Self = Self {
-        filter: [0; 2],
+        filter: 0,
         count: 0,
-        fingerprints: [0; INLINE],
-        places: [0; INLINE],
+        first: [Note::BLANK; INLINE],
         more: Body::EMPTY,
     };
 
@@ -65,22 +73,34 @@ impl Keys {
         usize::from(self.count)
     }
 
-    /// Whether no key with this fingerprint was noted, and it is one of the first `most`: at most those that are noted
-    /// inline.
+    /// Begins to note keys, and where: up to `new` more, `most` in all. `None` when there are more already, or they would
+    /// not all be noted inline.
     #[inline(always)]
-    pub(super) fn is_new(&self, fingerprint: u16, most: u16) -> bool {
-        !self.may_have(fingerprint) && self.count < most
+    pub(super) fn noting(&mut self, most: u16, new: usize) -> Option<(Noting<'_>, &[NoteCell])> {
+        let all = Cell::from_mut(self.first.as_mut_slice()).as_slice_of_cells();
+        let before = usize::from(self.count);
+        let new = new.min(usize::from(most).checked_sub(before)?);
+        let free = all.get(before..before + new)?;
+        let filter = self.filter;
+        let noting = Noting {
+            filter,
+            all,
+            before,
+        };
+        Some((noting, free))
     }
 
-    /// Whether a key with this fingerprint may have been noted.
+    /// Whether no page of notes can have been taken: for the next key, one may have been in vain.
     #[inline(always)]
-    pub(super) fn may_have(&self, fingerprint: u16) -> bool {
-        self.filter[word(fingerprint)] & bit(fingerprint) != 0 && self.may_have_noted(fingerprint)
+    pub(super) fn have_no_pages(&self) -> bool {
+        self.len() < INLINE
     }
 
-    #[inline(never)]
-    fn may_have_noted(&self, fingerprint: u16) -> bool {
-        self.len() > INLINE || self.fingerprints.contains(&fingerprint)
+    /// Keeps what was noted: so many more.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, filter: Filter, more: usize) {
+        self.filter = filter;
+        self.count += more as u16;
     }
 
     /// The next note, from this one on, with this fingerprint, and the place of its attribute.
@@ -90,14 +110,13 @@ impl Keys {
         fingerprint: u16,
         Index(from): Index,
     ) -> Option<(Index, usize)> {
-        let count = self.len().min(INLINE);
-        let inline = self.fingerprints.iter().zip(&self.places).take(count);
+        let inline = self.first.iter().take(self.len());
         let found = inline
             .enumerate()
             .skip(from)
-            .find(|(_, (other, _))| **other == fingerprint);
-        if let Some((index, (_, at))) = found {
-            return Some((Index(index), usize::from(*at)));
+            .find(|(_, note)| note.fingerprint == fingerprint);
+        if let Some((index, note)) = found {
+            return Some((Index(index), usize::from(note.at)));
         }
         if self.len() <= INLINE {
             return None;
@@ -121,7 +140,7 @@ impl Keys {
             let notes = piece.as_chunks::<4>().0;
             // Most of the time none fits: one pass without branches tells.
             let hits = notes.iter().fold(false, |hit, note| {
-                hit | (Note(u32::from_ne_bytes(*note)).fingerprint() == fingerprint)
+                hit | (Note::read(*note).fingerprint == fingerprint)
             });
             if hits {
                 let skipped = from.saturating_sub(index);
@@ -130,9 +149,9 @@ impl Keys {
                     .enumerate()
                     .skip(skipped)
                     .find_map(|(at, note)| {
-                        let note = Note(u32::from_ne_bytes(*note));
-                        (note.fingerprint() == fingerprint)
-                            .then_some((Index(index + at), note.at()))
+                        let note = Note::read(*note);
+                        (note.fingerprint == fingerprint)
+                            .then_some((Index(index + at), usize::from(note.at)))
                     });
             }
             index += notes.len();
@@ -143,10 +162,7 @@ impl Keys {
     /// Makes sure that one more key can be noted. `false` when there are no pages for it.
     #[inline]
     pub(super) fn reserve(&mut self, pages: &Pages) -> bool {
-        if self.len() < INLINE {
-            return true;
-        }
-        self.reserve_in_pages(pages)
+        self.have_no_pages() || self.reserve_in_pages(pages)
     }
 
     #[inline(never)]
@@ -155,92 +171,74 @@ impl Keys {
             thread::with(|seat| self.more.take_first(pages, seat, 0));
         }
         let more = self.more.open(pages);
-        more.is_some_and(|mut more| more.reserve(size_of::<u32>()))
+        more.is_some_and(|mut more| more.reserve(size_of::<Note>()))
     }
 
     /// Notes a key, for which room is reserved.
     #[inline(always)]
     pub(super) fn push(&mut self, pages: &Pages, fingerprint: u16, at: u16) {
-        self.filter[word(fingerprint)] |= bit(fingerprint);
-        match (
-            self.fingerprints.get_mut(usize::from(self.count)),
-            self.places.get_mut(usize::from(self.count)),
-        ) {
-            (Some(slot), Some(place)) => {
-                *slot = fingerprint;
-                *place = at;
-            }
-            _ => self.push_to_pages(pages, Note::new(fingerprint, at)),
+        let note = Note { fingerprint, at };
+        self.filter |= bit(fingerprint);
+        match self.first.get_mut(usize::from(self.count)) {
+            Some(slot) => *slot = note,
+            None => self.push_to_pages(pages, note),
         }
         self.count += 1;
-    }
-
-    /// Notes a key that is among the first.
-    #[inline(always)]
-    pub(super) fn push_inline(&mut self, fingerprint: u16, at: u16) {
-        let count = usize::from(self.count);
-        if let (Some(slot), Some(place)) =
-            (self.fingerprints.get_mut(count), self.places.get_mut(count))
-        {
-            *slot = fingerprint;
-            *place = at;
-            self.filter[word(fingerprint)] |= bit(fingerprint);
-            self.count += 1;
-        }
     }
 
     #[inline(never)]
     fn push_to_pages(&mut self, pages: &Pages, note: Note) {
         if let Some(mut more) = self.more.open(pages) {
-            more.writer().put(&note.0.to_ne_bytes());
+            more.writer().put(&note.bytes());
         }
     }
 
     /// Where the attribute of a note stands.
     pub(super) fn at(&mut self, pages: &Pages, index: Index) -> usize {
-        self.note(pages, index).at()
+        usize::from(self.note(pages, index).at)
     }
 
     fn note(&mut self, pages: &Pages, Index(index): Index) -> Note {
-        if let (Some(fingerprint), Some(at)) =
-            (self.fingerprints.get(index), self.places.get(index))
-        {
-            return Note::new(*fingerprint, *at);
+        if let Some(note) = self.first.get(index) {
+            return *note;
         }
-        let first = (index - INLINE) * size_of::<u32>();
+        let first = (index - INLINE) * size_of::<Note>();
         let more = self.more.open(pages);
-        Note(u32::from_ne_bytes(core::array::from_fn(|n| {
+        Note::read(core::array::from_fn(|n| {
             more.as_ref()
                 .and_then(|more| more.byte(first + n))
                 .unwrap_or_default()
-        })))
+        }))
     }
 
     /// The note of the attribute that stands here.
     pub(super) fn find_at(&mut self, pages: &Pages, at: usize) -> Option<Index> {
         (0..self.len())
             .map(Index)
-            .find(|index| self.note(pages, *index).at() == at)
+            .find(|index| usize::from(self.note(pages, *index).at) == at)
     }
 
     /// Notes that a key's attribute stands elsewhere now.
     pub(super) fn move_to(&mut self, pages: &Pages, Index(index): Index, at: u16) {
-        if let Some(place) = self.places.get_mut(index) {
-            *place = at;
+        if let Some(note) = self.first.get_mut(index) {
+            note.at = at;
             return;
         }
-        let note = Note::new(self.note(pages, Index(index)).fingerprint(), at).0;
+        let note = Note {
+            at,
+            ..self.note(pages, Index(index))
+        };
         let Some(mut more) = self.more.open(pages) else {
             return;
         };
-        for (offset, byte) in note.to_ne_bytes().into_iter().enumerate() {
-            more.set_byte((index - INLINE) * size_of::<u32>() + offset, byte);
+        for (offset, byte) in note.bytes().into_iter().enumerate() {
+            more.set_byte((index - INLINE) * size_of::<Note>() + offset, byte);
         }
     }
 
     #[inline(always)]
     pub(super) fn release(&mut self, pages: &Pages) {
-        if self.len() >= INLINE {
+        if !self.have_no_pages() {
             self.release_more(pages);
         }
     }
@@ -252,10 +250,47 @@ impl Keys {
     }
 }
 
-/// Which word of the filter a fingerprint has its bit in.
-#[inline(always)]
-fn word(fingerprint: u16) -> usize {
-    usize::from(fingerprint >> 6 & 1)
+/// One bit for each of the keys that were noted, by its fingerprint.
+pub(super) type Filter = u64;
+
+/// Where a key is noted.
+pub(super) type NoteCell = Cell<Note>;
+
+/// Notes keys that are among the first, with the filter at hand: for each key [`is_new`](Self::is_new), then
+/// [`note`](Self::note), and at the end [`Keys::keep`]. What is not kept was not noted.
+pub(super) struct Noting<'k> {
+    pub(super) filter: Filter,
+    all: &'k [NoteCell],
+    before: usize,
+}
+
+impl Noting<'_> {
+    /// Whether no key that was noted has this fingerprint, `more` of them since the beginning.
+    #[inline(always)]
+    pub(super) fn is_new(&self, fingerprint: u16, more: usize) -> bool {
+        // By turning, and not by the bit that `note` sets: that would take a register from here to there.
+        let unset = self.filter.rotate_right(fingerprint.into()) & 1 == 0;
+        unset || {
+            let noted = self.all.get(..self.before + more).unwrap_or_default();
+            !have(noted, fingerprint)
+        }
+    }
+
+    /// Notes where the attribute stands.
+    #[inline(always)]
+    pub(super) fn note(&mut self, place: &NoteCell, fingerprint: u16, at: u16) {
+        place.set(Note { fingerprint, at });
+        self.filter |= bit(fingerprint);
+    }
+}
+
+/// Whether one of these notes has this fingerprint. That is passed by value, so that it stays in a register.
+#[cold]
+#[inline(never)]
+fn have(notes: &[NoteCell], fingerprint: u16) -> bool {
+    notes
+        .iter()
+        .any(|note| note.get().fingerprint == fingerprint)
 }
 
 #[inline(always)]

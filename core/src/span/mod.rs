@@ -10,7 +10,7 @@ use crate::attribute::{KeyValue, Value};
 use crate::clock::{Moment, Stopwatch, Timestamp};
 use crate::context::{Link, SpanContext};
 use crate::id::SpanId;
-use crate::recorder::{Appended, Origin, Recorder, Refused};
+use crate::recorder::{Appended, Origin, Recorder, Refused, SpanLimits};
 use crate::ring::Told;
 use crate::thread;
 use crate::wire::{SpanKind, StatusCode};
@@ -140,10 +140,11 @@ impl<'a> Span<'a> {
         context: SpanContext,
         origin: OriginRef<'a>,
         start: Start<'a>,
+        limits: &SpanLimits,
         content: Content,
     ) -> Self {
         let has_state = !context.trace_state().is_empty();
-        let facts = Facts::new(&start, origin.get().recorder().limits(), has_state);
+        let facts = Facts::new(&start, limits, has_state);
         Self {
             context,
             live: Some(Live {
@@ -222,8 +223,12 @@ impl<'a> Span<'a> {
     #[inline]
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>]) -> &mut Self {
         if let Some(live) = &mut self.live {
-            let time = live.now();
-            live.add_event(time, name, attributes, &[]);
+            // Looked up once: reading the clock would have it looked up again.
+            let recorder = live.origin.get().recorder();
+            let time = live.watch.timestamp_after(recorder.elapsed(&live.watch));
+            let (pages, limits) = (recorder.pages(), recorder.limits());
+            live.content
+                .add_event(pages, limits, time, name, attributes, &[]);
         }
         self
     }
@@ -323,12 +328,28 @@ impl<'a> Span<'a> {
     fn finish(&mut self, end: Option<Timestamp>) {
         // Ended where it stands: taking it out first would copy it.
         let Some(live) = &mut self.live else { return };
-        let appended = live.end(&self.context, end);
-        if appended == Ok(Appended::default()) {
-            self.live = None;
-        } else {
-            self.settle(appended);
+        // Looked up once: reading the clock would have it looked up again.
+        let origin = live.origin.get();
+        let recorder = origin.recorder();
+        if !recorder.is_of_this_process() {
+            self.forget();
+            return;
         }
+        let elapsed = recorder.elapsed(&live.watch);
+        let time = end.unwrap_or_else(|| live.watch.timestamp_after(elapsed));
+        if live.facts.is_plain
+            && let Some(seat) = thread::seat()
+            && let Some(told) = live.content.take_plain(recorder.pages())
+        {
+            let (facts, scope) = (&live.facts, origin.number());
+            if facts.append(&self.context, time, &told, recorder, seat, scope) {
+                told.release(seat);
+                self.live = None;
+                return;
+            }
+            live.content.put_back(told);
+        }
+        self.end_the_long_way(time, elapsed);
     }
 
     #[inline(never)]
@@ -336,12 +357,26 @@ impl<'a> Span<'a> {
         self.finish(None);
     }
 
-    /// Has the span counted, or the consumer woken, after it has ended: the consumer is the caller's code, and may
-    /// panic.
+    /// Counts a span that was started before this process was forked. The pages are the parent process's: they are not
+    /// touched.
     #[cold]
-    fn settle(&mut self, appended: Result<Appended, Refused>) {
+    #[inline(never)]
+    fn forget(&mut self) {
         if let Some(live) = self.live.take() {
-            live.recorder().settle(appended);
+            live.recorder().count_forked();
+        }
+    }
+
+    /// Ends a span that is not plain, whose thread has no seat, or does not find room where it usually does.
+    #[cold]
+    #[inline(never)]
+    fn end_the_long_way(&mut self, time: Timestamp, elapsed: u64) {
+        // Taken out first: a consumer that is woken is the caller's code, and may panic.
+        if let Some(mut live) = self.live.take() {
+            let appended = live.end_any(&self.context, time, live.watch.moment_after(elapsed));
+            if appended != Ok(Appended::default()) {
+                live.recorder().settle(appended);
+            }
         }
     }
 
@@ -444,7 +479,8 @@ impl<'a> Live<'a> {
 
     #[inline]
     fn now(&self) -> Timestamp {
-        self.watch.timestamp(self.recorder().read(&self.watch))
+        let elapsed = self.recorder().elapsed(&self.watch);
+        self.watch.timestamp_after(elapsed)
     }
 
     /// Sets an attribute. Inlined, so that a kind that is known where this is called costs no look.
@@ -569,38 +605,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    #[inline(always)]
-    fn end(&mut self, context: &SpanContext, end: Option<Timestamp>) -> Result<Appended, Refused> {
-        let origin = self.origin.get();
-        let recorder = origin.recorder();
-        if !recorder.is_of_this_process() {
-            // The pages are the parent process's: they are not touched.
-            recorder.count_forked();
-            return Ok(Appended::default());
-        }
-        let moment = recorder.read(&self.watch);
-        let time = end.unwrap_or_else(|| self.watch.timestamp(moment));
-        let pages = recorder.pages();
-        if self.facts.is_plain
-            && let Some(content) = self.content.plain(pages)
-        {
-            let seat = thread::seat();
-            let scope = origin.number();
-            let appended =
-                self.facts
-                    .append(context, time, &content, recorder, seat.as_ref(), scope);
-            if let Some(appended) = appended {
-                self.content.release(pages, seat.as_ref());
-                return Ok(appended);
-            }
-        }
-        self.end_the_long_way(context, time, moment)
-    }
-
-    /// Ends a span that is not plain, or whose thread does not find room where it usually does.
-    #[cold]
-    #[inline(never)]
-    fn end_the_long_way(
+    /// Ends a span of any kind, wherever there is room.
+    fn end_any(
         &mut self,
         context: &SpanContext,
         time: Timestamp,
@@ -626,7 +632,8 @@ impl<'a> Live<'a> {
         let OriginRef::Shared(origin) = self.origin else {
             return None;
         };
-        if let Some(name) = self.facts.name {
+        let name = self.facts.name;
+        if !name.is_empty() {
             let recorder = origin.recorder();
             self.content
                 .set_name_cut(recorder.pages(), recorder.limits(), name);

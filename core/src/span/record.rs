@@ -16,8 +16,8 @@ use crate::wire::{SpanKind, StatusCode, varint};
 
 /// What is known of a span beside its context and its content.
 pub(super) struct Facts<'a> {
-    /// `None` when the name is among the content.
-    pub(super) name: Option<&'a str>,
+    /// Empty when the name is among the content.
+    pub(super) name: &'a str,
     pub(super) parent: SpanId,
     pub(super) started: Timestamp,
     /// The bytes of the record without its content, if it is plain.
@@ -38,7 +38,7 @@ impl<'a> Facts<'a> {
             + if start.parent.is_valid() { PARENT } else { 0 }
             + if name > 0 { NAMED + name } else { 0 };
         Self {
-            name: Some(start.name),
+            name: start.name,
             parent: start.parent,
             started: start.started.unwrap_or(start.watch.started()),
             header: header as u32,
@@ -51,9 +51,8 @@ impl<'a> Facts<'a> {
 
     /// Notes that the name is among the content.
     pub(super) fn move_name(&mut self) {
-        if let Some(name) = self.name.take()
-            && !name.is_empty()
-        {
+        let name = core::mem::take(&mut self.name);
+        if !name.is_empty() {
             self.header = self.header.saturating_sub((NAMED + name.len()) as u32);
         }
     }
@@ -61,10 +60,10 @@ impl<'a> Facts<'a> {
     /// The same facts, borrowing no name.
     #[cfg(feature = "alloc")]
     pub(super) fn into_nameless(self) -> Facts<'static> {
-        Facts { name: None, ..self }
+        Facts { name: "", ..self }
     }
 
-    /// Appends the record of a plain span that was told this, where its thread usually finds room. `None` when it is to
+    /// Appends the record of a plain span that was told this, where its thread usually finds room. `false` when it is to
     /// be written the long way; nothing was done then.
     #[inline(always)]
     pub(super) fn append(
@@ -73,38 +72,46 @@ impl<'a> Facts<'a> {
         time: Timestamp,
         content: &Plain<'_>,
         recorder: &Recorder,
-        seat: Option<&Seat>,
+        seat: Seat,
         scope: usize,
-    ) -> Option<Appended> {
+    ) -> bool {
         let payload = self.header as usize + content.len();
         if payload >= 0x4000 {
-            return None;
+            return false;
         }
-        let len = payload + if payload < 0x80 { 2 } else { 3 };
-        let mut slot = recorder.enter(seat, scope, len)?;
-        let out = slot.bytes();
-        // What is left of a slice is passed on, and not an offset into it: each part is checked once.
-        let out = if payload < 0x80 {
-            fill(out, |room| *room = [SPAN, payload as u8])
-        } else {
-            fill(out, |room| {
-                *room = [SPAN, payload as u8 | 0x80, (payload >> 7) as u8];
-            })
+        let prefix = 2 + usize::from(payload >= 0x80);
+        let Some(mut slot) = recorder.enter(seat, scope, prefix + payload) else {
+            return false;
         };
-        let out = fill(out, |fixed| self.write_fixed(context, time, fixed));
+        // What is left of a slice is passed on, and not an offset into it: each part is checked once.
+        let out = slot.bytes();
+        // Three bytes for the prefix, however many it takes: where it is two, the third is written again. Only a record
+        // without a name or anything told is shorter.
+        let Some(start) = out.first_chunk_mut::<{ 3 + FIXED }>() else {
+            return false;
+        };
+        let low = payload as u8 | ((prefix - 2) << 7) as u8;
+        fill(start, |head| *head = [SPAN, low, (payload >> 7) as u8]);
+        self.write_fixed(context, time, start.get_mut(prefix..).unwrap_or_default());
+        let out = out.get_mut(prefix + FIXED..).unwrap_or_default();
         let out = if self.parent.is_valid() {
             fill(out, |field| self.write_parent(field))
         } else {
             out
         };
-        let out = write_short_name(out, self.name.unwrap_or_default().as_bytes());
+        let out = write_short_name(out, self.name.as_bytes());
         content.write(out);
-        Some(slot.commit())
+        // No block was opened or sealed, so there is nobody to be told.
+        slot.commit();
+        true
     }
 
     #[inline(always)]
-    fn write_fixed(&self, context: &SpanContext, time: Timestamp, out: &mut [u8; FIXED]) {
+    fn write_fixed(&self, context: &SpanContext, time: Timestamp, out: &mut [u8]) {
         use field::span;
+        let Some(out) = out.first_chunk_mut::<FIXED>() else {
+            return;
+        };
         let mut at = Fixed { out, at: 0 };
         at.put(&[len_tag(span::TRACE_ID), 16]);
         at.put(&context.trace_id().to_bytes());
@@ -128,7 +135,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// A span that has ended, and is not plain.
+/// A span that has ended, to be written the long way.
 pub(super) struct Ended<'s> {
     pub(super) context: &'s SpanContext,
     pub(super) facts: &'s Facts<'s>,
@@ -172,15 +179,15 @@ const fn len_tag(number: u32) -> u8 {
 }
 
 impl Ended<'_> {
-    /// Appends the record of the span to the ring of `recorder`, or has it counted as dropped.
+    /// Appends the record of the span to the ring of `recorder`. One that is refused is the caller's to count.
     pub(super) fn append(
         &self,
         recorder: &Recorder,
-        seat: Option<&Seat>,
+        seat: Option<Seat>,
         scope: ScopeRef<'_>,
         moment: Moment,
     ) -> Result<Appended, Refused> {
-        let name = cut(self.facts.name.unwrap_or_default(), recorder.limits().text).as_bytes();
+        let name = cut(self.facts.name, recorder.limits().text).as_bytes();
         let parent = self.facts.parent.is_valid();
         let named = if name.is_empty() {
             0

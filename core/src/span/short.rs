@@ -5,28 +5,30 @@
 //!         |<------------ len ------------------>|
 //! ```
 
+use crate::attribute::Value;
 use crate::wire::field::{self, WireType, tag};
 use crate::wire::varint;
 
 /// Up to here a key and a value leave every length around them below 128.
 pub(super) const MOST: usize = 110;
 
-/// The bytes before a value that are not the key's: tag and length of the attribute, of the key, and of the value,
-/// and the tag of what is in it.
-const AROUND: usize = 7;
+/// The tags and lengths before a key, and before a text.
+const HEAD: usize = 4;
 
 /// The most bytes of a short attribute.
-pub(super) const WHOLE: usize = MOST + AROUND + 1;
+pub(super) const WHOLE: usize = HEAD + HEAD + MOST;
 
 const ATTRIBUTE: u8 = tag(field::span::ATTRIBUTES, WireType::Len) as u8;
 const KEY: u8 = tag(field::key_value::KEY, WireType::Len) as u8;
 const VALUE: u8 = tag(field::key_value::VALUE, WireType::Len) as u8;
 
+const INTEGER: u8 = tag(field::any_value::INT_VALUE, WireType::Varint) as u8;
+
 /// A value that is written behind its key.
 pub(super) trait ShortValue {
-    /// Writes the value with its tag and length to the start of the room, if it and a key of this length are short.
-    /// Returns how many bytes that are, and the rest of the room; `None` when there is too little room, or it is not short.
-    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])>;
+    /// Writes the value with its tags and lengths to the start of the room; returns how many bytes that are. `left` is how
+    /// long a text may be beside its key, and the room is that and [`HEAD`] bytes. `None` when it is not short.
+    fn write(&self, left: usize, room: &mut [u8]) -> Option<usize>;
 }
 
 /// A text of at most so many bytes.
@@ -34,105 +36,126 @@ pub(super) struct Text<'t>(pub(super) &'t str, pub(super) u16);
 
 impl ShortValue for Text<'_> {
     #[inline(always)]
-    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+    fn write(&self, left: usize, room: &mut [u8]) -> Option<usize> {
         const STRING: u8 = tag(field::any_value::STRING_VALUE, WireType::Len) as u8;
         let text = self.0.as_bytes();
-        if key + text.len() > MOST || text.len() > usize::from(self.1) {
+        if text.len() > left || text.len() > usize::from(self.1) {
             return None;
         }
-        let (head, out) = out.split_first_chunk_mut()?;
+        let (head, room) = room.split_first_chunk_mut::<HEAD>()?;
         *head = four(VALUE, text.len() + 2, STRING, text.len());
-        let (room, out) = out.split_at_mut_checked(text.len())?;
-        copy(room, text);
-        Some((4 + text.len(), out))
+        copy(room.get_mut(..text.len())?, text);
+        Some(HEAD + text.len())
+    }
+}
+
+/// A value of any kind, and the most bytes of a text. Of some kinds none is short.
+pub(super) struct Common<'a, 'v>(pub(super) &'a Value<'v>, pub(super) u16);
+
+impl ShortValue for Common<'_, '_> {
+    #[inline(always)]
+    fn write(&self, left: usize, room: &mut [u8]) -> Option<usize> {
+        match *self.0 {
+            Value::Str(text) => Text(text, self.1).write(left, room),
+            Value::Int(integer) => integer.write(left, room),
+            Value::Bool(truth) => truth.write(left, room),
+            // Three kinds are told apart by comparing, four would be by a table.
+            _ => write_other(self.0, left, room),
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn write_other(value: &Value<'_>, left: usize, room: &mut [u8]) -> Option<usize> {
+    match *value {
+        Value::Double(double) => double.write(left, room),
+        _ => None,
     }
 }
 
 impl ShortValue for i64 {
     #[inline(always)]
-    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
-        const INTEGER: u8 = tag(field::any_value::INT_VALUE, WireType::Varint) as u8;
+    fn write(&self, _left: usize, room: &mut [u8]) -> Option<usize> {
         if (0..128).contains(self) {
-            return write_fixed(key, [VALUE, 2, INTEGER, *self as u8], out);
+            return write_fixed([VALUE, 2, INTEGER, *self as u8], room);
         }
-        let mut bytes = [0; 10];
-        let len = varint::write(*self as u64, &mut bytes)?;
-        if key > MOST - bytes.len() {
-            return None;
-        }
-        let (head, out) = out.split_first_chunk_mut()?;
-        *head = [VALUE, (len + 1) as u8, INTEGER];
-        let (room, out) = out.split_at_mut_checked(len)?;
-        copy(room, bytes.get(..len)?);
-        Some((3 + len, out))
+        write_integer(*self, room)
     }
+}
+
+/// Writes an integer that takes more than one byte.
+// Not inlined, so that those of one byte keep what they know in registers.
+#[cold]
+#[inline(never)]
+fn write_integer(integer: i64, room: &mut [u8]) -> Option<usize> {
+    let mut bytes = [0; 10];
+    let len = varint::write(integer as u64, &mut bytes)?;
+    let (head, room) = room.split_first_chunk_mut()?;
+    *head = [VALUE, (len + 1) as u8, INTEGER];
+    copy(room.get_mut(..len)?, bytes.get(..len)?);
+    Some(3 + len)
 }
 
 impl ShortValue for bool {
     #[inline(always)]
-    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+    fn write(&self, _left: usize, room: &mut [u8]) -> Option<usize> {
         const TRUTH: u8 = tag(field::any_value::BOOL_VALUE, WireType::Varint) as u8;
-        write_fixed(key, [VALUE, 2, TRUTH, (*self).into()], out)
+        write_fixed([VALUE, 2, TRUTH, (*self).into()], room)
     }
 }
 
 impl ShortValue for f64 {
     #[inline(always)]
-    fn write<'o>(&self, key: usize, out: &'o mut [u8]) -> Option<(usize, &'o mut [u8])> {
+    fn write(&self, _left: usize, room: &mut [u8]) -> Option<usize> {
         const DOUBLE: u8 = tag(field::any_value::DOUBLE_VALUE, WireType::Fixed64) as u8;
         let [a, b, c, d, e, f, g, h] = self.to_bits().to_le_bytes();
-        write_fixed(key, [VALUE, 9, DOUBLE, a, b, c, d, e, f, g, h], out)
+        write_fixed([VALUE, 9, DOUBLE, a, b, c, d, e, f, g, h], room)
     }
 }
 
 #[inline(always)]
-fn write_fixed<const N: usize>(
-    key: usize,
-    value: [u8; N],
-    out: &mut [u8],
-) -> Option<(usize, &mut [u8])> {
-    if key > MOST - N {
-        return None;
-    }
-    let (room, out) = out.split_first_chunk_mut()?;
-    *room = value;
-    Some((N, out))
+fn write_fixed<const N: usize>(value: [u8; N], room: &mut [u8]) -> Option<usize> {
+    *room.first_chunk_mut()? = value;
+    Some(N)
 }
 
-/// Writes a short attribute to the start of the room; returns the fingerprint of its key, and the rest. `None` when it is
-/// not short, or finds no room, or its key is not new: what was written then means nothing.
+/// Writes a short attribute to the start of the room; returns the fingerprint of its key, and how many bytes it takes.
+/// `None` when it is not short, or its key is not new: what was written then means nothing.
+// Room for the longest: what is shorter is known to fit, and is not asked about again.
 #[inline(always)]
-pub(super) fn write<'o>(
+pub(super) fn write(
     key: &str,
-    out: &'o mut [u8],
+    room: &mut [u8; WHOLE],
     is_new: impl FnOnce(u16) -> bool,
-    value: impl FnOnce(usize, &'o mut [u8]) -> Option<(usize, &'o mut [u8])>,
-) -> Option<(u16, &'o mut [u8])> {
+    value: &impl ShortValue,
+) -> Option<(u16, usize)> {
     let key = key.as_bytes();
-    let (head, out) = out.split_first_chunk_mut()?;
-    let (room, out) = out.split_at_mut_checked(key.len())?;
+    let left = MOST.checked_sub(key.len())?;
+    let (head, room) = room.split_first_chunk_mut::<HEAD>()?;
+    let (name, room) = room.split_at_mut_checked(key.len())?;
     // The usual length first, with one look at it and at the key.
     let fingerprint = if let 8..=16 = key.len()
         && let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk())
     {
         let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-        if let Some(room) = room.first_chunk_mut() {
+        if let Some(room) = name.first_chunk_mut() {
             *room = first.to_le_bytes();
         }
-        if let Some(room) = room.last_chunk_mut() {
+        if let Some(room) = name.last_chunk_mut() {
             *room = last.to_le_bytes();
         }
-        mix(first, last, key.len())
+        mix(first, last)
     } else {
-        copy(room, key);
+        copy(name, key);
         fingerprint(key)?
     };
     if !is_new(fingerprint) {
         return None;
     }
-    let (len, out) = value(key.len(), out)?;
+    let len = value.write(left, room)?;
     *head = four(ATTRIBUTE, 2 + key.len() + len, KEY, key.len());
-    Some((fingerprint, out))
+    Some((fingerprint, HEAD + key.len() + len))
 }
 
 /// Sixteen bits that differ for most keys. `None` for the empty key.
@@ -150,22 +173,21 @@ pub(super) fn fingerprint(key: &[u8]) -> Option<u16> {
         let middle = key.get(1).copied().unwrap_or_default();
         ((*first).into(), u64::from(*last) << 8 | u64::from(middle))
     };
-    Some(mix(first, last, key.len()))
+    Some(mix(first, last))
 }
 
+/// The fingerprint of a key with these ends.
 #[inline(always)]
-fn mix(first: u64, last: u64, len: usize) -> u16 {
+fn mix(first: u64, last: u64) -> u16 {
     // An odd constant without structure: the fractional bits of a square root.
-    let mixed = first ^ last.rotate_left(29) ^ (len as u64) << 57;
+    let mixed = first ^ last.rotate_left(29);
     (mixed.wrapping_mul(0x6a09_e667_f3bc_c909) >> 48) as u16
 }
 
-/// Two tags and two lengths below 128, as one word: it is written at once.
+/// Two tags and two lengths below 128.
 #[inline(always)]
-fn four(tag: u8, len: usize, inner: u8, inner_len: usize) -> [u8; 4] {
-    let word =
-        u32::from(tag) | u32::from(inner) << 16 | (len as u32) << 8 | (inner_len as u32) << 24;
-    word.to_le_bytes()
+fn four(tag: u8, len: usize, inner: u8, inner_len: usize) -> [u8; HEAD] {
+    [tag, len as u8, inner, inner_len as u8]
 }
 
 /// Copies bytes to as many: few, so by overlapping words instead of a call.
@@ -199,7 +221,6 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) {
 
 #[cfg(all(test, feature = "alloc"))]
 mod tests {
-    use std::vec;
     use std::vec::Vec;
 
     use super::*;
@@ -219,6 +240,10 @@ mod tests {
                 assert_eq!(written, general(&KeyValue::new(key, value)));
             }
         }
+        let key = &text[..MOST];
+        let longest = written(key, &Text("", u16::MAX));
+        assert_eq!(longest, general(&KeyValue::new(key, "")));
+        assert_eq!(longest.len(), WHOLE);
         for integer in [0, 1, 127, 128, 300, -1, i64::MIN, i64::MAX] {
             let general = general(&KeyValue::new("key", integer));
             assert_eq!(written("key", &integer), general);
@@ -231,36 +256,61 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_short_or_finds_no_room_is_left() {
-        let key: std::string::String = (0..MOST).map(|_| 'k').collect();
-        assert!(finds_room(WHOLE, &key, &Text("", u16::MAX)));
-        assert!(!finds_room(WHOLE, &key, &Text("v", u16::MAX)));
-        assert!(!finds_room(WHOLE, "key", &Text("four", 3)));
-        assert!(!finds_room(WHOLE, &key, &true));
-        assert!(!finds_room(WHOLE, &key, &0.1));
-        assert!(!finds_room(WHOLE, &key, &1));
-        assert!(!finds_room(WHOLE, &key[..101], &-1));
-        let whole = AROUND + 1 + 3 + 5;
-        for len in 0..whole {
-            assert!(!finds_room(len, "key", &Text("value", u16::MAX)));
+    fn values_of_a_few_kinds_are_short() {
+        let is_common = |value: Value<'_>| is_short("key", &Common(&value, 3));
+        for value in [
+            Value::Str("abc"),
+            Value::Int(-1),
+            Value::Int(5),
+            Value::Bool(true),
+        ] {
+            assert!(is_common(value), "{value:?}");
         }
-        assert!(finds_room(whole, "key", &Text("value", u16::MAX)));
+        assert!(is_common(Value::Double(0.5)));
+        for value in [
+            Value::Str("abcd"),
+            Value::Empty,
+            Value::Bytes(b"b"),
+            Value::Ints(&[1]),
+        ] {
+            assert!(!is_common(value), "{value:?}");
+        }
+        assert!(
+            write("key", &mut [0; WHOLE], |_| false, &true).is_none(),
+            "not new"
+        );
     }
 
-    fn finds_room(len: usize, key: &str, value: &impl ShortValue) -> bool {
-        write_to(&mut vec![0; len], key, value).is_some()
+    #[test]
+    fn what_is_not_short_is_left() {
+        let key: std::string::String = (0..=MOST).map(|_| 'k').collect();
+        let most = &key[..MOST];
+        assert!(is_short(most, &Text("", u16::MAX)));
+        assert!(!is_short(most, &Text("v", u16::MAX)));
+        assert!(!is_short(&key, &Text("", u16::MAX)));
+        assert!(!is_short("", &Text("", u16::MAX)));
+        assert!(!is_short("key", &Text("four", 3)));
+        assert!(is_short(most, &true));
+        assert!(!is_short(&key, &true));
+        assert!(!is_short(most, &0.1));
+        assert!(is_short(&key[..MOST - 7], &0.1));
+        assert!(is_short(most, &127) && !is_short(most, &128));
+        assert!(is_short(&key[..MOST - 9], &-1) && !is_short(&key[..MOST - 8], &-1));
     }
 
-    fn write_to(room: &mut [u8], key: &str, value: &impl ShortValue) -> Option<usize> {
-        let (_, rest) = write(key, room, |_| true, |key, out| value.write(key, out))?;
-        Some(rest.len())
+    fn is_short(key: &str, value: &impl ShortValue) -> bool {
+        write_to(&mut [0; WHOLE], key, value).is_some()
+    }
+
+    fn write_to(room: &mut [u8; WHOLE], key: &str, value: &impl ShortValue) -> Option<usize> {
+        let (_, len) = write(key, room, |_| true, value)?;
+        Some(len)
     }
 
     fn written(key: &str, value: &impl ShortValue) -> Vec<u8> {
-        let mut room = vec![0; WHOLE];
-        let rest = write_to(&mut room, key, value).unwrap();
-        room.truncate(WHOLE - rest);
-        room
+        let mut room = [0; WHOLE];
+        let len = write_to(&mut room, key, value).unwrap();
+        room[..len].to_vec()
     }
 
     fn general(attribute: &KeyValue<'_>) -> Vec<u8> {

@@ -7,8 +7,8 @@ use super::chosen::Chosen;
 use super::gaps::GONE;
 use super::keys::{Index, Keys};
 use super::room::AnyPut;
-use super::short::{self, ShortValue, Text};
-use crate::attribute::{KeyValue, Value};
+use super::short::{self, Common, ShortValue, Text};
+use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
 use crate::context::{Link, SpanContext};
 use crate::recorder::{Short, SpanLimits};
@@ -55,26 +55,10 @@ impl Notes {
         self.short = limits.short;
     }
 
-    /// Whether all bytes stay.
+    /// Whether all bytes stay as they stand, and the notes have no pages of their own.
     #[inline(always)]
-    pub(super) fn is_whole(&self) -> bool {
-        self.gone == 0
-    }
-
-    /// Writes an attribute of a new key to the start of the room, and notes where it stands. The rest of the room, or
-    /// `None`: nothing was noted then.
-    #[inline(always)]
-    fn put<'r>(
-        &mut self,
-        at: u16,
-        key: &str,
-        room: &'r mut [u8],
-        value: impl FnOnce(usize, &'r mut [u8]) -> Option<(usize, &'r mut [u8])>,
-    ) -> Option<&'r mut [u8]> {
-        let is_new = |fingerprint| self.keys.is_new(fingerprint, self.short.attributes);
-        let (fingerprint, rest) = short::write(key, room, is_new, value)?;
-        self.keys.push_inline(fingerprint, at);
-        Some(rest)
+    pub(super) fn stand_whole(&self) -> bool {
+        self.gone == 0 && self.keys.have_no_pages()
     }
 
     /// Gives back the pages of the notes themselves.
@@ -85,33 +69,42 @@ impl Notes {
 }
 
 impl Told<'_, Notes> {
-    /// Sets attributes one after another, as long as each is of a new key, has lengths of one byte and finds room in the
-    /// current page. What is left begins with the first that is not so; nothing was done with that.
+    /// Sets attributes one after another, as long as each is of a new key, has lengths of one byte, and the current page has
+    /// room for the longest such left. Returns how many: nothing was done with the others.
     #[inline(always)]
-    pub(super) fn set_all<'k, 'v>(&mut self, attributes: &'k [KeyValue<'v>]) -> &'k [KeyValue<'v>] {
+    pub(super) fn set_all(&mut self, attributes: &[KeyValue<'_>]) -> usize {
         let start = self.len();
         let (notes, mut room) = self.notes_and_room();
+        let whole = room.len();
         let most = notes.short.text;
-        let end = start + room.len();
-        let mut at = start;
-        let mut left = attributes;
-        while let Some((attribute, later)) = left.split_first() {
-            let value = |key, out| match attribute.value {
-                Value::Str(text) => Text(text, most).write(key, out),
-                Value::Int(integer) => integer.write(key, out),
-                Value::Bool(truth) => truth.write(key, out),
-                Value::Double(double) => double.write(key, out),
-                _ => None,
-            };
-            let Some(rest) = notes.put(at as u16, attribute.key, room, value) else {
+        let Some((mut noting, slots)) = notes.keys.noting(notes.short.attributes, attributes.len())
+        else {
+            return 0;
+        };
+        let mut done = 0;
+        for (attribute, slot) in attributes.iter().zip(slots) {
+            let Some(space) = room.first_chunk_mut() else {
                 break;
             };
-            at = end - rest.len();
-            room = rest;
-            left = later;
+            let value = Common(&attribute.value, most);
+            let is_new = |fingerprint| noting.is_new(fingerprint, done);
+            let Some((fingerprint, len)) = short::write(attribute.key, space, is_new, &value)
+            else {
+                break;
+            };
+            // Never: it was written there. Asked, so that nothing is asked below.
+            if len > room.len() {
+                break;
+            }
+            let at = start + (whole - room.len());
+            noting.note(slot, fingerprint, at as u16);
+            room = room.get_mut(len..).unwrap_or_default();
+            done += 1;
         }
-        self.take_room((at - start) as u16);
-        left
+        let (taken, filter) = (whole - room.len(), noting.filter);
+        notes.keys.keep(filter, done);
+        self.take_room(taken as u16);
+        done
     }
 
     #[inline(always)]
@@ -126,48 +119,53 @@ impl Told<'_, Notes> {
     pub(super) fn set_one(&mut self, key: &str, value: &impl ShortValue) -> bool {
         let at = self.len() as u16;
         let (notes, room) = self.notes_and_room();
-        let whole = room.len();
-        match notes.put(at, key, room, |key, out| value.write(key, out)) {
-            Some(rest) => {
-                let taken = whole - rest.len();
-                self.take_room(taken as u16);
-                true
-            }
-            None => self.set_across(key, value),
-        }
+        let Some(space) = room.first_chunk_mut() else {
+            return self.set_across(key, value);
+        };
+        let Some((mut noting, [slot])) = notes.keys.noting(notes.short.attributes, 1) else {
+            return false;
+        };
+        let is_new = |fingerprint| noting.is_new(fingerprint, 0);
+        let written = short::write(key, space, is_new, value);
+        let Some((fingerprint, len)) = written else {
+            return false;
+        };
+        noting.note(slot, fingerprint, at);
+        let filter = noting.filter;
+        notes.keys.keep(filter, 1);
+        self.take_room(len as u16);
+        true
     }
 
-    /// The same where the current page has too little room: the attribute goes on in the next one.
+    /// The same where the current page may have too little room: the attribute goes on in the next one.
     #[inline(never)]
     fn set_across(&mut self, key: &str, value: &impl ShortValue) -> bool {
         let at = self.len();
         let mut whole = [0; short::WHOLE];
-        let Notes { keys, short, .. } = self.notes();
-        let is_new = |fingerprint| keys.is_new(fingerprint, short.attributes);
-        let written = short::write(key, &mut whole, is_new, |key, out| value.write(key, out));
-        let Some((fingerprint, rest)) = written else {
+        let Notes { keys, short, .. } = self.notes_mut();
+        let most = short.bytes;
+        let Some((noting, [_])) = keys.noting(short.attributes, 1) else {
             return false;
         };
-        let len = short::WHOLE - rest.len();
-        if at + len > usize::from(short.bytes) || !self.reserve(len) {
+        let is_new = |fingerprint| noting.is_new(fingerprint, 0);
+        let written = short::write(key, &mut whole, is_new, value);
+        let Some((fingerprint, len)) = written else {
+            return false;
+        };
+        if at + len > usize::from(most) || !self.reserve(len) {
             return false;
         }
-        self.notes_mut().keys.push_inline(fingerprint, at as u16);
+        let pages = self.pages();
+        self.notes_mut().keys.push(pages, fingerprint, at as u16);
         self.writer().put(whole.get(..len).unwrap_or_default());
         true
     }
 
     /// Sets one attribute that [`set_all`](Self::set_all) left, if it only needs the next page.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn set_alone(&mut self, attribute: &KeyValue<'_>) -> bool {
-        let key = attribute.key;
-        match attribute.value {
-            Value::Str(text) => self.set_text(key, text),
-            Value::Int(integer) => self.set_one(key, &integer),
-            Value::Bool(truth) => self.set_one(key, &truth),
-            Value::Double(double) => self.set_one(key, &double),
-            _ => false,
-        }
+        let most = self.notes().short.text;
+        self.set_one(attribute.key, &Common(&attribute.value, most))
     }
 
     /// Sets an attribute of any kind. `false` when it is dropped.
@@ -251,14 +249,15 @@ impl Told<'_, Notes> {
         true
     }
 
-    /// Adds an event with a short name and nothing else. `false` when there is no room: nothing was done then.
+    /// Adds an event with a short name and nothing else. `false` when it is not so, there are too many, or there is no room:
+    /// nothing was done then.
     #[inline(always)]
     pub(super) fn add_bare_event(&mut self, time: Timestamp, name: &str) -> bool {
         use field::event;
         const PREFIX: usize = 13;
         let len = PREFIX + name.len();
         let notes = self.notes();
-        if name.len() > 100 || notes.events >= notes.short.events {
+        if name.len() > short::MOST - PREFIX || notes.events >= notes.short.events {
             return false;
         }
         let [a, b, c, d, e, f, g, h] = time.as_unix_nanos().to_le_bytes();

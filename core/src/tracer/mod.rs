@@ -4,12 +4,14 @@ use core::fmt;
 
 use crate::attribute::KeyValue;
 use crate::clock::Timestamp;
-use crate::context::{Link, MarkSet, Names, SpanContext, TraceFlags, TraceState};
+use crate::context::{Link, Marks, Names, SpanContext, TraceFlags, TraceState};
 use crate::id::SpanId;
+#[cfg(feature = "std")]
+use crate::id::TraceId;
 use crate::recorder::{Origin, Recorder};
 use crate::resource::ScopeHeader;
 use crate::sampler::{
-    Case, Decision, Foresight, Sampler, Sampling, SamplingInput, TraceStateChange,
+    Case, Decision, Foresight, Outlooks, Sampler, Sampling, SamplingInput, TraceStateChange,
 };
 use crate::span::{Content, OriginRef, Span, Start};
 use crate::wire::SpanKind;
@@ -44,21 +46,26 @@ use self::reborn::Rebuild;
 /// # Ok::<(), spanwire_core::recorder::InvalidMemory>(())
 /// ```
 pub struct Tracer {
-    origin: Place,
+    /// Where its spans come from, in the process that made it.
+    origin: Origin,
+    /// The same for spans that outlive the tracer, and where those of forked children come from. `None` in a `static`.
+    #[cfg(feature = "alloc")]
+    shared: Option<Shared>,
     sampler: SamplerRef,
     /// What the sampler will say, for each case.
     foresight: [Foresight; Case::ALL.len()],
-    /// The parents of which no child is sampled, and that leave it no trace state.
-    barren: MarkSet,
+    /// What becomes of a child, by its parent's marks. Where that is not enough, the foresight is asked.
+    outlooks: Outlooks,
+    /// The process of the origin that it was made with. In a forked child that is another, and every start looks for its
+    /// origin.
+    #[cfg(feature = "std")]
+    generation: usize,
 }
 
-enum Place {
-    Fixed(Origin),
-    #[cfg(feature = "std")]
-    Process(reborn::Origins),
-    #[cfg(all(feature = "alloc", not(feature = "std")))]
-    Shared(alloc::sync::Arc<Origin>),
-}
+#[cfg(feature = "std")]
+use self::reborn::Origins as Shared;
+#[cfg(all(feature = "alloc", not(feature = "std")))]
+type Shared = alloc::sync::Arc<Origin>;
 
 enum SamplerRef {
     Static(&'static dyn Sampler),
@@ -92,10 +99,14 @@ impl Tracer {
         sampler: &'static dyn Sampler,
     ) -> Self {
         Self {
-            origin: Place::Fixed(Origin::fixed(recorder, number, scope.as_bytes())),
+            origin: Origin::fixed(recorder, number, scope.as_bytes()),
+            #[cfg(feature = "alloc")]
+            shared: None,
             sampler: SamplerRef::Static(sampler),
             foresight: [Foresight::Ask; Case::ALL.len()],
-            barren: MarkSet::NONE,
+            outlooks: Outlooks::UNKNOWN,
+            #[cfg(feature = "std")]
+            generation: recorder.generation(),
         }
     }
 
@@ -125,28 +136,43 @@ impl Tracer {
     /// Where spans of this process come from. `None` in a forked child that has no recorder of its own.
     #[inline(always)]
     fn origin(&self) -> Option<&Origin> {
-        match &self.origin {
-            Place::Fixed(origin) => Some(origin).filter(|origin| origin.is_of_this_process()),
-            #[cfg(feature = "std")]
-            Place::Process(origins) => origins.get().map(|origin| &**origin),
-            #[cfg(all(feature = "alloc", not(feature = "std")))]
-            Place::Shared(origin) => Some(&**origin),
+        #[cfg(feature = "std")]
+        if !crate::fork::is_ready_in(self.generation) {
+            return self.find_origin();
         }
+        Some(&self.origin)
+    }
+
+    /// The same where the thread is not ready, or runs in a forked child. `None` also where it is silenced.
+    #[cfg(feature = "std")]
+    #[cold]
+    #[inline(never)]
+    fn find_origin(&self) -> Option<&Origin> {
+        // Asked first: what makes the origin of a forked child is the caller's code, and may start spans.
+        if crate::current::is_suppressed() {
+            return None;
+        }
+        let origin = match &self.shared {
+            None => Some(&self.origin).filter(|origin| origin.is_of_this_process()),
+            Some(origins) => origins.get().map(|origin| &**origin),
+        };
+        if origin.is_some() {
+            crate::random::seed_thread();
+            crate::fork::make_ready();
+        }
+        origin
     }
 
     /// The same as `origin`, which this tracer gave out, for a span that outlives the tracer.
     #[cfg(feature = "alloc")]
     fn share(&self, origin: &Origin) -> OriginRef<'static> {
-        let shared = match &self.origin {
-            // A tracer in a `static` is shared by copying its few words.
-            Place::Fixed(_) => None,
-            #[cfg(feature = "std")]
-            Place::Process(origins) => origins.get().cloned(),
-            #[cfg(not(feature = "std"))]
-            Place::Shared(origin) => Some(origin.clone()),
-        };
+        #[cfg(feature = "std")]
+        let shared = self.shared.as_ref().and_then(Shared::get);
+        #[cfg(not(feature = "std"))]
+        let shared = self.shared.as_ref();
+        // A tracer in a `static` is shared by copying its few words.
         let copy = || alloc::sync::Arc::new(origin.duplicate());
-        OriginRef::Shared(shared.unwrap_or_else(copy))
+        OriginRef::Shared(shared.cloned().unwrap_or_else(copy))
     }
 
     #[inline]
@@ -171,19 +197,10 @@ fn foresee(sampler: &dyn Sampler) -> [Foresight; Case::ALL.len()] {
 }
 
 #[cfg(feature = "alloc")]
-fn barren(sampler: &dyn Sampler) -> MarkSet {
-    MarkSet::of(|marks| {
-        marks.is_valid()
-            && !marks.has_state()
-            && sampler.foresee(Case::of(marks)) == Foresight::DROP
-    })
-}
-
-#[cfg(feature = "alloc")]
 mod shared {
     use alloc::sync::Arc;
 
-    use super::{Place, SamplerRef, Tracer};
+    use super::{Outlooks, SamplerRef, Tracer};
     use crate::recorder::{Origin, Recorder};
     use crate::resource::InstrumentationScope;
     use crate::sampler::Sampler;
@@ -200,15 +217,17 @@ mod shared {
         ) -> Self {
             let scope = scope.into();
             let number = recorder.next_scope();
-            let origin = Arc::new(Origin::shared(recorder, number, scope.bytes().clone()));
+            let origin = Origin::shared(recorder, number, scope.bytes().clone());
+            let shared = Arc::new(origin.duplicate());
             #[cfg(feature = "std")]
-            let origin = Place::Process(super::reborn::Origins::new(origin, None));
-            #[cfg(not(feature = "std"))]
-            let origin = Place::Shared(origin);
+            let shared = super::Shared::new(shared, None);
             Self {
-                origin,
                 foresight: super::foresee(&*sampler),
-                barren: super::barren(&*sampler),
+                outlooks: Outlooks::of(&*sampler, origin.recorder().has_thread_ids()),
+                #[cfg(feature = "std")]
+                generation: origin.recorder().generation(),
+                origin,
+                shared: Some(shared),
                 sampler: SamplerRef::Shared(sampler),
             }
         }
@@ -224,9 +243,11 @@ impl Tracer {
         sampler: alloc::sync::Arc<dyn Sampler>,
     ) -> Self {
         Self {
-            origin: Place::Process(reborn::Origins::new(origin, Some(rebuild))),
+            origin: origin.duplicate(),
+            generation: origin.recorder().generation(),
             foresight: foresee(&*sampler),
-            barren: barren(&*sampler),
+            outlooks: Outlooks::of(&*sampler, origin.recorder().has_thread_ids()),
+            shared: Some(Shared::new(origin, Some(rebuild))),
             sampler: SamplerRef::Shared(sampler),
         }
     }
@@ -317,84 +338,71 @@ impl<'a> SpanBuilder<'a> {
     // What few spans need takes the other way.
     #[inline(always)]
     fn begin(self, hold: Hold<'a>) -> Span<'a> {
-        let Some(parent) = self.parent_names() else {
-            return Span::unrecorded(SpanContext::INVALID);
-        };
+        let marks = self.parent_marks();
         let Some(origin) = self.tracer.origin() else {
-            return Span::unrecorded(self.again().parent_context());
+            return Span::unrecorded(self.again().orphan_context());
         };
         let recorder = origin.recorder();
-        // Asked before anything is held or counted: a source of ids is the caller's code, and may panic.
-        if self.tracer.barren.has(parent.marks) {
-            let flags = parent.marks.flags().with_sampled(false);
-            let names = Names::new(parent.trace_id, recorder.new_span_id(), flags);
+        let outlook = self.tracer.outlooks.get(marks);
+        #[cfg(feature = "std")]
+        if outlook.is_barren() {
+            let span_id = crate::random::ThreadIds.seeded_span_id();
+            let flags = marks.flags().with_sampled(false);
             recorder.count_not_sampled();
-            return Span::unrecorded(names.with_state(TraceState::EMPTY));
+            let names = Names::new(self.parent_trace_id(), span_id, flags);
+            return Span::unrecorded(names.stateless());
         }
-        let again = |names, foresight| self.again().begin_as_told(origin, hold, names, foresight);
-        let foresight = self.tracer.foresight(Case::of(parent.marks));
+        let parent = self.parent_names();
+        let long_way = |names| {
+            self.again()
+                .begin_as_told(origin, hold, names, parent.marks)
+        };
+        // Before anything is held or counted: a source of ids is the caller's code, and may panic.
         let names = if parent.marks.is_valid() {
             let flags = parent.marks.flags().with_sampled(false);
-            let names = Names::new(parent.trace_id, recorder.new_span_id(), flags);
-            if parent.marks.is_local_not_sampled() && recorder.thins(parent.trace_id) {
-                // Its root may have been thinned out: a sampler that does not look at its parent would keep a piece of the trace.
-                recorder.count_overload();
-                return Span::unrecorded(
-                    names.with_state(self.again().parent_context().trace_state().clone()),
-                );
-            }
-            let Foresight::Below(bound) = foresight else {
-                return again(names, foresight);
-            };
-            if parent.marks.has_state() {
-                return again(names, foresight);
-            }
-            if parent.trace_id.low64() >> 1 >= bound {
-                recorder.count_not_sampled();
-                return Span::unrecorded(names.with_state(TraceState::EMPTY));
-            }
-            names
+            Names::new(parent.trace_id, recorder.new_span_id(), flags)
         } else {
-            let (trace_id, span_id) = recorder.new_root();
-            let flags = TraceFlags::NONE.with_random(recorder.ids_are_random());
+            let (trace_id, span_id, random) = recorder.new_root();
+            let flags = TraceFlags::NONE.with_random(random);
             let names = Names::new(trace_id, span_id, flags);
             if recorder.thins(trace_id) {
                 recorder.count_overload();
-                return Span::unrecorded(names.with_state(TraceState::EMPTY));
-            }
-            let Foresight::Below(bound) = foresight else {
-                return again(names, foresight);
-            };
-            if trace_id.low64() >> 1 >= bound {
-                recorder.count_not_sampled();
-                return Span::unrecorded(names.with_state(TraceState::EMPTY));
+                return Span::unrecorded(names.stateless());
             }
             names
         };
+        if !outlook.keeps(names.trace_id) {
+            if outlook.drops() {
+                recorder.count_not_sampled();
+                return Span::unrecorded(names.stateless());
+            }
+            return long_way(names);
+        }
         let Some(watch) = recorder.start_anchored() else {
-            return again(names, foresight);
+            return long_way(names);
         };
+        let start = Start {
+            name: self.name,
+            kind: self.kind,
+            parent: parent.span_id,
+            parent_is_remote: parent.marks.is_remote(),
+            started: self.started,
+            watch,
+        };
+        let context = names.with_sampled(true).stateless();
+        let origin = hold(self.tracer, origin);
+        // A draft has a destructor, and so is in memory: a span of which nothing is said yet goes without.
+        if self.attributes.is_empty() && self.links.is_empty() {
+            recorder.count_started();
+            return Span::recorded(context, origin, start, recorder.limits(), Content::EMPTY);
+        }
         let mut said = Draft {
             recorder,
             content: Content::EMPTY,
         };
         said.tell(self.attributes, self.links);
-        let content = said.finish();
         recorder.count_started();
-        let start = Start {
-            name: self.name,
-            kind: self.kind,
-            parent: if parent.marks.is_valid() {
-                parent.span_id
-            } else {
-                SpanId::INVALID
-            },
-            parent_is_remote: parent.marks.is_remote(),
-            started: self.started,
-            watch,
-        };
-        let context = names.with_sampled(true).with_state(TraceState::EMPTY);
-        Span::recorded(context, hold(self.tracer, origin), start, content)
+        Span::recorded(context, origin, start, recorder.limits(), said.finish())
     }
 
     /// The same description, elsewhere: one that is passed on in memory is in memory from the start.
@@ -411,19 +419,25 @@ impl<'a> SpanBuilder<'a> {
         }
     }
 
-    /// Begins a span that has a trace state, whose sampler is asked, or whose clock is not read the short way.
+    /// Begins a span of which the outlook does not say enough, or whose clock is not read the short way.
     #[inline(never)]
     fn begin_as_told(
         &self,
         origin: &'a Origin,
         hold: Hold<'a>,
         names: Names,
-        foresight: Foresight,
+        marks: Marks,
     ) -> Span<'a> {
         let recorder = origin.recorder();
         let parent = self.parent_context();
         let parent = Some(&parent).filter(|parent| parent.is_valid());
         let inherited = || parent.map_or(TraceState::EMPTY, |parent| parent.trace_state().clone());
+        if marks.is_local_not_sampled() && recorder.thins(names.trace_id) {
+            // Its root may have been thinned out: a sampler that does not look at its parent would keep a piece of the trace.
+            recorder.count_overload();
+            return Span::unrecorded(names.with_state(inherited()));
+        }
+        let foresight = self.tracer.foresight(Case::of(marks));
         let mut said = Draft {
             recorder,
             content: Content::EMPTY,
@@ -452,9 +466,9 @@ impl<'a> SpanBuilder<'a> {
             watch: recorder.start(),
         };
         said.tell(self.attributes, self.links);
-        let content = said.finish();
         recorder.count_started();
-        Span::recorded(context, hold(self.tracer, origin), start, content)
+        let (origin, limits) = (hold(self.tracer, origin), recorder.limits());
+        Span::recorded(context, origin, start, limits, said.finish())
     }
 
     /// Asks the sampler; what it says of the span goes to `said`.
@@ -491,17 +505,46 @@ impl<'a> SpanBuilder<'a> {
         }
     }
 
-    /// The parent's names, those of no span for a root. `None` where the thread is silenced.
+    /// The marks among its names.
     #[inline(always)]
-    fn parent_names(self) -> Option<Names> {
+    fn parent_marks(self) -> Marks {
         match self.parent {
             #[cfg(feature = "std")]
-            Parent::Current => crate::current::around(),
-            #[cfg(feature = "std")]
-            _ if crate::current::is_suppressed() => None,
-            Parent::Context(parent) => Some(parent.names()),
-            _ => Some(Names::NONE),
+            Parent::Current => crate::current::marks(),
+            _ => self.parent_names().marks,
         }
+    }
+
+    /// The trace among its names.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    fn parent_trace_id(self) -> TraceId {
+        match self.parent {
+            Parent::Current => crate::current::trace_id(),
+            _ => self.parent_names().trace_id,
+        }
+    }
+
+    /// The parent's names, those of no span for a root.
+    #[inline(always)]
+    fn parent_names(self) -> Names {
+        match self.parent {
+            #[cfg(feature = "std")]
+            Parent::Current => crate::current::names(),
+            Parent::Context(parent) => parent.names(),
+            _ => Names::NONE,
+        }
+    }
+
+    /// The context of a span that has no origin: its parent's, or an invalid one where the thread is silenced.
+    #[cold]
+    #[inline(never)]
+    fn orphan_context(self) -> SpanContext {
+        #[cfg(feature = "std")]
+        if crate::current::is_suppressed() {
+            return SpanContext::INVALID;
+        }
+        self.parent_context()
     }
 
     /// The parent's context, an invalid one for a root.
@@ -531,7 +574,7 @@ impl Draft<'_> {
     fn tell(&mut self, attributes: &[KeyValue<'_>], links: &[Link<'_>]) {
         let (pages, limits) = (self.recorder.pages(), self.recorder.limits());
         if !attributes.is_empty() {
-            self.content.set_attributes(pages, limits, attributes);
+            self.content.start_with(pages, limits, attributes);
         }
         for link in links {
             self.content.add_link(pages, limits, link);

@@ -34,7 +34,6 @@ impl Origins {
     }
 
     /// The origin of this process. `None` where there is none.
-    #[inline(always)]
     pub(super) fn get(&self) -> Option<&Arc<Origin>> {
         if self.first.is_of_this_process() {
             Some(&self.first)

@@ -52,8 +52,13 @@ fn child(
     sampler: impl Sampler + 'static,
     parent: &SpanContext,
     current: bool,
-) -> (TraceFlags, TraceState, bool, [u64; 2]) {
-    let recorder = Arc::new(Recorder::builder().build().unwrap());
+    thread_ids: bool,
+) -> (TraceFlags, TraceState, bool, [u64; 3]) {
+    let mut builder = Recorder::builder();
+    if !thread_ids {
+        builder = builder.ids(Arc::new(crate::random::ThreadIds));
+    }
+    let recorder = Arc::new(builder.build().unwrap());
     let tracer = Tracer::new(recorder.clone(), "tests", Arc::new(sampler));
     let span = if current {
         let _entered = crate::current::enter(parent.clone());
@@ -69,7 +74,11 @@ fn child(
     drop(span);
     let account = recorder.account();
     assert_eq!(account.live(), 0);
-    let counts = [account.started, account.not_sampled];
+    let counts = [
+        account.started,
+        account.not_sampled,
+        account.not_sampled_overload,
+    ];
     let state = context.trace_state().clone();
     (context.flags(), state, is_recording, counts)
 }
@@ -80,9 +89,14 @@ fn what_is_known_beforehand_is_what_the_sampler_says() {
         for current in [false, true] {
             macro_rules! agrees {
                 ($sampler:expr) => {
-                    let foreseen = child($sampler, &parent, current);
-                    let asked = child(Asked($sampler), &parent, current);
-                    assert_eq!(foreseen, asked, "{parent:?}, current: {current}");
+                    let asked = child(Asked($sampler), &parent, current, true);
+                    for thread_ids in [false, true] {
+                        let foreseen = child($sampler, &parent, current, thread_ids);
+                        assert_eq!(
+                            foreseen, asked,
+                            "{parent:?}, current: {current}, {thread_ids}"
+                        );
+                    }
                 };
             }
             agrees!(AlwaysOn);

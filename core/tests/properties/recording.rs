@@ -58,20 +58,29 @@ pub(crate) fn encode_decode(script: &[u8]) {
         .build();
     let tracer = Tracer::new(recorder.clone(), scope, Arc::new(AlwaysOn));
     let mut parent = SpanContext::INVALID;
-    for _ in 0..32 {
+    for n in 0..32 {
         if input.is_empty() {
             break;
         }
-        parent = record(&mut input, &recorder, &tracer, &parent);
+        // Every other span ends where most do: in a block that is open.
+        let opened = n % 2 == 1;
+        if opened {
+            tracer.start(FIRST).end();
+        }
+        parent = record(&mut input, &recorder, &tracer, &parent, opened);
     }
     assert_eq!(recorder.account().live(), 0);
 }
+
+/// The name of a span that opens a block.
+const FIRST: &str = "the first of its block";
 
 fn record(
     input: &mut Input<'_>,
     recorder: &Recorder,
     tracer: &Tracer,
     parent: &SpanContext,
+    opened: bool,
 ) -> SpanContext {
     let before = recorder.account();
     let mut told = Told {
@@ -154,7 +163,10 @@ fn record(
     let context = span.context().clone();
     span.end();
 
-    let found = taken(recorder);
+    let mut found = taken(recorder);
+    if opened {
+        assert_eq!(found.remove(0).name, FIRST);
+    }
     let after = recorder.account();
     assert_eq!(after.started, before.started + 1);
     assert_eq!(after.admitted - before.admitted, found.len() as u64);

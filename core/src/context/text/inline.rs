@@ -14,6 +14,13 @@ impl Inline {
         bytes: [0; INLINE],
     };
 
+    /// The same, made where it is wanted: a constant would be copied there whole.
+    #[cfg(not(feature = "alloc"))]
+    #[inline(always)]
+    pub(crate) const fn none() -> Self {
+        Self::EMPTY
+    }
+
     /// The longest text.
     #[cfg(not(feature = "alloc"))]
     pub(crate) const ROOM: usize = INLINE;

@@ -28,6 +28,12 @@ impl Clone for Text {
 impl Text {
     pub(crate) const EMPTY: Self = Self::Empty;
 
+    /// The same, made where it is wanted: a constant is copied there whole.
+    #[inline(always)]
+    pub(crate) const fn none() -> Self {
+        Self::Empty
+    }
+
     #[inline(never)]
     fn clone_content(&self) -> Self {
         match self {

@@ -50,10 +50,61 @@ fn children_are_of_the_current_span() {
     assert_eq!(spans.len(), 4);
     let grandchild = spans.iter().find(|span| span.name == "grandchild").unwrap();
     assert_eq!(grandchild.parent_span_id, ids[0].span_id().to_bytes());
+}
+
+/// Scenario: a thread that has recorded before is silenced twice, inside a span.
+#[test]
+fn a_silenced_thread_starts_nothing() {
+    use crate::current;
+
+    let world = world(SpanLimits::DEFAULT);
+    let root = world.tracer.start("root");
+    let _entered = root.enter();
+    let attributes = [KeyValue::new("k", "v")];
+    let starts = || {
+        [
+            world.tracer.start("child"),
+            world.tracer.span("root").root().start(),
+            world.tracer.span("told").child_of(root.context()).start(),
+            world
+                .tracer
+                .span("owned")
+                .attributes(&attributes)
+                .start_owned(),
+        ]
+    };
+    assert!(starts().iter().all(Span::is_recording));
     let quiet = current::suppress();
-    assert!(!world.tracer.start("silent").is_recording());
+    let quieter = current::suppress();
+    for _ in 0..2 {
+        for span in starts() {
+            assert!(!span.is_recording() && !span.context().is_valid());
+        }
+    }
+    drop(quieter);
+    assert!(starts().iter().all(|span| !span.is_recording()));
     drop(quiet);
-    assert!(world.tracer.start("heard").is_recording());
+    let heard = starts();
+    assert!(heard.iter().all(Span::is_recording));
+    assert_eq!(heard[0].context().trace_id(), root.context().trace_id());
+    drop(heard);
+    let account = world.recorder.account();
+    assert_eq!((account.started, account.not_sampled), (9, 0));
+}
+
+#[test]
+fn an_invalid_context_is_that_of_no_span() {
+    use crate::current;
+
+    let world = world(SpanLimits::DEFAULT);
+    let half = SpanContext::INVALID.with_span_id(SpanId::from_bytes([7; 8]));
+    let _entered = current::enter(half.clone());
+    assert_eq!(current::context(), SpanContext::INVALID);
+    drop(world.tracer.start("current"));
+    drop(world.tracer.span("told").child_of(&half).start());
+    for span in world.spans() {
+        assert_eq!(span.parent_span_id, [0; 0], "{}", span.name);
+    }
 }
 
 #[test]

@@ -43,6 +43,10 @@ impl World {
         let mut spans = Vec::new();
         while let Some(block) = self.recorder.ring().take() {
             let decoded = proto::ResourceSpans::decode(block.as_bytes()).unwrap();
+            // No length takes more bytes than it needs, but that of the scope, which is padded.
+            let canonical: usize = decoded.scope_spans.iter().map(Message::encoded_len).sum();
+            let prefixes = decoded.scope_spans.len() * crate::ring::SCOPE_PREFIX;
+            assert_eq!(block.as_bytes().len(), canonical + prefixes);
             assert!(
                 decoded
                     .scope_spans
@@ -60,13 +64,15 @@ impl World {
         spans
     }
 
+    /// A span that is told something, and ends where most do: in a block that is open.
     fn span(&self, tell: impl FnOnce(&mut Span<'_>)) -> proto::Span {
+        drop(self.tracer.start("the first of its block"));
         let mut span = self.tracer.start("name");
         tell(&mut span);
         drop(span);
         let mut spans = self.spans();
-        assert_eq!(spans.len(), 1);
-        spans.remove(0)
+        assert_eq!(spans.len(), 2);
+        spans.remove(1)
     }
 }
 
@@ -329,6 +335,92 @@ fn a_value_that_panics_at_the_start_leaves_no_span() {
     assert!(started.is_err());
     assert!(world.spans().is_empty(), "and all pages came back");
     assert_eq!(world.recorder.account().started, 0);
+}
+
+/// Scenario: the fingerprint of a key is made of its first and last bytes alone, so these have the same one.
+/// Guarantees: they stay two keys, however they are set, and each is replaced by itself.
+#[test]
+fn keys_with_one_fingerprint_are_both_kept() {
+    let world = world(SpanLimits::DEFAULT);
+    let keys = [
+        "k8s.pods.a.of.node",
+        "k8s.pods.bbb.of.node",
+        "kkkk",
+        "kkkkk",
+    ];
+    let pairs: Vec<_> = keys.iter().map(|key| KeyValue::new(key, *key)).collect();
+    let again = [KeyValue::new(keys[1], 1), KeyValue::new(keys[3], "again")];
+    let expected = [
+        (keys[0].to_string(), text(keys[0])),
+        (keys[1].to_string(), Some(AnyValue::IntValue(1))),
+        (keys[2].to_string(), text(keys[2])),
+        (keys[3].to_string(), text("again")),
+    ];
+    let sorted = |span: &proto::Span| {
+        let mut found = attributes(&span.attributes);
+        found.sort_by_key(|(key, _)| keys.iter().position(|one| one == key));
+        found
+    };
+    let one_by_one = world.span(|span| {
+        for pair in pairs.iter().chain(&again) {
+            span.set_attribute(pair.key, pair.value);
+        }
+    });
+    assert_eq!(sorted(&one_by_one), expected);
+    let at_once = world.span(|span| {
+        span.set_attributes(&pairs).set_attributes(&again);
+    });
+    assert_eq!(sorted(&at_once), expected);
+    let all: Vec<_> = pairs.iter().chain(&again).copied().collect();
+    drop(world.tracer.span("name").attributes(&all).start());
+    assert_eq!(sorted(&world.spans()[0]), expected);
+}
+
+#[test]
+fn attributes_set_at_once_stop_at_their_limit_and_go_on_behind_a_long_one() {
+    let keys: Vec<_> = (0..20).map(|n| format!("key {n}")).collect();
+    let long = "v".repeat(300);
+    for limit in [0, 1, 15, 16, 17, 20] {
+        let world = world(SpanLimits::DEFAULT.with_attributes(limit));
+        for long_at in [0, 1, 7, 15, 16, 19] {
+            let values = |n| if n == long_at { long.as_str() } else { "v" };
+            let all: Vec<_> = (0..keys.len())
+                .map(|n| KeyValue::new(&keys[n], values(n)))
+                .collect();
+            let at_once = world.span(|span| {
+                span.set_attributes(&all);
+            });
+            drop(world.tracer.span("name").attributes(&all).start());
+            let at_the_start = world.spans().remove(0);
+            for span in [at_once, at_the_start] {
+                let expected: Vec<_> = (0..limit)
+                    .map(|n| (keys[n].clone(), text(values(n))))
+                    .collect();
+                assert_eq!(attributes(&span.attributes), expected);
+                let dropped = keys.len() - limit;
+                assert_eq!(span.dropped_attributes_count as usize, dropped);
+            }
+        }
+    }
+}
+
+/// Scenario: the length of a record takes one byte up to 127, and two from there.
+#[test]
+fn records_of_every_length_are_decoded() {
+    let world = world(SpanLimits::DEFAULT);
+    let name = "n".repeat(120);
+    for len in 0..name.len() {
+        drop(world.tracer.start(&name[..len]));
+        let mut told = world.tracer.start("n");
+        told.set_attribute("k", &name[..len]);
+        drop(told);
+        let spans = world.spans();
+        assert_eq!(spans[0].name, name[..len]);
+        assert_eq!(
+            attributes(&spans[1].attributes),
+            [("k".into(), text(&name[..len]))]
+        );
+    }
 }
 
 #[test]
