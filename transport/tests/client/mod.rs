@@ -164,7 +164,11 @@ impl Client {
     pub(crate) async fn try_over(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, h2::Error> {
-        let (send, connection) = h2::client::handshake(stream).await?;
+        // Hundreds of short answers may wait until their tasks run.
+        let (send, connection) = h2::client::Builder::new()
+            .data_frame_budget(1 << 20)
+            .handshake(stream)
+            .await?;
         let driver = tokio::spawn(async move {
             let _ = connection.await;
         });
